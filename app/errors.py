@@ -1,0 +1,28 @@
+"""The errors of the app wing.
+
+AppError
+├── BadRequest      what was asked cannot be done as asked: says the value and what to do
+├── NotFound        an image, class or publication of that id does not exist
+├── SettingsError   an unknown or unusable setting
+└── WorkspaceBusy   another page or worker already serves this workspace
+"""
+
+
+class AppError(Exception):
+    """Base of every error that the app wing raises on purpose; its text is for the person at the page."""
+
+
+class BadRequest(AppError):
+    """The request cannot be taken as it stands; the message gives the value and the mend."""
+
+
+class NotFound(AppError):
+    """Nothing is stored under that id."""
+
+
+class SettingsError(AppError):
+    """A setting is unknown or its value unusable."""
+
+
+class WorkspaceBusy(AppError):
+    """Another process already owns this role in this workspace; the message names its pid."""

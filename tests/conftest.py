@@ -1,0 +1,16 @@
+"""What every test may use: the project's root and the real image sets beside it, where they exist."""
+
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder with real image sets and weights; a test that needs it skips by name where it is absent."""
+    folder = ROOT.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"real image sets are absent ({folder.name}/ is not beside the project)")
+    return folder
