@@ -1,0 +1,111 @@
+"""Frozen configurations of the network and of one training run; imports no torch."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from model import errors
+from model.network import preprocessor
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+NATIVE_IMAGE_SIZES = {
+    "vmamba_nano": 96,
+    "vmamba_tiny": 224,
+    "vmamba_tiny_s2l5": 224,
+    "vmamba_small": 224,
+    "vmamba_small_s1l20": 224,
+    "vmamba_base": 224,
+    "vmamba_base_s1l20": 224,
+}
+HF_PREFIX = "hf:"
+
+
+@dataclasses.dataclass(frozen=True)
+class NetworkConfig:
+    """Everything needed to build the network and to feed it.
+
+    image_size: side of the square input in pixels. crop_ratio: the share of the image's short side that a centre crop
+    keeps before it is scaled to image_size (1.0: all of it). mean, std: per channel, of RGB scaled to 0..1.
+    dropout: of the Bayesian head. seed: of the weights' initialisation.
+    """
+
+    backbone: str
+    num_classes: int
+    attention: str = "region"
+    image_size: int = 224
+    crop_ratio: float = 1.0
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+    dropout: float = 0.3
+    seed: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """One training run. The defaults are for vmamba_nano from scratch.
+
+    steps: fixed number of optimiser steps (deterministic); when 0, `seconds` bounds the run instead. tau: least mean
+    probability of a pseudo-label. kappa: largest standard deviation of that probability over the posterior draws.
+    """
+
+    method: str = "raum"
+    steps: int = 300
+    seconds: float = 0.0
+    batch_labelled: int = 32
+    batch_unlabelled: int = 32
+    lr: float = 2e-3
+    lr_head: float = 2e-3
+    weight_decay: float = 0.05
+    warmup: float = 0.1
+    clip_norm: float = 5.0
+    ema: float = 0.99
+    tau: float = 0.95
+    kappa: float = 0.05
+    draws: int = 10
+    lambda_u: float = 1.0
+    occlusion_rate: float = 0.3
+    label_smoothing: float = 0.0
+    seed: int = 0
+
+
+def for_backbone(name: str, *, num_classes: int, image_size: int | None = None) -> NetworkConfig:
+    """The configuration that belongs to a backbone: `vmamba_*`, or `hf:PATH_OR_ID` (read from its preprocessor file).
+
+    Raises UnknownName, or BadConfig where the preprocessor file is missing or says something we cannot follow.
+    """
+    if num_classes < 1:
+        raise errors.BadConfig(f"num_classes is {num_classes}; a network needs at least one class")
+    if name.startswith(HF_PREFIX):
+        prepared = preprocessor.read(name[len(HF_PREFIX) :])
+        return NetworkConfig(
+            backbone=name,
+            num_classes=num_classes,
+            image_size=image_size or prepared.image_size,
+            crop_ratio=prepared.crop_ratio,
+            mean=prepared.mean,
+            std=prepared.std,
+        )
+    if name not in NATIVE_IMAGE_SIZES:
+        raise errors.UnknownName("backbone", name, [*NATIVE_IMAGE_SIZES, "hf:PATH_OR_ID"])
+    return NetworkConfig(backbone=name, num_classes=num_classes, image_size=image_size or NATIVE_IMAGE_SIZES[name])
+
+
+def to_dict(config: NetworkConfig) -> dict[str, Any]:
+    """Plain values for JSON; `from_dict` is its inverse."""
+    return dataclasses.asdict(config)
+
+
+def from_dict(values: dict[str, Any]) -> NetworkConfig:
+    """A configuration from plain values; names that do not exist are refused with the nearest known one."""
+    known = {field.name for field in dataclasses.fields(NetworkConfig)}
+    for name in values:
+        if name not in known:
+            raise errors.UnknownName("network setting", name, known)
+    plain = dict(values)
+    for name in ("mean", "std"):
+        if name in plain:
+            plain[name] = tuple(float(value) for value in plain[name])
+    return NetworkConfig(**plain)

@@ -1,0 +1,85 @@
+"""How a Hugging Face vision model wants its pixels, read from preprocessor_config.json without image libraries."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+from model import errors
+
+FILE_NAME = "preprocessor_config.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Preprocess:
+    """image_size: side of the square input; crop_ratio: share of the short side that the centre crop keeps;
+    mean, std: per channel, of RGB scaled to 0..1 (a file's own rescale factor is folded in)."""
+
+    image_size: int
+    crop_ratio: float
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+def read(path_or_id: str) -> Preprocess:
+    """Read the file from a folder, or from the hub (its cache when offline). Raises BadConfig by name."""
+    path = _locate(path_or_id)
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as problem:
+        raise errors.BadConfig(f"cannot read {path}: {problem}") from problem
+    return parse(values)
+
+
+def parse(values: dict[str, Any]) -> Preprocess:
+    """The meaning of the file's fields; absent ones have the defaults of the library that wrote them."""
+    crop = _side(values.get("crop_size")) if values.get("do_center_crop") else None
+    resize = _side(values.get("size")) if values.get("do_resize", True) else None
+    image_size = crop or resize or 224
+    crop_ratio = min(1.0, crop / resize) if crop and resize else 1.0
+    scale = 255.0 * float(values.get("rescale_factor", 1 / 255)) if values.get("do_rescale", True) else 255.0
+    normalise = values.get("do_normalize", True)
+    mean = values.get("image_mean", [0.5, 0.5, 0.5]) if normalise else [0.0, 0.0, 0.0]
+    std = values.get("image_std", [0.5, 0.5, 0.5]) if normalise else [1.0, 1.0, 1.0]
+    if len(mean) != 3 or len(std) != 3:
+        raise errors.BadConfig(f"the preprocessor has {len(mean)} channels; only RGB models can be used")
+    return Preprocess(image_size, crop_ratio, _fold(mean, scale), _fold(std, scale))
+
+
+def _fold(values: list[float], scale: float) -> tuple[float, float, float]:
+    first, second, third = (float(value) / scale for value in values)
+    return first, second, third
+
+
+def _side(size: Any) -> int | None:
+    """One side in pixels out of the several ways in which the files say it."""
+    if size is None or isinstance(size, (int, float)):
+        return int(size) if size else None
+    sides = [int(size[name]) for name in ("shortest_edge", "height", "width") if name in size]
+    return min(sides) if sides else None
+
+
+def _locate(path_or_id: str) -> Path:
+    folder = Path(path_or_id).expanduser()
+    if folder.is_dir():
+        if not (folder / FILE_NAME).is_file():
+            raise errors.BadConfig(f"{folder} holds no {FILE_NAME}; give a folder saved by transformers")
+        return folder / FILE_NAME
+    if not _looks_like_id(path_or_id):
+        raise errors.BadConfig(f"there is no folder {folder}; give a transformers folder or a hub id like owner/name")
+    import huggingface_hub  # here, because most runs never need it
+
+    try:
+        return Path(huggingface_hub.hf_hub_download(path_or_id, FILE_NAME))
+    except (OSError, huggingface_hub.errors.HfHubHTTPError, ValueError) as problem:
+        raise errors.BadConfig(
+            f"{FILE_NAME} of {path_or_id!r} is neither cached nor downloadable ({type(problem).__name__}); "
+            "download the model once with a network, or give a local folder"
+        ) from problem
+
+
+def _looks_like_id(text: str) -> bool:
+    parts = text.split("/")
+    return len(parts) <= 2 and all(part and not part.startswith(".") for part in parts)
