@@ -1,0 +1,131 @@
+"""The demo pool: procedurally drawn beetles of eight look-alike species that differ in one mark on the back."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter
+
+from model.data import demo_beetle, demo_leaf, demo_marks, demo_scene
+
+CLASS_NAMES = (
+    "Barred Chafer",
+    "Ringed Chafer",
+    "Crossed Chafer",
+    "Chevron Chafer",
+    "Twin-spot Chafer",
+    "Diamond Chafer",
+    "Crescent Chafer",
+    "Arrow Chafer",
+)
+SIDE = 256
+UNUSABLE = -1
+UNUSABLE_SHARE = 0.03
+CLASSES_FILE = "classes.txt"
+TRUTH_FILE = "truth.csv"
+
+_CANVAS = SIDE * 2  # drawn at twice the size, halved once at the end: smooth edges
+_MARKS = tuple(demo_marks.FIGURES)
+_FAULTS = ("black", "blurred", "absent")
+
+
+@dataclass(frozen=True)
+class DemoImage:
+    """One drawn image: uint8 (256, 256, 3), class index or -1 when unusable, evidence box x0 y0 x1 y1 in pixels."""
+
+    image: NDArray[np.uint8]
+    class_index: int
+    region: tuple[int, int, int, int]
+
+
+def draw(seed: int, class_index: int | None) -> DemoImage:
+    """Draw one image. With None the seed decides the class, and makes 3 % unusable; same arguments, same pixels.
+
+    Everything but the mark is drawn before the class is looked at, so nothing else can tell the classes apart.
+    """
+    rng = np.random.default_rng([0xBEE71E, seed])
+    unusable, any_class = rng.random() < UNUSABLE_SHARE, int(rng.integers(len(CLASS_NAMES)))
+    if class_index is None:
+        class_index = UNUSABLE if unusable else any_class
+    if class_index == UNUSABLE:
+        return _unusable(rng)
+    return _beetle(rng, class_index)
+
+
+def make(
+    folder: Path, *, count: int = 600, seed: int = 0, progress: Callable[[float, str], None] | None = None
+) -> None:
+    """Write `count` JPEGs with neutral names into `folder`, with classes.txt and truth.csv (which ingest ignores).
+
+    truth.csv has file, class, x, y, w, h (empty class for an unusable image) and is written last: where it stands,
+    the pool is complete.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng([seed, count])
+    rows: list[list[str | int]] = []
+    for number, class_index in enumerate(_classes(count, rng)):
+        drawn = draw(seed * 1_000_003 + number, class_index)
+        name = f"beetle_{number:05d}.jpg"
+        Image.fromarray(drawn.image).save(folder / name, quality=90)
+        rows.append(_truth_row(name, drawn))
+        if progress is not None and (number % 10 == 9 or number == count - 1):
+            progress((number + 1) / count, f"drawn {number + 1} of {count} demo images")
+    (folder / CLASSES_FILE).write_text("\n".join(CLASS_NAMES) + "\n", encoding="utf-8")
+    _write_truth(folder / TRUTH_FILE, rows)
+
+
+def _classes(count: int, rng: np.random.Generator) -> list[int]:
+    """A class index for each image: 3 % unusable, the rest as even as can be, shuffled."""
+    unusable = round(count * UNUSABLE_SHARE)
+    even = [number % len(CLASS_NAMES) for number in range(count - unusable)]
+    order = np.array(even + [UNUSABLE] * unusable)
+    return [int(index) for index in rng.permutation(order)]
+
+
+def _beetle(rng: np.random.Generator, class_index: int) -> DemoImage:
+    pose = demo_beetle.random_pose(rng, side=_CANVAS)
+    livery = demo_beetle.random_livery(rng)
+    turn = rng.uniform(0, 2 * np.pi)
+    light = (float(np.cos(turn)), float(np.sin(turn)))
+    canvas = demo_scene.background(rng, side=_CANVAS)
+    demo_beetle.paint_shadow(canvas, pose, light=light)
+    demo_beetle.paint_body(canvas, pose, livery, light=light, rng=rng)
+    demo_beetle.paint_mark(canvas, pose, _MARKS[class_index], livery.mark)
+    box = demo_beetle.mark_box(pose)
+    demo_leaf.paint_occluders(canvas, box, rng=rng)
+    left, top, right, bottom = (round(edge / 2) for edge in box)
+    return DemoImage(demo_scene.develop(canvas, side=SIDE, rng=rng), class_index, (left, top, right, bottom))
+
+
+def _unusable(rng: np.random.Generator) -> DemoImage:
+    """A black frame, a hopeless blur, or a background with nobody on it."""
+    fault = _FAULTS[int(rng.integers(len(_FAULTS)))]
+    if fault == "black":
+        pixels = rng.integers(0, 12, size=(SIDE, SIDE, 3)).astype(np.uint8)
+    elif fault == "blurred":
+        sharp = Image.fromarray(_beetle(rng, int(rng.integers(len(CLASS_NAMES)))).image)
+        pixels = np.asarray(sharp.filter(ImageFilter.GaussianBlur(SIDE / 14)))
+    else:
+        canvas = demo_scene.background(rng, side=_CANVAS)
+        demo_leaf.paint_occluders(canvas, (0.0, 0.0, 1.0, 1.0), rng=rng)
+        pixels = demo_scene.develop(canvas, side=SIDE, rng=rng)
+    return DemoImage(pixels, UNUSABLE, (0, 0, 0, 0))
+
+
+def _truth_row(name: str, drawn: DemoImage) -> list[str | int]:
+    if drawn.class_index == UNUSABLE:
+        return [name, "", "", "", "", ""]
+    left, top, right, bottom = drawn.region
+    return [name, CLASS_NAMES[drawn.class_index], left, top, right - left, bottom - top]
+
+
+def _write_truth(path: Path, rows: list[list[str | int]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["file", "class", "x", "y", "w", "h"])
+        writer.writerows(rows)
