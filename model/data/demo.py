@@ -92,13 +92,13 @@ def _beetle(rng: np.random.Generator, class_index: int) -> DemoImage:
     livery = demo_beetle.random_livery(rng)
     turn = rng.uniform(0, 2 * np.pi)
     light = (float(np.cos(turn)), float(np.sin(turn)))
+    mark = _MARKS[class_index]
     canvas = demo_scene.background(rng, side=_CANVAS)
     demo_beetle.paint_shadow(canvas, pose, light=light)
     demo_beetle.paint_body(canvas, pose, livery, light=light, rng=rng)
-    demo_beetle.paint_mark(canvas, pose, _MARKS[class_index], livery.mark)
-    box = demo_beetle.mark_box(pose)
-    demo_leaf.paint_occluders(canvas, box, rng=rng)
-    left, top, right, bottom = (round(edge / 2) for edge in box)
+    demo_beetle.paint_mark(canvas, pose, mark, livery.mark)
+    demo_leaf.paint_occluders(canvas, demo_beetle.mark_box(pose), rng=rng)
+    left, top, right, bottom = (round(edge / 2) for edge in demo_beetle.mark_box(pose, mark))
     return DemoImage(demo_scene.develop(canvas, side=SIDE, rng=rng), class_index, (left, top, right, bottom))
 
 

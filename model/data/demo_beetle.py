@@ -74,9 +74,10 @@ def random_livery(rng: np.random.Generator) -> Livery:
     return Livery(shell, neck, limb, mark, int(rng.integers(2, 6)), int(rng.integers(0, 3)), bool(rng.random() < 0.4))
 
 
-def mark_box(pose: Pose) -> tuple[float, float, float, float]:
-    """The mark's bounding box on the canvas: x0, y0, x1, y1."""
-    placed = pose.place(_square(MARK_HALF * 1.05) + MARK_CENTRE)
+def mark_box(pose: Pose, mark: str | None = None) -> tuple[float, float, float, float]:
+    """Bounding box on the canvas (x0, y0, x1, y1) of a mark with its edge; of the room for any mark with None."""
+    outlines = [_square(1.0)] if mark is None else demo_marks.FIGURES[mark]
+    placed = pose.place(np.concatenate(outlines) * (MARK_HALF * 1.05) + MARK_CENTRE)
     low, high = placed.min(0), placed.max(0)
     return float(low[0]), float(low[1]), float(high[0]), float(high[1])
 

@@ -18,7 +18,8 @@ def circle(turn: Points, radius: float) -> Points:
 
 def moved(points: Points, x: float, y: float) -> Points:
     """The same outline, shifted."""
-    return points + np.array([x, y])
+    shifted: Points = points + np.array([x, y])
+    return shifted
 
 
 def _bar() -> list[Points]:
