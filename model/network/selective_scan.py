@@ -1,0 +1,293 @@
+"""Selective scan: h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t, y_t = C_t h_t + D u_t, with one exact backward.
+
+Backends (chosen_backend says which one a device gets; a backend asked for by name runs or raises):
+    loop        tokens first, one fused multiply-add per token; the best on CPUs
+    two_level   about 3 sqrt(L) launches instead of L; for accelerators without a kernel of their own
+    mamba_ssm   the CUDA extension of mamba-ssm, where `import selective_scan_cuda` works
+    reference   plain and slow, in fp64: the judge of the others
+
+Why one autograd Function: plain autograd through a loop over slices allocates a full-size gradient per token and
+costs O(L^2); measured 400 times slower at L = 3136.
+
+Axes: B batch, G groups (scan directions in VMamba), C channels of a group, L tokens, N states.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import math
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from model import errors
+
+BACKENDS = ("loop", "two_level", "mamba_ssm", "reference")
+
+
+def chosen_backend(device: torch.device | str) -> str:
+    """The backend that `selective_scan` uses on this device when none is asked for."""
+    kind = torch.device(device).type
+    if kind == "cpu":
+        return "loop"
+    if kind == "cuda" and has_cuda_extension():
+        return "mamba_ssm"
+    return "two_level"
+
+
+@functools.cache
+def has_cuda_extension() -> bool:
+    """Whether the compiled extension of mamba-ssm is importable: the package alone proves nothing."""
+    try:
+        importlib.import_module("selective_scan_cuda")
+    except ImportError:
+        return False
+    return True
+
+
+def selective_scan(
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None = None,
+    delta_bias: Tensor | None = None,
+    delta_softplus: bool = False,
+    backend: str | None = None,
+) -> Tensor:
+    """The semantics of mamba_ssm's selective_scan_fn. Output (batch, dim, L) in u's dtype.
+
+    u, delta (batch, dim, L); A (dim, N) real; B, C (batch, N, L), or (batch, G, N, L) where group g serves the
+    channels [g dim/G, (g+1) dim/G); D, delta_bias (dim). Half precision is computed in fp32.
+    Raises BadInput for shapes that do not fit, BackendUnavailable for a backend that cannot run here.
+    """
+    backend = backend or chosen_backend(u.device)
+    B, C = _with_groups(B), _with_groups(C)
+    _check(u, delta, A, B, C, D=D, delta_bias=delta_bias)
+    require(backend, u.device)
+    if backend == "reference":
+        return selective_scan_reference(u, delta, A, B, C, D, delta_bias, delta_softplus)
+    if backend == "mamba_ssm":
+        return _mamba_ssm(u, delta, A, B, C, D, delta_bias, delta_softplus)
+    groups = B.shape[1]
+
+    def per_group(vector: Tensor | None) -> Tensor | None:
+        return None if vector is None else vector.unflatten(0, (groups, -1))
+
+    y_LGBC = scan_rows(
+        u.unflatten(1, (groups, -1)).permute(3, 1, 0, 2),
+        delta.unflatten(1, (groups, -1)).permute(3, 1, 0, 2),
+        A.unflatten(0, (groups, -1)),
+        B.permute(3, 1, 0, 2),
+        C.permute(3, 1, 0, 2),
+        D=per_group(D),
+        delta_bias=per_group(delta_bias),
+        delta_softplus=delta_softplus,
+        backend=backend,
+    )
+    return y_LGBC.permute(2, 1, 3, 0).flatten(1, 2).to(u.dtype)
+
+
+def scan_rows(
+    u_LGBC: Tensor,
+    delta_LGBC: Tensor,
+    A_GCN: Tensor,
+    B_LGBN: Tensor,
+    C_LGBN: Tensor,
+    *,
+    D: Tensor | None,
+    delta_bias: Tensor | None,
+    delta_softplus: bool,
+    backend: str,
+) -> Tensor:
+    """The scan in the layout in which it runs: tokens first, so that one step is one contiguous row.
+
+    Any strides are taken; D, delta_bias (G, C). Returns y (L, G, B, C), contiguous, fp32 (fp64 for fp64 input).
+    """
+    wide = torch.float64 if u_LGBC.dtype == torch.float64 else torch.float32
+    tensors = (u_LGBC, delta_LGBC, A_GCN, B_LGBN, C_LGBN, D, delta_bias)
+    with torch.autocast(u_LGBC.device.type, enabled=False):
+        return _Scan.apply(*(None if t is None else t.to(wide) for t in tensors), delta_softplus, backend)
+
+
+def selective_scan_reference(
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None = None,
+    delta_bias: Tensor | None = None,
+    delta_softplus: bool = False,
+) -> Tensor:
+    """The definition, token by token in fp64 with plain autograd: slow, and the judge of every backend."""
+    dtype, channels = u.dtype, u.shape[1]
+    u, delta, A, B, C = (t.double() for t in (u, delta, A, _with_groups(B), _with_groups(C)))
+    B, C = (t.repeat_interleave(channels // t.shape[1], dim=1) for t in (B, C))
+    if delta_bias is not None:
+        delta = delta + delta_bias.double()[:, None]
+    if delta_softplus:
+        delta = F.softplus(delta)
+    state, outputs = torch.zeros_like(B[..., 0]), []
+    tokens = (t.unbind(-1) for t in (u, delta, B, C))
+    for step_u, step_delta, step_B, step_C in zip(*tokens, strict=True):
+        decay = torch.exp(step_delta[..., None] * A)
+        state = decay * state + (step_delta * step_u)[..., None] * step_B
+        outputs.append((state * step_C).sum(-1))
+    y = torch.stack(outputs, dim=-1)
+    if D is not None:
+        y = y + D.double()[:, None] * u
+    return y.to(dtype)
+
+
+def recurrence_loop(a: Tensor, b: Tensor, *, reverse: bool = False) -> Tensor:
+    """h_t = a_t h_{t-1} + b_t along the first axis, written over b; reverse: h_t = a_{t+1} h_{t+1} + b_t."""
+    a_rows, b_rows = a.unbind(0), b.unbind(0)
+    if reverse:
+        a_rows, b_rows = a_rows[:0:-1], b_rows[::-1]
+    else:
+        a_rows = a_rows[1:]
+    state = b_rows[0]
+    for decay, row in zip(a_rows, b_rows[1:], strict=True):
+        state = row.addcmul_(decay, state)
+    return b
+
+
+def recurrence_two_level(a: Tensor, b: Tensor, *, reverse: bool = False) -> Tensor:
+    """The same recurrence in about 3 sqrt(L) launches; only products of decays appear, so nothing can overflow.
+
+    The tokens are cut into n pieces of Q; all pieces are scanned side by side, then their carries one after another.
+    """
+    if reverse:
+        shifted = torch.cat([torch.zeros_like(a[:1]), a.flip(0)[:-1]])
+        return recurrence_two_level(shifted, b.flip(0)).flip(0)
+    length = a.shape[0]
+    piece = max(1, math.isqrt(length))
+    count = -(-length // piece)
+    pad = count * piece - length
+    lanes = a.shape[1:]
+    decay = torch.cat([a, a.new_ones(pad, *lanes)]).view(count, piece, *lanes).transpose(0, 1).contiguous()
+    state = torch.cat([b, b.new_zeros(pad, *lanes)]).view(count, piece, *lanes).transpose(0, 1).contiguous()
+    for step in range(1, piece):
+        state[step].addcmul_(decay[step], state[step - 1])
+        decay[step].mul_(decay[step - 1])
+    carry = torch.zeros_like(state[-1])
+    for index in range(1, count):
+        carry[index] = torch.addcmul(state[-1, index - 1], decay[-1, index - 1], carry[index - 1])
+    state.addcmul_(decay, carry)
+    return state.transpose(0, 1).reshape(count * piece, *lanes)[:length]
+
+
+RECURRENCES = {"loop": recurrence_loop, "two_level": recurrence_two_level}
+
+
+class _Scan(torch.autograd.Function):
+    """Forward and exact backward around one linear recurrence in each direction; loops over the N states."""
+
+    @staticmethod
+    def forward(ctx: Any, u, delta, A, B, C, D, bias, softplus: bool, backend: str) -> Tensor:
+        recurrence = RECURRENCES[backend]
+        raw = delta if bias is None else delta + bias[:, None]
+        step = _softplus(raw) if softplus else raw
+        keep = any(ctx.needs_input_grad)
+        y = torch.zeros(u.shape, dtype=u.dtype, device=u.device) if D is None else _rows(u, D[:, None])
+        decays, states = [], []
+        for n in range(A.shape[-1]):
+            decay = _rows(step, A[:, None, :, n]).exp_()
+            state = recurrence(decay, _rows(u, B[..., n : n + 1]).mul_(step))
+            y.addcmul_(state, C[..., n : n + 1])
+            if keep:
+                decays.append(decay)
+                states.append(state)
+        ctx.softplus, ctx.backend, ctx.states = softplus, backend, len(states)
+        ctx.save_for_backward(u, raw, step, A, B, C, D, bias, *decays, *states)
+        return y
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gy: Tensor) -> tuple[Tensor | None, ...]:
+        u, raw, step, A, B, C, D, bias, *kept = ctx.saved_tensors
+        decays, states = kept[: ctx.states], kept[ctx.states :]
+        g_u = torch.zeros_like(gy) if D is None else _rows(gy, D[:, None])
+        g_step = torch.zeros_like(raw)
+        g_A, g_B, g_C = torch.empty_like(A), torch.empty_like(B), torch.empty_like(C)
+        for n, (decay, state) in enumerate(zip(decays, states, strict=True)):
+            B_n, A_n = B[..., n : n + 1], A[:, None, :, n]
+            g = RECURRENCES[ctx.backend](decay, _rows(gy, C[..., n : n + 1]), reverse=True)
+            g_C[..., n] = (gy * state).sum(-1)
+            entry = _rows(u, B_n)
+            g_decay = torch.addcmul(state, entry, step, value=-1).mul_(g)  # a_t h_{t-1} g_t without dividing by a_t
+            g_A[..., n] = (g_decay * step).sum((0, 2))
+            g_step.addcmul_(g_decay, A_n).addcmul_(g, entry)
+            g_entry = g.mul_(step)
+            g_B[..., n] = (g_entry * u).sum(-1)
+            g_u.addcmul_(g_entry, B_n)
+        if ctx.softplus:
+            g_step.mul_(torch.sigmoid(raw))
+        g_D = None if D is None else (gy * u).sum((0, 2))
+        g_bias = None if bias is None else g_step.sum((0, 2))
+        return g_u, g_step, g_A, g_B, g_C, g_D, g_bias, None, None
+
+
+def _rows(tensor: Tensor, factor: Tensor) -> Tensor:
+    """The product in a new (L, G, B, C) tensor that is contiguous whatever the strides of what goes in."""
+    product = torch.empty(tensor.shape, dtype=tensor.dtype, device=tensor.device)
+    return torch.mul(tensor, factor, out=product)
+
+
+def _softplus(raw: Tensor) -> Tensor:
+    """softplus without torch's slow CPU kernel: exact for every input, since it is never below its argument."""
+    return raw.clamp(max=80.0).exp_().log1p_().clamp_(min=raw)
+
+
+def _with_groups(tensor: Tensor) -> Tensor:
+    return tensor.unsqueeze(1) if tensor.dim() == 3 else tensor
+
+
+def require(backend: str, device: torch.device) -> None:
+    """Raise unless this backend exists and can run on this device."""
+    if backend not in BACKENDS:
+        raise errors.UnknownName("scan backend", backend, BACKENDS)
+    if backend == "mamba_ssm" and (device.type != "cuda" or not has_cuda_extension()):
+        raise errors.BackendUnavailable(
+            f"the scan backend 'mamba_ssm' needs CUDA tensors (these are on {device.type}) and its compiled extension "
+            f"(import selective_scan_cuda {'works' if has_cuda_extension() else 'fails'}); "
+            f"use backend={chosen_backend(device)!r}"
+        )
+
+
+def _mamba_ssm(u, delta, A, B, C, D, delta_bias, delta_softplus: bool) -> Tensor:
+    """The kernel wants one dtype for u, delta, B and C, fp32 for the rest, and a last stride of 1."""
+    from mamba_ssm.ops.selective_scan_interface import selective_scan_fn  # heavy, and only on CUDA
+
+    u, delta, B, C = (t.to(u.dtype).contiguous() for t in (u, delta, B, C))
+    A, D, bias = (None if t is None else t.float().contiguous() for t in (A, D, delta_bias))
+    with torch.autocast("cuda", enabled=False):
+        return selective_scan_fn(u, delta, A, B, C, D=D, delta_bias=bias, delta_softplus=delta_softplus)
+
+
+def _check(u, delta, A, B, C, *, D: Tensor | None, delta_bias: Tensor | None) -> None:
+    """Refuse shapes that do not fit, by name."""
+    if u.dim() != 3 or 0 in u.shape:
+        raise errors.BadInput(f"u must be (batch, dim, L), none of them 0, but is {tuple(u.shape)}")
+    batch, dim, length = u.shape
+    if A.dim() != 2 or A.is_complex():
+        raise errors.BadInput(f"A must be real and (dim, N), but is {A.dtype} {tuple(A.shape)}")
+    groups = B.shape[1] if B.dim() == 4 else 0
+    if groups == 0 or dim % groups:
+        raise errors.BadInput(f"B {tuple(B.shape)} must be (batch, G, N, L) with G dividing dim {dim}")
+    wanted = {
+        "delta": (delta, (batch, dim, length)),
+        "A": (A, (dim, A.shape[1])),
+        "B": (B, (batch, groups, A.shape[1], length)),
+        "C": (C, (batch, groups, A.shape[1], length)),
+        "D": (D, (dim,)),
+        "delta_bias": (delta_bias, (dim,)),
+    }
+    for name, (tensor, shape) in wanted.items():
+        if tensor is not None and tuple(tensor.shape) != shape:
+            raise errors.BadInput(f"{name} must be {shape} to fit u {tuple(u.shape)}, but is {tuple(tensor.shape)}")
