@@ -47,8 +47,13 @@ class NetworkConfig:
 class TrainConfig:
     """One training run. The defaults are for vmamba_nano from scratch.
 
-    steps: fixed number of optimiser steps (deterministic); when 0, `seconds` bounds the run instead. tau: least mean
-    probability of a pseudo-label. kappa: largest standard deviation of that probability over the posterior draws.
+    steps: optimiser steps (deterministic for a seed). seconds: a bound in time, beside the steps or (steps = 0) instead
+    of them; the schedules follow whichever is nearer. lr, lr_head: peak rates of the backbone and the rest.
+    warmup: a share of the run. ema: decay of the weights' average. tau: least mean probability of a pseudo-label.
+    kappa: largest standard deviation of that probability over `draws` posterior draws. lambda_u: weight of the
+    pseudo-label loss; it starts after the share ramp_start and is whole after a further share ramp. occlusion_rate:
+    largest share of a
+    training view that is hidden. early: share of the run that is trained at early_size times the image size.
     """
 
     method: str = "raum"
@@ -66,6 +71,10 @@ class TrainConfig:
     kappa: float = 0.05
     draws: int = 10
     lambda_u: float = 1.0
+    ramp_start: float = 0.3
+    ramp: float = 0.2
+    early: float = 0.0
+    early_size: float = 0.67
     occlusion_rate: float = 0.3
     label_smoothing: float = 0.0
     seed: int = 0

@@ -9,6 +9,7 @@
     │   └── WrongVariant     the weights belong to another variant of the network
     ├── BackendUnavailable   a scan backend was asked for by name and cannot run here
     └── NotFinite            a loss, weight or score became NaN or infinite
+        └── TrainingDiverged a training run whose loss did, by step
         (a step that meets one stops by name; nothing is repaired silently)
 """
 
@@ -64,3 +65,7 @@ class BackendUnavailable(ModelError, RuntimeError):
 
 class NotFinite(ModelError, ArithmeticError):
     """A loss, weight or score became NaN or infinite."""
+
+
+class TrainingDiverged(NotFinite):
+    """A training run's loss became NaN or infinite; the message names the step."""

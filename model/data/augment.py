@@ -1,0 +1,178 @@
+"""Batched image augmentation in plain torch: uint8 in, one normalised view of each image out."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+
+from model.data import occlusion
+
+_LUMA = (0.299, 0.587, 0.114)
+
+
+@dataclasses.dataclass(frozen=True)
+class Strength:
+    """How far a view may stray from the picture; every share is a probability, every angle in degrees.
+
+    `crop` is the least side of the crop as a share of the picture's, `stretch` the largest ratio of its sides, `rotate`
+    and `shear` the largest turns, `flip` how often left and right change places; `brightness`, `contrast`, `saturation`
+    are largest relative changes, `hue` the largest turn of the colour circle, `grey` and `blur` how often those happen;
+    `occlude` is how often something is hidden, `occlusion` the share of the area (least, most).
+    """
+
+    crop: float = 1.0
+    stretch: float = 1.0
+    rotate: float = 0.0
+    shear: float = 0.0
+    flip: float = 0.5
+    brightness: float = 0.0
+    contrast: float = 0.0
+    saturation: float = 0.0
+    hue: float = 0.0
+    grey: float = 0.0
+    blur: float = 0.0
+    occlude: float = 0.0
+    occlusion: tuple[float, float] = (0.1, 0.3)
+
+
+WEAK = Strength(crop=0.85, rotate=8.0)
+LABELLED = Strength(crop=0.7, stretch=1.15, rotate=20.0, brightness=0.3, contrast=0.3, saturation=0.3, hue=15.0)
+STRONG = Strength(
+    crop=0.6, stretch=1.25, rotate=30.0, shear=8.0, brightness=0.4, contrast=0.4, saturation=0.5, hue=30.0, grey=0.1,
+    blur=0.2, occlude=0.5,
+)  # fmt: skip
+
+
+def view(
+    images_BHWC: torch.Tensor,
+    strength: Strength,
+    *,
+    size: int,
+    mean: Sequence[float],
+    std: Sequence[float],
+    generator: torch.Generator,
+) -> torch.Tensor:
+    """One random view of each uint8 image, (B, 3, size, size) float32, normalised; what is hidden becomes 0, the mean.
+
+    All randomness comes from `generator` (on the CPU), so a seed gives the same views on every device.
+    """
+    pixels_BCHW = _as_float(images_BHWC)
+    count, device = len(pixels_BCHW), pixels_BCHW.device
+    theta_B23 = _affine(count, strength, generator).to(device)
+    grid = F.affine_grid(theta_B23, [count, 3, size, size], align_corners=False)
+    views_BCHW = F.grid_sample(pixels_BCHW, grid, padding_mode="reflection", align_corners=False)
+    views_BCHW = _blur(views_BCHW, strength, generator)
+    matrix_B33, contrast_B1 = _colour(count, strength, generator)
+    views_BCHW = _recolour(views_BCHW, matrix_B33.to(device), contrast_B1.to(device))
+    return _occlude(_normalise(views_BCHW, mean, std), strength, generator)
+
+
+def weak(images_BHWC: torch.Tensor, *, size: int, mean: Sequence[float], std: Sequence[float],
+         generator: torch.Generator) -> torch.Tensor:  # fmt: skip
+    """The mild view a pseudo-label is read from: small shift and turn, mirrored or not."""
+    return view(images_BHWC, WEAK, size=size, mean=mean, std=std, generator=generator)
+
+
+def strong(images_BHWC: torch.Tensor, *, size: int, mean: Sequence[float], std: Sequence[float],
+           generator: torch.Generator) -> torch.Tensor:  # fmt: skip
+    """The view that must agree with the pseudo-label: crop, turn, colour, blur and occlusion."""
+    return view(images_BHWC, STRONG, size=size, mean=mean, std=std, generator=generator)
+
+
+def center(images_BHWC: torch.Tensor, *, size: int, mean: Sequence[float], std: Sequence[float]) -> torch.Tensor:
+    """The plain view to predict from: the whole picture at `size`, normalised, nothing random."""
+    pixels_BCHW = _as_float(images_BHWC)
+    if pixels_BCHW.shape[-1] != size or pixels_BCHW.shape[-2] != size:
+        pixels_BCHW = F.interpolate(pixels_BCHW, size=(size, size), mode="bilinear", antialias=True)
+    return _normalise(pixels_BCHW, mean, std)
+
+
+def _as_float(images_BHWC: torch.Tensor) -> torch.Tensor:
+    """uint8 (B, H, W, 3) to float32 (B, 3, H, W) in [0, 1]."""
+    return images_BHWC.permute(0, 3, 1, 2).contiguous().float().div_(255.0)
+
+
+def _normalise(pixels_BCHW: torch.Tensor, mean: Sequence[float], std: Sequence[float]) -> torch.Tensor:
+    """(x - mean) / std per channel, in place."""
+    centre = pixels_BCHW.new_tensor(mean).view(1, 3, 1, 1)
+    return pixels_BCHW.sub_(centre).div_(pixels_BCHW.new_tensor(std).view(1, 3, 1, 1))
+
+
+def _span(count: int, reach: float, generator: torch.Generator) -> torch.Tensor:
+    """`count` numbers uniform in [-reach, reach]."""
+    return (torch.rand(count, generator=generator) * 2 - 1) * reach
+
+
+def _chance(count: int, share: float, generator: torch.Generator) -> torch.Tensor:
+    """`count` floats, 1 with probability `share`, else 0."""
+    return (torch.rand(count, generator=generator) < share).float()
+
+
+def _affine(count: int, strength: Strength, generator: torch.Generator) -> torch.Tensor:
+    """Maps (B, 2, 3) from the view's coordinates to the picture's, both in [-1, 1]."""
+    side_B = strength.crop + (1 - strength.crop) * torch.rand(count, generator=generator)
+    stretch_B = torch.exp(_span(count, math.log(strength.stretch) / 2, generator))
+    turn_B = torch.deg2rad(_span(count, strength.rotate, generator))
+    shear_B = torch.tan(torch.deg2rad(_span(count, strength.shear, generator)))
+    mirror_B = 1 - 2 * _chance(count, strength.flip, generator)
+    shift_B2 = (torch.rand(count, 2, generator=generator) * 2 - 1) * (1 - side_B)[:, None]
+    wide_B, high_B = side_B * stretch_B * mirror_B, side_B / stretch_B
+    cos_B, sin_B = torch.cos(turn_B), torch.sin(turn_B)
+    top_B3 = torch.stack([cos_B * wide_B, (cos_B * shear_B - sin_B) * high_B, shift_B2[:, 0]], dim=1)
+    bottom_B3 = torch.stack([sin_B * wide_B, (sin_B * shear_B + cos_B) * high_B, shift_B2[:, 1]], dim=1)
+    return torch.stack([top_B3, bottom_B3], dim=1)
+
+
+def _colour(count: int, strength: Strength, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    """One colour matrix (B, 3, 3) for hue, saturation, grey and brightness together, and the contrast (B, 1)."""
+    luma = torch.tensor(_LUMA).expand(3, 3)
+    turn_B = torch.deg2rad(_span(count, strength.hue, generator)).view(-1, 1, 1)
+    axis = torch.tensor([[0.0, -1.0, 1.0], [1.0, 0.0, -1.0], [-1.0, 1.0, 0.0]]) / math.sqrt(3.0)
+    third = torch.full((3, 3), 1 / 3)
+    hue_B33 = torch.cos(turn_B) * (torch.eye(3) - third) + third + torch.sin(turn_B) * axis
+    keep_B = (1 + _span(count, strength.saturation, generator)) * (1 - _chance(count, strength.grey, generator))
+    saturation_B33 = luma + keep_B.view(-1, 1, 1) * (torch.eye(3) - luma)
+    brightness_B = 1 + _span(count, strength.brightness, generator)
+    contrast_B1 = 1 + _span(count, strength.contrast, generator).view(-1, 1)
+    return brightness_B.view(-1, 1, 1) * (saturation_B33 @ hue_B33), contrast_B1
+
+
+def _recolour(views_BCHW: torch.Tensor, matrix_B33: torch.Tensor, contrast_B1: torch.Tensor) -> torch.Tensor:
+    """Colour matrix, then contrast about each view's own mean brightness, clipped to [0, 1]."""
+    flat_BCP = views_BCHW.flatten(2)
+    mean_BC = torch.bmm(matrix_B33, flat_BCP.mean(dim=2, keepdim=True))[:, :, 0]
+    level_B1 = (mean_BC * mean_BC.new_tensor(_LUMA)).sum(dim=1, keepdim=True) * (1 - contrast_B1)
+    offset_BC1 = level_B1[:, :, None].expand(-1, 3, 1)
+    changed_BCP = torch.baddbmm(offset_BC1, matrix_B33 * contrast_B1[:, :, None], flat_BCP)
+    return changed_BCP.clamp_(0, 1).view_as(views_BCHW)
+
+
+def _blur(views_BCHW: torch.Tensor, strength: Strength, generator: torch.Generator) -> torch.Tensor:
+    """Two passes of a 3 x 3 mean (about a Gaussian of deviation 1.2 pixels) over a random share of the views."""
+    if strength.blur == 0:
+        return views_BCHW
+    chosen_B = _chance(len(views_BCHW), strength.blur, generator).bool().to(views_BCHW.device)
+    if chosen_B.any():
+        softened = views_BCHW[chosen_B]
+        for _ in range(2):
+            softened = F.avg_pool2d(softened, 3, stride=1, padding=1, count_include_pad=False)
+        views_BCHW[chosen_B] = softened
+    return views_BCHW
+
+
+def _occlude(views_BCHW: torch.Tensor, strength: Strength, generator: torch.Generator) -> torch.Tensor:
+    """Set to 0 (the mean colour) a sector or box in a random share of the normalised views."""
+    if strength.occlude == 0:
+        return views_BCHW
+    least, most = strength.occlusion
+    chosen_C = _chance(len(views_BCHW), strength.occlude, generator).nonzero()[:, 0]
+    fractions_C = least + (most - least) * torch.rand(len(chosen_C), generator=generator)
+    size = views_BCHW.shape[-1]
+    hidden_CHW = occlusion.masks(len(chosen_C), size=size, fractions_B=fractions_C, generator=generator)
+    for position, hidden_HW in zip(chosen_C.tolist(), hidden_CHW.to(views_BCHW.device), strict=True):
+        views_BCHW[position].masked_fill_(hidden_HW, 0.0)
+    return views_BCHW

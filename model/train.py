@@ -1,0 +1,257 @@
+"""One training run: labelled cross-entropy plus the strong view's on pseudo-labels that the method believes."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import nn
+
+from model import config as configs
+from model import errors
+from model.data import augment
+from model.semi import methods, schedules
+
+Progress = Callable[[float, str], None]
+_LOOK_EVERY = 4  # steps between two looks at threads() and stop()
+_NO_DECAY = ("A_logs", "Ds", "bias", "gamma")
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainReport:
+    """What a run did.
+
+    `metrics`: loss_labelled, loss_unlabelled and accepted (share of the unlabelled images looked at whose pseudo-label
+    was believed) over the last tenth of the steps; images_per_s (trained on), data_share (of the time, spent on making
+    views), steps, seconds. `stopped` says that stop() ended it early; the weights are then those of that moment.
+    """
+
+    metrics: dict[str, float]
+    steps: int
+    stopped: bool
+
+
+def train(
+    net: nn.Module,
+    *,
+    labelled_images: NDArray[np.uint8],
+    labels_N: NDArray[np.int64],
+    unlabelled_images: NDArray[np.uint8],
+    config: configs.TrainConfig,
+    progress: Progress | None = None,
+    threads: Callable[[], int] | None = None,
+    stop: Callable[[], bool] | None = None,
+) -> TrainReport:
+    """Train `net` in place and leave the moving average of its weights in it, in eval mode.
+
+    Images are uint8 (N, H, W, 3) arrays, a memory map will do; labels_N are class indices below the net's num_classes.
+    `threads()` is asked every few steps how many CPU threads to use, `stop()` whether to end. The same seed, data and
+    thread count give the same weights. Raises BadInput for arrays that do not fit, TrainingDiverged naming the step.
+    """
+    _check(net, labelled_images, labels_N, unlabelled_images)
+    run = _Run(net, labelled_images, labels_N, unlabelled_images, config)
+    began, stopped = time.perf_counter(), False
+    done = 0.0
+    while done < 1.0:
+        if run.steps % _LOOK_EVERY == 0:
+            if stop is not None and stop():
+                stopped = True
+                break
+            if threads is not None:
+                torch.set_num_threads(max(1, threads()))
+        run.step(done)
+        done = _done(run.steps, time.perf_counter() - began, config)
+        if progress is not None:
+            progress(done, run.message())
+    run.finish()
+    return TrainReport(run.metrics(time.perf_counter() - began), run.steps, stopped)
+
+
+def _done(steps: int, seconds: float, config: configs.TrainConfig) -> float:
+    """Share of the run that is over: by steps, by time, or by whichever limit is nearer when both are set."""
+    by_steps = steps / config.steps if config.steps > 0 else 0.0
+    by_time = seconds / config.seconds if config.seconds > 0 else 0.0
+    return min(1.0, max(by_steps, by_time))
+
+
+def _check(net: nn.Module, images: Any, labels_N: Any, unlabelled: Any) -> None:
+    """Refuse arrays that cannot be trained on, by value."""
+    if len(images) == 0 or len(images) != len(labels_N):
+        raise errors.BadInput(f"{len(images)} labelled images for {len(labels_N)} labels; both must be equal and not 0")
+    classes = net.config.num_classes
+    if labels_N.min() < 0 or labels_N.max() >= classes:
+        span = f"{labels_N.min()} to {labels_N.max()}"
+        raise errors.BadInput(f"labels run from {span}; the network has {classes} classes")
+    for name, array in (("labelled", images), ("unlabelled", unlabelled)):
+        if len(array) and (array.dtype != np.uint8 or array.ndim != 4 or array.shape[-1] != 3):
+            raise errors.BadInput(f"{name} images are {array.dtype} {array.shape}; uint8 (N, H, W, 3) is needed")
+
+
+class _Run:
+    """The state of one run: the net, its moving average, the optimiser, the generator and the running sums."""
+
+    def __init__(
+        self, net: nn.Module, images: Any, labels_N: Any, unlabelled: Any, config: configs.TrainConfig
+    ) -> None:
+        self.net, self.config, self.method = net.train(), config, methods.METHODS[config.method]
+        self.images, self.labels_N, self.unlabelled = images, np.asarray(labels_N), unlabelled
+        self.device = next(net.parameters()).device
+        self.average = copy.deepcopy(net).eval().requires_grad_(False)
+        self.optimizer = _optimizer(net, config)
+        self.generator = torch.Generator().manual_seed(config.seed)
+        self.rng = np.random.default_rng(config.seed)
+        self.labelled_order = _Order(_balanced(self.labels_N), self.rng)
+        self.unlabelled_order = _Order(np.arange(len(unlabelled)), self.rng)
+        self.steps, self.history, self.data_seconds = 0, [], 0.0
+        torch.manual_seed(config.seed)  # drop-path and dropout inside the net draw from the global generator
+
+    def step(self, done: float) -> None:
+        """One optimiser step at `done` of the run."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["peak"] * schedules.learning_rate(done + 1e-3, warmup=self.config.warmup)
+        size = self._size(done)
+        chosen_B = self.labelled_order.take(self.config.batch_labelled)
+        views_BCHW = self._view(self.images, chosen_B, self._strength(augment.LABELLED), size)
+        targets_B = torch.from_numpy(self.labels_N[chosen_B]).to(self.device)
+        trust = schedules.trust(done, start=self.config.ramp_start, ramp=self.config.ramp) * self.config.lambda_u
+        strong_BCHW, pseudo_B, weights_B, looked = self._believed(trust, size)
+        logits_BK = self.net(torch.cat([views_BCHW, strong_BCHW]) if len(strong_BCHW) else views_BCHW).logits
+        labelled = F.cross_entropy(logits_BK[: len(chosen_B)], targets_B, label_smoothing=self.config.label_smoothing)
+        unlabelled = labelled.new_zeros(())
+        if len(strong_BCHW):
+            losses_B = F.cross_entropy(logits_BK[len(chosen_B) :], pseudo_B, reduction="none")
+            unlabelled = (losses_B * weights_B).sum() / looked
+        self._descend(labelled + trust * unlabelled)
+        self.history.append((labelled.item(), unlabelled.item(), len(strong_BCHW) / max(looked, 1), len(logits_BK)))
+        self.steps += 1
+
+    def _believed(self, trust: float, size: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, int]:
+        """Strong views of the accepted images, their pseudo-labels and weights, and how many were looked at.
+
+        Refused images have weight 0 in the loss, so their strong views are never made: the same gradient for less.
+        """
+        nothing = torch.empty(0, device=self.device)
+        if trust == 0 or not self.method.unlabelled or len(self.unlabelled) == 0:
+            return nothing, nothing, nothing, 0
+        chosen_B = self.unlabelled_order.take(self.config.batch_unlabelled)
+        weak_BCHW = self._view(self.unlabelled, chosen_B, augment.WEAK, size)
+        verdict = self.method.select(self._posterior(weak_BCHW), tau=self.config.tau, kappa=self.config.kappa)
+        accepted_B = verdict.mask_B.cpu().numpy()
+        if not accepted_B.any():
+            return nothing, nothing, nothing, len(chosen_B)
+        strong_BCHW = self._view(self.unlabelled, chosen_B[accepted_B], self._strength(augment.STRONG), size)
+        return strong_BCHW, verdict.targets_B[verdict.mask_B], verdict.weights_B[verdict.mask_B], len(chosen_B)
+
+    @torch.no_grad()
+    def _posterior(self, weak_BCHW: torch.Tensor) -> torch.Tensor:
+        """log_probs_BSK of the averaged net: posterior draws where the method wants them, else one plain pass."""
+        output = self.average(weak_BCHW)
+        if self.method.draws:
+            return self.average.posterior(output.embedding, self.config.draws, self.generator)
+        return F.log_softmax(output.logits.float(), dim=-1)[:, None]
+
+    def _descend(self, loss: torch.Tensor) -> None:
+        """Backward, clip, step, and move the average; a loss that is not finite ends the run by name."""
+        if not math.isfinite(loss.item()):
+            raise errors.TrainingDiverged(
+                f"the loss became {loss.item()} at step {self.steps + 1}; lower lr (now {self.config.lr}) and run again"
+            )
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.net.parameters(), self.config.clip_norm)
+        self.optimizer.step()
+        keep = min(self.config.ema, (1 + self.steps) / (10 + self.steps))
+        with torch.no_grad():
+            torch._foreach_lerp_(list(self.average.parameters()), list(self.net.parameters()), 1 - keep)
+
+    def _view(self, images: Any, chosen_B: Any, strength: augment.Strength, size: int) -> torch.Tensor:
+        """Views of the chosen images on the net's device."""
+        began = time.perf_counter()
+        batch_BHWC = torch.from_numpy(images[chosen_B]).to(self.device)
+        network = self.net.config
+        views = augment.view(
+            batch_BHWC, strength, size=size, mean=network.mean, std=network.std, generator=self.generator
+        )
+        self.data_seconds += time.perf_counter() - began
+        return views
+
+    def _size(self, done: float) -> int:
+        """Side of the views now: the network's own, or a smaller one early in the run (cheaper, and it generalises)."""
+        full = self.net.config.image_size
+        return round(full * self.config.early_size / 32) * 32 if done < self.config.early else full
+
+    def _strength(self, strength: augment.Strength) -> augment.Strength:
+        """The strength with the run's own occlusion: its rate is the largest share of a view that is hidden."""
+        if self.config.occlusion_rate <= 0:
+            return dataclasses.replace(strength, occlude=0.0)
+        return dataclasses.replace(strength, occlusion=(self.config.occlusion_rate / 3, self.config.occlusion_rate))
+
+    def finish(self) -> None:
+        """Give the net the averaged weights and put it in eval mode."""
+        self.net.load_state_dict(self.average.state_dict())
+        self.net.eval()
+
+    def message(self) -> str:
+        """One line for the page."""
+        labelled, unlabelled, accepted, _ = self.history[-1]
+        return f"step {self.steps}: loss {labelled:.2f} labelled, {unlabelled:.2f} unlabelled, {accepted:.0%} accepted"
+
+    def metrics(self, seconds: float) -> dict[str, float]:
+        """Means over the last tenth of the run, and speed over all of it."""
+        tail = np.array(self.history[-max(1, len(self.history) // 10) :] or [(0.0, 0.0, 0.0, 0)])
+        images = float(sum(row[3] for row in self.history))
+        return {
+            "loss_labelled": float(tail[:, 0].mean()),
+            "loss_unlabelled": float(tail[:, 1].mean()),
+            "accepted": float(tail[:, 2].mean()),
+            "images_per_s": images / max(seconds, 1e-9),
+            "data_share": self.data_seconds / max(seconds, 1e-9),
+            "steps": float(self.steps),
+            "seconds": seconds,
+        }
+
+
+class _Order:
+    """Endless passes over positions, each pass in a new order."""
+
+    def __init__(self, positions: NDArray[np.int64], rng: np.random.Generator) -> None:
+        self.positions, self.rng = positions, rng
+        self.waiting: NDArray[np.int64] = positions[:0]
+
+    def take(self, count: int) -> NDArray[np.int64]:
+        """The next `count` positions."""
+        while len(self.waiting) < count:
+            self.waiting = np.concatenate([self.waiting, self.rng.permutation(self.positions)])
+        taken, self.waiting = self.waiting[:count], self.waiting[count:]
+        return taken
+
+
+def _balanced(labels_N: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Positions for one pass in which a rare class comes up to three times as often as its share."""
+    counts_K = np.bincount(labels_N)
+    repeats_K = np.ones(len(counts_K), dtype=np.int64)
+    seen = counts_K > 0
+    repeats_K[seen] = np.clip(np.round(np.sqrt(counts_K.max() / counts_K[seen])), 1, 3)
+    return np.repeat(np.arange(len(labels_N)), repeats_K[labels_N])
+
+
+def _optimizer(net: nn.Module, config: configs.TrainConfig) -> torch.optim.Optimizer:
+    """AdamW; no decay on vectors, biases, A_logs and Ds; the head may have its own rate."""
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in net.named_parameters():
+        if parameter.requires_grad:
+            plain = parameter.ndim < 2 or name.endswith(_NO_DECAY)
+            peak = config.lr_head if name.startswith("head") else config.lr
+            groups.setdefault((peak, 0.0 if plain else config.weight_decay), []).append(parameter)
+    return torch.optim.AdamW(
+        [{"params": held, "lr": peak, "peak": peak, "weight_decay": decay} for (peak, decay), held in groups.items()],
+        betas=(0.9, 0.99),
+    )
