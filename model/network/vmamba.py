@@ -1,0 +1,217 @@
+"""VMamba (the v05_noz family): the structure, names and shapes of the released checkpoints, channel-last inside.
+
+Source: VMamba, arXiv 2401.10166, and its public configuration files. `vmamba_nano` is ours, for CPUs.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from model import errors
+from model.network import cross_scan
+
+
+@dataclasses.dataclass(frozen=True)
+class Variant:
+    """dims and depths per stage; ssm_ratio: inner channels over dims; drop_path: rate of the last block;
+    strides: of the three downsamplings between stages (a stride does not change any shape of the weights)."""
+
+    dims: tuple[int, int, int, int]
+    depths: tuple[int, int, int, int]
+    ssm_ratio: float
+    drop_path: float
+    strides: tuple[int, int, int] = (2, 2, 2)
+
+
+VARIANTS = {
+    "vmamba_nano": Variant((32, 64, 128, 192), (1, 1, 2, 1), 1.0, 0.0),
+    "vmamba_tiny": Variant((96, 192, 384, 768), (2, 2, 8, 2), 1.0, 0.2),
+    "vmamba_tiny_s2l5": Variant((96, 192, 384, 768), (2, 2, 5, 2), 2.0, 0.2),
+    "vmamba_small": Variant((96, 192, 384, 768), (2, 2, 15, 2), 2.0, 0.3),
+    "vmamba_small_s1l20": Variant((96, 192, 384, 768), (2, 2, 20, 2), 1.0, 0.3),
+    "vmamba_base": Variant((128, 256, 512, 1024), (2, 2, 15, 2), 2.0, 0.6),
+    "vmamba_base_s1l20": Variant((128, 256, 512, 1024), (2, 2, 20, 2), 1.0, 0.5),
+}
+STATES = 1
+MLP_RATIO = 4
+
+
+def build(name: str, num_classes: int = 1000, seed: int = 0) -> VMamba:
+    """A variant by name with fresh weights from this seed; num_classes 0: without the linear head."""
+    if name not in VARIANTS:
+        raise errors.UnknownName("VMamba variant", name, VARIANTS)
+    return from_variant(VARIANTS[name], num_classes=num_classes, seed=seed)
+
+
+def from_variant(variant: Variant, *, num_classes: int, seed: int) -> VMamba:
+    """A network with fresh weights; the global random state is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return VMamba(variant, num_classes)
+
+
+class VMamba(nn.Module):
+    """`features` gives the normalised last map, `forward` the logits of the official classifier."""
+
+    def __init__(self, variant: Variant, num_classes: int) -> None:
+        super().__init__()
+        self.variant = variant
+        self.dim = variant.dims[3]
+        self.patch_embed = _patch_embed(variant.dims[0])
+        last = max(1, sum(variant.depths) - 1)
+        rates = [variant.drop_path * index / last for index in range(last + 1)]
+        self.layers = nn.ModuleList(_stage(variant, index, rates) for index in range(4))
+        self.classifier = nn.ModuleDict({"norm": nn.LayerNorm(self.dim)})
+        self.apply(_init_linear)
+        if num_classes:
+            self.classifier["head"] = nn.Linear(self.dim, num_classes)
+            _init_linear(self.classifier["head"])
+
+    def features(self, x_BCHW: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """(B, H, W, D) after the classifier's norm. Drop path acts in training mode, and only with a generator."""
+        x = self.patch_embed(x_BCHW.contiguous(memory_format=torch.channels_last))
+        for layer in self.layers:
+            for block in layer["blocks"]:
+                x = block(x, generator)
+            if "downsample" in layer:
+                x = layer["downsample"](x)
+        return self.classifier["norm"](x)
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        """Logits (B, K), as upstream: norm, then mean over the cells, then the linear head."""
+        return self.classifier["head"](self.features(x_BCHW).mean((1, 2)))
+
+
+class VSSBlock(nn.Module):
+    """x + SS2D(norm(x)), then x + MLP(norm(x)), on (B, H, W, C)."""
+
+    def __init__(self, dim: int, ssm_ratio: float, drop_path: float) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(dim)
+        self.op = SS2D(dim, ssm_ratio)
+        self.norm2 = nn.LayerNorm(dim)
+        self.mlp = Mlp(dim)
+        self.drop_path = drop_path
+
+    def forward(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        x = x + self._drop(self.op(self.norm(x)), generator)
+        return x + self._drop(self.mlp(self.norm2(x)), generator)
+
+    def _drop(self, branch: Tensor, generator: torch.Generator | None) -> Tensor:
+        if generator is None or not self.training or self.drop_path == 0.0:
+            return branch
+        keep = 1.0 - self.drop_path
+        draws = torch.rand(branch.shape[0], 1, 1, 1, generator=generator, device=generator.device)
+        return branch * (draws < keep).to(branch).div_(keep)
+
+
+class SS2D(nn.Module):
+    """Linear, depth-wise 3x3 convolution, SiLU, four scans, norm, linear; no gate ("noz")."""
+
+    def __init__(self, dim: int, ssm_ratio: float) -> None:
+        super().__init__()
+        inner, rank, directions = int(ssm_ratio * dim), math.ceil(dim / 16), cross_scan.DIRECTIONS
+        self.in_proj = nn.Linear(dim, inner, bias=False)
+        self.conv2d = nn.Conv2d(inner, inner, 3, padding=1, groups=inner, bias=False)
+        self.x_proj_weight = nn.Parameter(torch.empty(directions, rank + 2 * STATES, inner))
+        self.dt_projs_weight = nn.Parameter(torch.empty(directions, inner, rank))
+        self.dt_projs_bias = nn.Parameter(torch.empty(directions, inner))
+        self.A_logs = nn.Parameter(torch.empty(directions * inner, STATES))
+        self.Ds = nn.Parameter(torch.ones(directions * inner))
+        self.out_norm = nn.LayerNorm(inner)
+        self.out_proj = nn.Linear(inner, dim, bias=False)
+        self.backend: str | None = None
+        self.reset_parameters()
+
+    @torch.no_grad()
+    def reset_parameters(self) -> None:
+        """The initialisation of VMamba's training code: steps log-uniform in [1e-3, 1e-1], A = -(1..N)."""
+        bound = self.x_proj_weight.shape[2] ** -0.5
+        self.x_proj_weight.uniform_(-bound, bound)
+        bound = self.dt_projs_weight.shape[2] ** -0.5
+        self.dt_projs_weight.uniform_(-bound, bound)
+        step = self.dt_projs_bias.uniform_(math.log(1e-3), math.log(1e-1)).exp_().clamp_(min=1e-4)
+        self.dt_projs_bias.copy_(step + torch.log(-torch.expm1(-step)))
+        self.A_logs.copy_(torch.arange(1, STATES + 1).log().expand_as(self.A_logs))
+
+    def forward(self, x_BHWC: Tensor) -> Tensor:
+        z = self.conv2d(self.in_proj(x_BHWC).permute(0, 3, 1, 2))
+        z_HWBD = F.silu(z).permute(2, 3, 0, 1).contiguous()
+        y_HWBD = cross_scan.scan(
+            z_HWBD,
+            x_proj_KED=self.x_proj_weight,
+            dt_proj_KDR=self.dt_projs_weight,
+            dt_bias_KD=self.dt_projs_bias,
+            A_logs=self.A_logs,
+            Ds=self.Ds,
+            backend=self.backend,
+        )
+        y = self.out_norm(y_HWBD).to(x_BHWC.dtype)
+        return self.out_proj(y).permute(2, 0, 1, 3)
+
+
+class Mlp(nn.Module):
+    """Linear, exact GELU, linear."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(dim, MLP_RATIO * dim)
+        self.fc2 = nn.Linear(MLP_RATIO * dim, dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc2(F.gelu(self.fc1(x)))
+
+
+class Permute(nn.Module):
+    """A view with other axes; it stands where upstream has an identity, so that indices in names agree."""
+
+    def __init__(self, *axes: int) -> None:
+        super().__init__()
+        self.axes = axes
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.permute(self.axes)
+
+
+TO_CHANNELS_LAST = (0, 2, 3, 1)
+TO_CHANNELS_FIRST = (0, 3, 1, 2)
+
+
+def _patch_embed(dim: int) -> nn.Sequential:
+    """(B, 3, H, W) -> (B, H/4, W/4, dim)."""
+    return nn.Sequential(
+        nn.Conv2d(3, dim // 2, 3, stride=2, padding=1),
+        Permute(*TO_CHANNELS_LAST),
+        nn.LayerNorm(dim // 2),
+        Permute(*TO_CHANNELS_FIRST),
+        nn.GELU(),
+        nn.Conv2d(dim // 2, dim, 3, stride=2, padding=1),
+        Permute(*TO_CHANNELS_LAST),
+        nn.LayerNorm(dim),
+    )
+
+
+def _stage(variant: Variant, index: int, rates: list[float]) -> nn.ModuleDict:
+    dim, start = variant.dims[index], sum(variant.depths[:index])
+    blocks = [VSSBlock(dim, variant.ssm_ratio, rates[start + j]) for j in range(variant.depths[index])]
+    stage = nn.ModuleDict({"blocks": nn.Sequential(*blocks)})
+    if index < 3:
+        stage["downsample"] = nn.Sequential(
+            Permute(*TO_CHANNELS_FIRST),
+            nn.Conv2d(dim, variant.dims[index + 1], 3, stride=variant.strides[index], padding=1),
+            Permute(*TO_CHANNELS_LAST),
+            nn.LayerNorm(variant.dims[index + 1]),
+        )
+    return stage
+
+
+def _init_linear(module: nn.Module) -> None:
+    if isinstance(module, nn.Linear):
+        nn.init.trunc_normal_(module.weight, std=0.02)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
