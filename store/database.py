@@ -1,0 +1,207 @@
+"""Opening the database, and the two kinds of transaction: read (a snapshot) and write (one at a time).
+
+SQLite: every write begins IMMEDIATE, so it waits at BEGIN and never fails halfway; a plain BEGIN loses the race when it
+upgrades, whatever the busy timeout. SQLite's own busy handler is unfair (tails of seconds), hence the lock in front.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine
+
+from store import errors, schema
+
+BUSY_S = 10  # how long SQLite itself waits for another process's lock
+BEGIN_TRIES = 3  # so many times BUSY_S before a write gives up
+_BUSY_CODE = 5  # SQLITE_BUSY
+
+
+class Database:
+    """The open database of one workspace. Belongs to the process that opened it; threads may share it."""
+
+    def __init__(self, url: sa.URL) -> None:
+        """Make the engines for `url`; nothing is connected yet."""
+        self.url = url
+        self.path: Path | None = Path(url.database) if is_sqlite(url) and url.database else None
+        self._pid = os.getpid()
+        self._reader = _engine(url, writes=False)
+        self._writer = _engine(url, writes=True)
+        self._lock = threading.Lock()
+        self._holder: int | None = None
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Give a snapshot that sees no later commit and cannot write."""
+        self._check_process()
+        with self._reader.connect() as tx, tx.begin():
+            yield tx
+
+    @contextmanager
+    def write(self, durable: bool = False) -> Iterator[Connection]:
+        """Give the write transaction; `durable` returns only when the commit is on the disk.
+
+        Raises errors.Busy when the lock stays taken, errors.NestedWrite inside another write of this thread.
+        """
+        self._check_process()
+        with self._turn(), self._writer.connect() as tx:
+            _set_synchronous(tx, durable)
+            with _begun(tx):
+                yield tx
+
+    def checkpoint(self) -> None:
+        """Fold the write-ahead log back into the file; for idle moments."""
+        if self.path is not None:
+            with self._turn(), self._writer.connect() as tx:
+                _raw(tx).execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._reader.dispose()
+        self._writer.dispose()
+
+    def _check_process(self) -> None:
+        if os.getpid() != self._pid:
+            raise errors.WrongProcess(
+                f"the database was opened in process {self._pid} and used in {os.getpid()}: open it again there"
+            )
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        me = threading.get_ident()
+        if self._holder == me:
+            raise errors.NestedWrite("this thread is already writing: pass its transaction on instead of opening one")
+        if not self._lock.acquire(timeout=BUSY_S * BEGIN_TRIES):
+            raise errors.Busy(f"another thread has been writing to {self.url} for {BUSY_S * BEGIN_TRIES} s")
+        self._holder = me
+        try:
+            yield
+        finally:
+            self._holder = None
+            self._lock.release()
+
+
+def open(path_or_url: str | Path) -> Database:
+    """Open the database, making or migrating it first where needed.
+
+    Raises errors.NotADatabase for a foreign file and errors.NewerDatabase for one of a later version.
+    """
+    url = to_url(path_or_url)
+    if is_sqlite(url) and url.database:
+        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    db = Database(url)
+    version = _version(db)
+    if version != schema.VERSIONS[-1]:
+        from store.migrations import run  # alembic takes a quarter of a second to import
+
+        run.upgrade(db, version=version)
+    return db
+
+
+def to_url(path_or_url: str | Path) -> sa.URL:
+    """Turn a file path or a database URL into a URL."""
+    text = str(path_or_url)
+    if "://" in text:
+        return sa.make_url(text)
+    return sa.URL.create("sqlite", database=str(Path(text).absolute()))
+
+
+def is_sqlite(url: sa.URL) -> bool:
+    """Say whether the URL names a SQLite file."""
+    return url.get_backend_name() == "sqlite"
+
+
+def _version(db: Database) -> str | None:
+    """Read the revision of the database; None when it is new."""
+    try:
+        with db.read() as tx:
+            names = sa.inspect(tx).get_table_names()
+            if "alembic_version" in names:
+                version = tx.scalar(sa.text("SELECT version_num FROM alembic_version"))
+            elif names:
+                raise errors.NotADatabase(f"{db.url} holds other tables ({names[0]}, ...): choose another file")
+            else:
+                version = None
+    except sa.exc.DatabaseError as error:
+        if "not a database" in str(error):
+            raise errors.NotADatabase(f"{db.url} is not a SQLite file: move it away or choose another") from error
+        raise
+    if version is not None and version not in schema.VERSIONS:
+        raise errors.NewerDatabase(
+            f"{db.url} has version {version}, this program knows up to {schema.VERSIONS[-1]}: update the program"
+        )
+    return version
+
+
+def _engine(url: sa.URL, *, writes: bool) -> Engine:
+    if not is_sqlite(url):
+        return sa.create_engine(url)
+    size = {"pool_size": 1, "max_overflow": 0} if writes else {"pool_size": 8, "max_overflow": 56}
+    engine = sa.create_engine(url, connect_args={"timeout": BUSY_S, "check_same_thread": False}, **size)
+    sa.event.listen(engine, "connect", _prepare_writer if writes else _prepare_reader)
+    sa.event.listen(engine, "begin", _begin_immediate if writes else _begin_deferred)
+    return engine
+
+
+def _prepare_writer(raw: sqlite3.Connection, _record: Any) -> None:
+    raw.isolation_level = None  # we say BEGIN ourselves
+    for pragma in ("journal_mode=WAL", "foreign_keys=ON", "temp_store=MEMORY", "synchronous=NORMAL", "fullfsync=ON"):
+        raw.execute(f"PRAGMA {pragma}").fetchall()
+    raw.execute(f"PRAGMA journal_size_limit={64 << 20}").fetchall()
+
+
+def _prepare_reader(raw: sqlite3.Connection, _record: Any) -> None:
+    raw.isolation_level = None
+    for pragma in ("query_only=ON", "temp_store=MEMORY"):
+        raw.execute(f"PRAGMA {pragma}").fetchall()
+
+
+def _begin_immediate(tx: Connection) -> None:
+    tx.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _begin_deferred(tx: Connection) -> None:
+    tx.exec_driver_sql("BEGIN")
+
+
+@contextmanager
+def _begun(tx: Connection) -> Iterator[None]:
+    """Begin, trying again while the file is locked; commit at the end or roll back."""
+    for left in reversed(range(BEGIN_TRIES)):
+        try:
+            transaction = tx.begin()
+            break
+        except sa.exc.OperationalError as error:
+            if not _is_busy(error):
+                raise
+            if not left:
+                raise errors.Busy(
+                    f"another process has been writing to {tx.engine.url} for {BUSY_S * BEGIN_TRIES} s"
+                ) from error
+    with transaction:
+        yield
+
+
+def _is_busy(error: sa.exc.OperationalError) -> bool:
+    code = getattr(error.orig, "sqlite_errorcode", None)  # Python 3.11 and later
+    return code & 0xFF == _BUSY_CODE if code is not None else "database is locked" in str(error.orig)
+
+
+def _set_synchronous(tx: Connection, durable: bool) -> None:
+    """Choose what a commit waits for; SQLite takes it only outside a transaction."""
+    if tx.dialect.name == "sqlite" and tx.info.get("durable") != durable:
+        _raw(tx).execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}").fetchall()
+        tx.info["durable"] = durable
+
+
+def _raw(tx: Connection) -> sqlite3.Connection:
+    raw = tx.connection.driver_connection
+    assert isinstance(raw, sqlite3.Connection)
+    return raw

@@ -1,0 +1,116 @@
+"""Everything the store refuses, as one tree.
+
+StoreError
+    CannotOpen              the file or URL cannot serve as our database
+        NotADatabase        it is something else
+        NewerDatabase       a newer version of this program wrote it
+        BrokenMigration     a migration left rows that point nowhere
+    Busy                    another process kept the write lock too long
+    NestedWrite             a write was begun inside a write of the same thread
+    WrongProcess            a database opened before a fork was used after it
+    Unknown                 a row that should be there is not
+        UnknownImage  UnknownClass  UnknownEvent  UnknownRound  UnknownCommand
+    Refused                 the value itself cannot be stored
+        BadName             an empty class or annotator name
+        NameTaken           a second class of the same name
+        BadMerge            a class merged into itself or into one that is gone
+        BadEvent            an event that contradicts itself
+        UuidTaken           another event already carries this uuid
+        BadQueue            a queue with repeated images or non-finite numbers
+        Superseded          a publication based on a round older than what is shown
+        NotRunning          progress or an end reported for a round that is over
+"""
+
+from __future__ import annotations
+
+
+class StoreError(Exception):
+    """Base of everything the store raises on purpose."""
+
+
+class CannotOpen(StoreError):
+    """The file or URL cannot serve as our database."""
+
+
+class NotADatabase(CannotOpen):
+    """The file is not a database of this program."""
+
+
+class NewerDatabase(CannotOpen):
+    """A newer version of this program wrote the file."""
+
+
+class BrokenMigration(CannotOpen):
+    """A migration left rows that point nowhere; nothing was committed."""
+
+
+class Busy(StoreError):
+    """Another process kept the write lock too long."""
+
+
+class NestedWrite(StoreError):
+    """A write was begun inside a write of the same thread."""
+
+
+class WrongProcess(StoreError):
+    """A database opened in one process was used in another."""
+
+
+class Unknown(StoreError):
+    """A row that should be there is not."""
+
+
+class UnknownImage(Unknown):
+    """No image has this id."""
+
+
+class UnknownClass(Unknown):
+    """No class has this id."""
+
+
+class UnknownEvent(Unknown):
+    """No label event has this seq."""
+
+
+class UnknownRound(Unknown):
+    """No round has this id."""
+
+
+class UnknownCommand(Unknown):
+    """No command has this id."""
+
+
+class Refused(StoreError):
+    """The value itself cannot be stored."""
+
+
+class BadName(Refused):
+    """A name is empty."""
+
+
+class NameTaken(Refused):
+    """Another class has this name."""
+
+
+class BadMerge(Refused):
+    """A class cannot be merged into that one."""
+
+
+class BadEvent(Refused):
+    """An event contradicts itself."""
+
+
+class UuidTaken(Refused):
+    """Another event already carries this uuid."""
+
+
+class BadQueue(Refused):
+    """A queue repeats an image or holds a number that is not finite."""
+
+
+class Superseded(Refused):
+    """The publication shown is based on a newer round than this one."""
+
+
+class NotRunning(Refused):
+    """The round is already over."""

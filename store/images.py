@@ -1,0 +1,121 @@
+"""The images table: adding files, and reading them back."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from store import errors, records, schema
+
+_T = schema.images
+_CHUNK = 500  # bound parameters per statement stay far under SQLite's limit
+
+
+def add_many(tx: Connection, rows: Sequence[records.NewImage]) -> list[int]:
+    """Add files and return the ids of the new ones in order; a path already there (or repeated) is left alone."""
+    ids: list[int] = []
+    for chunk in _chunks(rows):
+        paths = [row.path for row in chunk]
+        seen = set(tx.scalars(sa.select(_T.c.path).where(_T.c.path.in_(paths))))
+        new = [row for row in {row.path: row for row in reversed(chunk)}.values() if row.path not in seen][::-1]
+        if new:
+            ids += _insert(tx, new)
+    return ids
+
+
+def known_paths(tx: Connection) -> dict[str, tuple[int, int]]:
+    """Map every path, quarantined ones too, to (mtime_ns, bytes)."""
+    rows = tx.execute(sa.select(_T.c.path, _T.c.mtime_ns, _T.c.bytes))
+    return {path: (mtime_ns, size) for path, mtime_ns, size in rows}
+
+
+def get(tx: Connection, image_id: int) -> records.Image:
+    """Read one image; raises errors.UnknownImage."""
+    row = tx.execute(sa.select(_T).where(_T.c.id == image_id)).one_or_none()
+    if row is None:
+        raise errors.UnknownImage(f"no image has id {image_id}")
+    return _image(row)
+
+
+def get_many(tx: Connection, ids: Iterable[int]) -> list[records.Image]:
+    """Read images in the order asked; raises errors.UnknownImage for the first that is missing."""
+    wanted = list(ids)
+    found: dict[int, records.Image] = {}
+    for chunk in _chunks(wanted):
+        rows = tx.execute(sa.select(_T).where(_T.c.id.in_(chunk)))
+        found.update((row.id, _image(row)) for row in rows)
+    missing = [image_id for image_id in wanted if image_id not in found]
+    if missing:
+        raise errors.UnknownImage(f"no image has id {missing[0]} ({len(missing)} of {len(wanted)} are missing)")
+    return [found[image_id] for image_id in wanted]
+
+
+def all_ok(tx: Connection) -> list[records.Image]:
+    """List the usable images by id."""
+    return [_image(row) for row in tx.execute(sa.select(_T).where(_T.c.status == "ok").order_by(_T.c.id))]
+
+
+def quarantined(tx: Connection) -> list[records.Image]:
+    """List the images that could not be used, by id; each carries its problem."""
+    return [_image(row) for row in tx.execute(sa.select(_T).where(_T.c.status == "quarantined").order_by(_T.c.id))]
+
+
+def hashes(tx: Connection) -> records.Hashes:
+    """List what duplicate search and the holdout draw need, over usable images that have a perceptual hash."""
+    columns = (_T.c.id, _T.c.phash, _T.c.group_id, _T.c.holdout)
+    query = sa.select(*columns).where(_T.c.status == "ok", _T.c.phash.is_not(None)).order_by(_T.c.id)
+    out = records.Hashes([], [], [], [])
+    for image_id, phash, group_id, holdout in tx.execute(query):
+        out.ids.append(image_id)
+        out.phashes.append(int(phash, 16))
+        out.groups.append(-1 if group_id is None else group_id)
+        out.holdout.append(holdout)
+    return out
+
+
+def counts(tx: Connection) -> dict[str, int]:
+    """Count images: total, ok, quarantined, and the usable ones by share: pool_share, calibration, test."""
+    rows = tx.execute(sa.select(_T.c.status, _T.c.holdout, sa.func.count()).group_by(_T.c.status, _T.c.holdout)).all()
+    ok = {holdout: number for status, holdout, number in rows if status == "ok"}
+    usable, total = sum(ok.values()), sum(number for _, _, number in rows)
+    return {
+        "total": total,
+        "ok": usable,
+        "quarantined": total - usable,
+        "pool_share": ok.get(0, 0),
+        "calibration": ok.get(1, 0),
+        "test": ok.get(2, 0),
+    }
+
+
+def _insert(tx: Connection, rows: list[records.NewImage]) -> list[int]:
+    values: list[dict[str, Any]] = [asdict(row) for row in rows]
+    insert = sa.insert(_T).returning(_T.c.id, sort_by_parameter_order=True)
+    ids = list(tx.scalars(insert, values))
+    states = [_first_state(image_id, row) for image_id, row in zip(ids, rows, strict=True)]
+    tx.execute(sa.insert(schema.image_state), states)
+    return ids
+
+
+def _first_state(image_id: int, row: records.NewImage) -> dict[str, Any]:
+    lane = schema.CLOSED if row.status != "ok" else schema.HOLDOUT if row.holdout else schema.POOL
+    return {"image_id": image_id, "lane": lane, "draw": _draw(row), "answers": 0, "skips": 0, "flags": 0}
+
+
+def _draw(row: records.NewImage) -> int:
+    """Give the image its place in the random order: 31 bits that depend on nothing a model sees."""
+    digest = hashlib.sha256(f"{row.digest}\0{row.path}".encode("utf-8", "surrogatepass")).digest()
+    return int.from_bytes(digest[:4], "big") >> 1
+
+
+def _image(row: sa.Row[Any]) -> records.Image:
+    return records.Image(**row._mapping)
+
+
+def _chunks(values: Sequence[Any]) -> Iterable[Sequence[Any]]:
+    return (values[start : start + _CHUNK] for start in range(0, len(values), _CHUNK))

@@ -1,0 +1,226 @@
+"""Label events: appended once, folded into image_state in the same transaction, read back in many ways."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from itertools import groupby
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from store import errors, fold, records, schema
+
+_E, _S, _C, _I = schema.label_events, schema.image_state, schema.classes, schema.images
+_PAGE = 2000  # rows fetched at a time
+
+
+def append(tx: Connection, new: records.NewEvent, now: float) -> tuple[records.Event, bool]:
+    """Append an event, refold its image and end the annotator's lease on it; returns (event, is it new).
+
+    An event whose uuid is stored already changes nothing and comes back with False. Raises errors.UnknownImage,
+    UnknownClass, UnknownEvent (of a retract), BadEvent, or UuidTaken when the uuid is stored with other content.
+    """
+    seq = _lock_watermark(tx) + 1
+    stored = get_by_uuid(tx, new.uuid)
+    if stored is not None:
+        return _same(stored, new), False
+    _check(tx, new)
+    tx.execute(sa.update(schema.counters).where(schema.counters.c.name == schema.WATERMARK).values(value=seq))
+    event = records.Event(**asdict(new), seq=seq, received_at=now)
+    tx.execute(sa.insert(_E).values(asdict(event)))
+    _refold(tx, new.image_id)
+    if new.kind in fold.RELEASING:
+        mine = (schema.leases.c.image_id == new.image_id, schema.leases.c.annotator_id == new.annotator_id)
+        tx.execute(sa.delete(schema.leases).where(*mine))
+    return event, True
+
+
+def watermark(tx: Connection) -> int:
+    """Return the seq of the newest event, 0 before the first."""
+    counter = sa.select(schema.counters.c.value).where(schema.counters.c.name == schema.WATERMARK)
+    return int(tx.execute(counter).scalar_one())
+
+
+def state(tx: Connection, image_id: int) -> records.ImageState:
+    """Return what counts now for one image; raises errors.UnknownImage."""
+    row = tx.execute(sa.select(_S).where(_S.c.image_id == image_id)).one_or_none()
+    if row is None:
+        raise errors.UnknownImage(f"no image has id {image_id}")
+    return records.ImageState(**row._mapping)
+
+
+def settled(tx: Connection, up_to: int | None = None) -> list[records.Settled]:
+    """List the settled images by id, holdout included, as they were at watermark `up_to` (default: now)."""
+    source = _S if up_to is None else _settled_at(up_to)
+    merged = sa.func.coalesce(_C.c.merged_into, source.c.class_id)
+    columns = (source.c.image_id, merged, source.c.reason, source.c.event_seq, source.c.source)
+    query = sa.select(*columns).outerjoin_from(source, _C, _C.c.id == source.c.class_id)
+    rows = tx.execute(query.where(source.c.event_seq.is_not(None)).order_by(source.c.image_id))
+    return [records.Settled(*row) for row in rows]
+
+
+def last_undoable(tx: Connection, annotator_id: int) -> records.Event | None:
+    """Find the annotator's latest answer or skip on the page that still stands."""
+    query = sa.select(_E).where(
+        _E.c.annotator_id == annotator_id,
+        _E.c.kind.in_(fold.RELEASING),
+        _E.c.source == "page",
+        ~_retracted(_E),
+    )
+    row = tx.execute(query.order_by(_E.c.seq.desc()).limit(1)).one_or_none()
+    return None if row is None else _event(row)
+
+
+def get(tx: Connection, seq: int) -> records.Event:
+    """Read one event; raises errors.UnknownEvent."""
+    row = tx.execute(sa.select(_E).where(_E.c.seq == seq)).one_or_none()
+    if row is None:
+        raise errors.UnknownEvent(f"no label event has seq {seq}")
+    return _event(row)
+
+
+def get_by_uuid(tx: Connection, uuid: str) -> records.Event | None:
+    """Find the event a client named so."""
+    row = tx.execute(sa.select(_E).where(_E.c.uuid == uuid)).one_or_none()
+    return None if row is None else _event(row)
+
+
+def of_image(tx: Connection, image_id: int) -> list[records.Event]:
+    """List everything said about one image, oldest first."""
+    return [_event(row) for row in tx.execute(sa.select(_E).where(_E.c.image_id == image_id).order_by(_E.c.seq))]
+
+
+def events_since(tx: Connection, watermark: int) -> list[records.Event]:
+    """List the events after a watermark, oldest first."""
+    return [_event(row) for row in tx.execute(sa.select(_E).where(_E.c.seq > watermark).order_by(_E.c.seq))]
+
+
+def all_events(tx: Connection) -> Iterator[records.Event]:
+    """Go through every event, oldest first, a page at a time."""
+    last = 0
+    while page := tx.execute(sa.select(_E).where(_E.c.seq > last).order_by(_E.c.seq).limit(_PAGE)).all():
+        yield from map(_event, page)
+        last = page[-1].seq
+
+
+def per_class(tx: Connection) -> dict[int, int]:
+    """Count the images settled with each class, merged ones under the class that took them over."""
+    merged = sa.func.coalesce(_C.c.merged_into, _C.c.id)
+    query = sa.select(merged, sa.func.count()).join_from(_S, _C, _C.c.id == _S.c.class_id)
+    rows = tx.execute(query.where(_S.c.kind == "label").group_by(merged))
+    return {class_id: number for class_id, number in rows}
+
+
+def counts(tx: Connection, since: float | None = None, annotator_id: int | None = None) -> dict[str, int]:
+    """Count images: total (settled), labelled, rejected, pool and holdout_open (not settled), skipped (and open);
+    and events: events, today (answers standing that came since `since`), mine (those of `annotator_id`, ever).
+    """
+    kinds = dict(_pairs(tx, sa.select(_S.c.kind, sa.func.count()).group_by(_S.c.kind)))
+    lanes = dict(_pairs(tx, sa.select(_S.c.lane, sa.func.count()).group_by(_S.c.lane)))
+    skipped = sa.select(sa.func.count()).where(_S.c.lane != schema.CLOSED, _S.c.skips > 0)
+    standing = sa.select(sa.func.count()).select_from(_E).where(_E.c.kind.in_(fold.ANSWERS), ~_retracted(_E))
+    recent = None if since is None else standing.where(_E.c.received_at >= since)
+    mine = None if annotator_id is None else standing.where(_E.c.annotator_id == annotator_id)
+    return {
+        "total": kinds.get("label", 0) + kinds.get("reject", 0),
+        "labelled": kinds.get("label", 0),
+        "rejected": kinds.get("reject", 0),
+        "pool": lanes.get(schema.POOL, 0),
+        "holdout_open": lanes.get(schema.HOLDOUT, 0),
+        "skipped": tx.scalar(skipped) or 0,
+        "events": watermark(tx),
+        "today": 0 if recent is None else tx.scalar(recent) or 0,
+        "mine": 0 if mine is None else tx.scalar(mine) or 0,
+    }
+
+
+def rebuild(tx: Connection) -> int:
+    """Fold every image anew from its events; returns how many states were wrong (0 unless something is broken)."""
+    images = sa.select(_S, _I.c.status, _I.c.holdout).join_from(_S, _I, _I.c.id == _S.c.image_id)
+    events = groupby(_events_by_image(tx), key=lambda event: event.image_id)
+    image_id, said = next(events, (None, iter(())))
+    wrong = 0
+    for row in tx.execute(images.order_by(_S.c.image_id)).all():
+        *values, status, holdout = row
+        before = records.ImageState(**dict(zip(_S.c.keys(), values, strict=True)))
+        mine: list[records.Event] = []
+        if before.image_id == image_id:
+            mine = list(said)
+            image_id, said = next(events, (None, iter(())))
+        after = fold.fold(before, mine, open_lane=fold.open_lane(status=status, holdout=holdout))
+        if after != before:
+            wrong += 1
+            _save(tx, after)
+    return wrong
+
+
+def _lock_watermark(tx: Connection) -> int:
+    """Read the counter and keep others from it until the commit, so that seq grows in commit order everywhere."""
+    counter = sa.select(schema.counters.c.value).where(schema.counters.c.name == schema.WATERMARK)
+    return int(tx.execute(counter.with_for_update()).scalar_one())
+
+
+def _same(stored: records.Event, new: records.NewEvent) -> records.Event:
+    for name in ("image_id", "annotator_id", "kind", "class_id", "target_seq"):
+        if getattr(stored, name) != getattr(new, name):
+            raise errors.UuidTaken(
+                f"event {stored.seq} already carries uuid {new.uuid} with another {name} "
+                f"({getattr(stored, name)}, now {getattr(new, name)}): every new answer needs a new uuid"
+            )
+    return stored
+
+
+def _check(tx: Connection, new: records.NewEvent) -> None:
+    if (new.kind == "retract") != (new.target_seq is not None):
+        raise errors.BadEvent(f"a {new.kind} came with target {new.target_seq}: a retract, and only it, names one")
+    if new.kind == "label" and new.class_id is None:
+        raise errors.BadEvent("a label needs a class")
+    for class_id in (new.class_id, new.suggestion_class_id):
+        if class_id is not None and tx.scalar(sa.select(_C.c.id).where(_C.c.id == class_id)) is None:
+            raise errors.UnknownClass(f"no class has id {class_id}")
+    if new.target_seq is not None:
+        target = get(tx, new.target_seq)
+        if target.image_id != new.image_id or target.kind == "retract":
+            raise errors.BadEvent(
+                f"event {target.seq} is a {target.kind} of image {target.image_id}: it cannot be retracted "
+                f"for image {new.image_id}"
+            )
+
+
+def _refold(tx: Connection, image_id: int) -> None:
+    before = state(tx, image_id)
+    image = tx.execute(sa.select(_I.c.status, _I.c.holdout).where(_I.c.id == image_id)).one()
+    lane = fold.open_lane(status=image.status, holdout=image.holdout)
+    _save(tx, fold.fold(before, of_image(tx, image_id), open_lane=lane))
+
+
+def _save(tx: Connection, after: records.ImageState) -> None:
+    tx.execute(sa.update(_S).where(_S.c.image_id == after.image_id).values(asdict(after)))
+
+
+def _retracted(events: Any) -> sa.ColumnElement[bool]:
+    takes_back = _E.alias("takes_back")
+    return sa.exists().where(takes_back.c.target_seq == events.c.seq)
+
+
+def _settled_at(up_to: int) -> sa.Subquery:
+    """The latest answer of each image that stood at a watermark, under image_state's column names."""
+    takes_back = _E.alias("takes_back")
+    gone = sa.exists().where(takes_back.c.target_seq == _E.c.seq, takes_back.c.seq <= up_to)
+    standing = sa.select(sa.func.max(_E.c.seq)).where(_E.c.seq <= up_to, _E.c.kind.in_(fold.ANSWERS), ~gone)
+    columns = (_E.c.image_id, _E.c.class_id, _E.c.reason, _E.c.seq.label("event_seq"), _E.c.source)
+    return sa.select(*columns).where(_E.c.seq.in_(standing.group_by(_E.c.image_id))).subquery()
+
+
+def _events_by_image(tx: Connection) -> Iterator[records.Event]:
+    return map(_event, tx.execute(sa.select(_E).order_by(_E.c.image_id, _E.c.seq)))
+
+
+def _pairs(tx: Connection, query: sa.Select[Any]) -> Iterator[tuple[Any, int]]:
+    return ((row[0], row[1]) for row in tx.execute(query))
+
+
+def _event(row: sa.Row[Any]) -> records.Event:
+    return records.Event(**row._mapping)

@@ -1,0 +1,307 @@
+"""The queue: publishing it whole, and leasing its images so that no two people hold the same one."""
+
+from __future__ import annotations
+
+import json
+import math
+import secrets
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import asdict
+from typing import Any, Protocol
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from store import errors, records, schema
+
+_P, _Q, _L, _S, _E = schema.publications, schema.queue, schema.leases, schema.image_state, schema.label_events
+_JSON = ("suggestions", "neighbours", "overlays")
+KEEP = 3  # publications whose whole queue stays readable
+BLIND = ("audit", "holdout")  # reasons asked without suggestion, map or neighbours
+
+
+class Uniform(Protocol):
+    """What a claim needs of a generator: random.Random and numpy's Generator both have it."""
+
+    def random(self) -> float:
+        """Draw from [0, 1)."""
+
+
+def publish(
+    tx: Connection,
+    new: records.NewPublication,
+    rows: Sequence[records.QueueRow],
+    based_on_round: int | None = None,
+) -> int:
+    """Make a new queue the current one, whole; returns the publication id.
+
+    `based_on_round` is the round whose network ranked it (default: new.round_id). Raises errors.Superseded when what
+    is shown comes from a newer round, and errors.BadQueue for repeated images or numbers that are not finite.
+    """
+    shown = current(tx)
+    base = based_on_round if based_on_round is not None else new.round_id
+    if shown is not None and (shown.round_id or 0) > (base or 0):
+        raise errors.Superseded(f"publication {shown.id} is of round {shown.round_id}, this one of {base}: dropped")
+    _check(rows)
+    values = asdict(new) | {"metrics": json.dumps(new.metrics)}
+    publication_id = tx.scalar(sa.insert(_P).values(values).returning(_P.c.id))
+    assert publication_id is not None
+    if rows:
+        tx.execute(sa.insert(_Q), [_to_row(row) | {"publication_id": publication_id} for row in rows])
+    _prune(tx)
+    return publication_id
+
+
+def current(tx: Connection) -> records.Publication | None:
+    """Return the publication shown, None before the first."""
+    row = tx.execute(sa.select(_P).order_by(_P.c.id.desc()).limit(1)).one_or_none()
+    return None if row is None else _publication(row)
+
+
+def publication(tx: Connection, publication_id: int) -> records.Publication | None:
+    """Return one publication, shown or past."""
+    row = tx.execute(sa.select(_P).where(_P.c.id == publication_id)).one_or_none()
+    return None if row is None else _publication(row)
+
+
+def publications(tx: Connection) -> list[records.Publication]:
+    """List all publications, oldest first."""
+    return [_publication(row) for row in tx.execute(sa.select(_P).order_by(_P.c.id))]
+
+
+def rows_for(tx: Connection, publication_id: int, image_ids: Iterable[int]) -> dict[int, records.QueueRow]:
+    """Map those of the images that a publication's queue holds to their rows."""
+    query = sa.select(_Q).where(_Q.c.publication_id == publication_id, _Q.c.image_id.in_(list(image_ids)))
+    return {row.image_id: _queue_row(row) for row in tx.execute(query)}
+
+
+def row(tx: Connection, publication_id: int, image_id: int) -> records.QueueRow | None:
+    """Return an image's row in a publication's queue."""
+    return rows_for(tx, publication_id, [image_id]).get(image_id)
+
+
+def rows(tx: Connection, publication_id: int) -> list[records.QueueRow]:
+    """List a publication's queue in asking order."""
+    query = sa.select(_Q).where(_Q.c.publication_id == publication_id).order_by(_Q.c.position)
+    return [_queue_row(row) for row in tx.execute(query)]
+
+
+def claim(
+    tx: Connection,
+    *,
+    annotator_id: int,
+    client: str,
+    count: int,
+    now: float,
+    lease_seconds: float,
+    rng: Uniform,
+    holdout_rate: float = 0.1,
+    exclude: Collection[int] = (),
+) -> list[records.Lease]:
+    """Lease up to `count` images: first the client's own live ones, renewed, then new ones.
+
+    Each new one is with probability `holdout_rate` a holdout image, else the next of the queue, else (drained, or none
+    published) of the random pool order; then what others skipped, and last what this annotator skipped. Settled,
+    leased and `exclude`d images are never given.
+    """
+    tx.execute(sa.select(schema.counters).where(schema.counters.c.name == schema.CLAIMS).with_for_update())
+    renew(tx, annotator_id, client, now, lease_seconds)
+    own = _own(tx, annotator_id, client, now=now, exclude=exclude)[:count]
+    wanted = count - len(own)
+    if wanted <= 0:
+        return own
+    shown = current(tx)
+    draw = _Draw(tx, shown.id if shown else None, now=now, exclude=set(exclude))
+    coins = [rng.random() < holdout_rate for _ in range(wanted)]
+    base = {"slot": 0, "annotator_id": annotator_id, "client": client, "publication_id": draw.publication_id}
+    new = [
+        records.Lease(**base, **found, token=secrets.token_hex(16), leased_at=now, expires_at=now + lease_seconds)
+        for found in draw.images(coins, annotator_id=annotator_id)
+    ]
+    _store(tx, new)
+    return own + new
+
+
+def renew(tx: Connection, annotator_id: int, client: str, now: float, lease_seconds: float) -> int:
+    """Prolong the client's live leases; returns how many there are."""
+    mine = (_L.c.annotator_id == annotator_id, _L.c.client == client, _L.c.expires_at > now)
+    return tx.execute(sa.update(_L).where(*mine).values(expires_at=now + lease_seconds)).rowcount
+
+
+def release(tx: Connection, annotator_id: int, client: str) -> int:
+    """Give the client's images back at once; returns how many."""
+    return tx.execute(sa.delete(_L).where(_L.c.annotator_id == annotator_id, _L.c.client == client)).rowcount
+
+
+def lease_for(
+    tx: Connection,
+    image_id: int,
+    annotator_id: int,
+    client: str,
+    *,
+    now: float,
+    lease_seconds: float,
+) -> records.Lease | None:
+    """Lease one image again, for an undo, as it was asked; None while somebody else holds it.
+
+    Reason, rank and propensity are those of the annotator's last answer to it.
+    """
+    held = tx.execute(sa.select(_L).where(_L.c.image_id == image_id, _L.c.expires_at > now)).first()
+    if held is not None and (held.annotator_id != annotator_id or held.client != client):
+        return None
+    lane = tx.scalar(sa.select(_S.c.lane).where(_S.c.image_id == image_id))
+    mine = (_E.c.image_id == image_id, _E.c.annotator_id == annotator_id, _E.c.kind != "retract")
+    said = tx.execute(sa.select(_E).where(*mine).order_by(_E.c.seq.desc()).limit(1)).one_or_none()
+    reason = "holdout" if lane == schema.HOLDOUT else (said.queue_reason if said else None) or "random"
+    lease = records.Lease(
+        image_id=image_id,
+        slot=0,
+        annotator_id=annotator_id,
+        client=client,
+        token=secrets.token_hex(16),
+        publication_id=said.publication_id if said else None,
+        position=said.queue_rank if said else None,
+        reason=reason,
+        blind=reason in BLIND,
+        propensity=said.propensity if said else None,
+        leased_at=now,
+        expires_at=now + lease_seconds,
+    )
+    _store(tx, [lease])
+    return lease
+
+
+def live_leases(tx: Connection, now: float) -> list[records.Lease]:
+    """List the leases that have not run out, oldest first."""
+    return [_lease(row) for row in tx.execute(sa.select(_L).where(_L.c.expires_at > now).order_by(_L.c.leased_at))]
+
+
+def lease_by_token(tx: Connection, token: str) -> records.Lease | None:
+    """Find a lease, run out or not, until its image is leased to somebody else or answered."""
+    found = tx.execute(sa.select(_L).where(_L.c.token == token)).one_or_none()
+    return None if found is None else _lease(found)
+
+
+class _Draw:
+    """One claim's search for images nobody holds; it never gives the same image twice."""
+
+    def __init__(self, tx: Connection, publication_id: int | None, *, now: float, exclude: set[int]) -> None:
+        self.tx = tx
+        self.publication_id = publication_id
+        self.taken = exclude
+        held = sa.exists().where(_L.c.image_id == _S.c.image_id, _L.c.expires_at > now)
+        self.free = ~held
+
+    def images(self, coins: list[bool], *, annotator_id: int) -> list[dict[str, Any]]:
+        """Find one image per coin, a True coin asking for the holdout; fewer when there are no more."""
+        wanted = len(coins)
+        holdout = self._random(schema.HOLDOUT, sum(coins))
+        pool = self._queued(wanted - len(holdout))
+        pool += self._random(schema.POOL, wanted - len(holdout) - len(pool))
+        holdout += self._random(schema.HOLDOUT, wanted - len(holdout) - len(pool))
+        mixed = []
+        for coin in coins:
+            first, second = (holdout, pool) if coin else (pool, holdout)
+            mixed += [(first or second).pop(0)] if first or second else []
+        return mixed + self._skipped(wanted - len(mixed), annotator_id=annotator_id)
+
+    def _queued(self, limit: int) -> list[dict[str, Any]]:
+        if limit <= 0 or self.publication_id is None:
+            return []
+        query = sa.select(_Q.c.image_id, _Q.c.reason, _Q.c.position, _Q.c.propensity, _S.c.lane)
+        query = query.join_from(_Q, _S, _S.c.image_id == _Q.c.image_id).order_by(_Q.c.position)
+        query = query.where(_Q.c.publication_id == self.publication_id, _S.c.lane == schema.POOL, _S.c.skips == 0)
+        return self._take(query, limit)
+
+    def _random(self, lane: str, limit: int) -> list[dict[str, Any]]:
+        if limit <= 0:
+            return []
+        query = sa.select(_S.c.image_id, sa.null(), sa.null(), sa.null(), _S.c.lane)
+        return self._take(query.where(_S.c.lane == lane, _S.c.skips == 0).order_by(_S.c.draw, _S.c.image_id), limit)
+
+    def _skipped(self, limit: int, *, annotator_id: int) -> list[dict[str, Any]]:
+        if limit <= 0:
+            return []
+        queued = sa.and_(_Q.c.image_id == _S.c.image_id, _Q.c.publication_id == self.publication_id)
+        query = sa.select(_S.c.image_id, _Q.c.reason, _Q.c.position, _Q.c.propensity, _S.c.lane)
+        query = query.outerjoin_from(_S, _Q, queued).where(_S.c.lane != schema.CLOSED, _S.c.skips > 0)
+        takes_back = _E.alias("takes_back")
+        mine = sa.select(sa.func.coalesce(sa.func.max(_E.c.seq), 0)).where(
+            _E.c.image_id == _S.c.image_id,
+            _E.c.annotator_id == annotator_id,
+            _E.c.kind == "skip",
+            ~sa.exists().where(takes_back.c.target_seq == _E.c.seq),
+        )
+        last = mine.scalar_subquery()
+        rank = sa.func.coalesce(_Q.c.position, 1 << 30)
+        return self._take(query.order_by(last, _S.c.lane.desc(), rank, _S.c.draw), limit)
+
+    def _take(self, query: sa.Select[Any], limit: int) -> list[dict[str, Any]]:
+        query = query.where(self.free, _S.c.image_id.not_in(sorted(self.taken))).limit(limit)
+        out = []
+        for image_id, queued, position, propensity, lane in self.tx.execute(query):
+            reason = "holdout" if lane == schema.HOLDOUT else queued or "random"
+            found = {"image_id": image_id, "reason": reason, "blind": reason in BLIND}
+            out.append(found | {"position": position, "propensity": propensity})
+            self.taken.add(image_id)
+        return out
+
+
+def _own(
+    tx: Connection, annotator_id: int, client: str, *, now: float, exclude: Collection[int]
+) -> list[records.Lease]:
+    """List the client's live leases on open images, oldest first."""
+    query = sa.select(_L).join_from(_L, _S, _S.c.image_id == _L.c.image_id).where(_S.c.lane != schema.CLOSED)
+    query = query.where(_L.c.annotator_id == annotator_id, _L.c.client == client, _L.c.expires_at > now)
+    order = (_L.c.leased_at, _L.c.position.is_(None), _L.c.position, _L.c.image_id)
+    return [_lease(row) for row in tx.execute(query.order_by(*order)) if row.image_id not in exclude]
+
+
+def _store(tx: Connection, leases: list[records.Lease]) -> None:
+    """Write leases over the run-out ones of the same images."""
+    if leases:
+        tx.execute(sa.delete(_L).where(_L.c.image_id.in_([lease.image_id for lease in leases])))
+        tx.execute(sa.insert(_L), [asdict(lease) for lease in leases])
+
+
+def _check(rows: Sequence[records.QueueRow]) -> None:
+    if len({row.image_id for row in rows}) < len(rows) or len({row.position for row in rows}) < len(rows):
+        raise errors.BadQueue("the queue names an image or a position twice")
+    for row in rows:
+        numbers = (
+            row.total,
+            row.epistemic,
+            row.aleatoric,
+            row.margin,
+            row.propensity,
+            *(p for _, p in row.suggestions),
+        )
+        if not all(number is None or math.isfinite(number) for number in numbers):
+            raise errors.BadQueue(f"image {row.image_id} has a number that is not finite: {numbers}")
+
+
+def _prune(tx: Connection) -> None:
+    """Drop the rows of old queues, except the last few and those that a lease still names."""
+    newest = sa.select(_P.c.id).order_by(_P.c.id.desc()).limit(KEEP).scalar_subquery()
+    named = sa.exists().where(_L.c.publication_id == _Q.c.publication_id, _L.c.image_id == _Q.c.image_id)
+    tx.execute(sa.delete(_Q).where(_Q.c.publication_id.not_in(newest), ~named))
+
+
+def _to_row(row: records.QueueRow) -> dict[str, Any]:
+    return asdict(row) | {name: json.dumps(getattr(row, name)) for name in _JSON}
+
+
+def _queue_row(row: sa.Row[Any]) -> records.QueueRow:
+    values = {name: row._mapping[name] for name in _Q.c.keys() if name != "publication_id"}  # noqa: SIM118
+    values["suggestions"] = [(class_id, probability) for class_id, probability in json.loads(row.suggestions)]
+    values["neighbours"] = [(class_id, list(ids)) for class_id, ids in json.loads(row.neighbours)]
+    values["overlays"] = json.loads(row.overlays)
+    return records.QueueRow(**values)
+
+
+def _publication(row: sa.Row[Any]) -> records.Publication:
+    return records.Publication(**dict(row._mapping) | {"metrics": json.loads(row.metrics)})
+
+
+def _lease(row: sa.Row[Any]) -> records.Lease:
+    return records.Lease(**row._mapping)
