@@ -120,6 +120,7 @@ def is_sqlite(url: sa.URL) -> bool:
 
 def _version(db: Database) -> str | None:
     """Read the revision of the database; None when it is new."""
+    version: str | None
     try:
         with db.read() as tx:
             names = sa.inspect(tx).get_table_names()

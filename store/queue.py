@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from store import errors, records, schema
+from store import draw, errors, records, schema
 
 _P, _Q, _L, _S, _E = schema.publications, schema.queue, schema.leases, schema.image_state, schema.label_events
 _JSON = ("suggestions", "neighbours", "overlays")
@@ -44,8 +44,7 @@ def publish(
         raise errors.Superseded(f"publication {shown.id} is of round {shown.round_id}, this one of {base}: dropped")
     _check(rows)
     values = asdict(new) | {"metrics": json.dumps(new.metrics)}
-    publication_id = tx.scalar(sa.insert(_P).values(values).returning(_P.c.id))
-    assert publication_id is not None
+    publication_id = int(tx.execute(sa.insert(_P).values(values).returning(_P.c.id)).scalar_one())
     if rows:
         tx.execute(sa.insert(_Q), [_to_row(row) | {"publication_id": publication_id} for row in rows])
     _prune(tx)
@@ -111,12 +110,25 @@ def claim(
     if wanted <= 0:
         return own
     shown = current(tx)
-    draw = _Draw(tx, shown.id if shown else None, now=now, exclude=set(exclude))
+    publication_id = shown.id if shown else None
+    search = draw.Draw(tx, publication_id, now=now, exclude=exclude)
     coins = [rng.random() < holdout_rate for _ in range(wanted)]
-    base = {"slot": 0, "annotator_id": annotator_id, "client": client, "publication_id": draw.publication_id}
     new = [
-        records.Lease(**base, **found, token=secrets.token_hex(16), leased_at=now, expires_at=now + lease_seconds)
-        for found in draw.images(coins, annotator_id=annotator_id)
+        records.Lease(
+            image_id=found.image_id,
+            slot=0,
+            annotator_id=annotator_id,
+            client=client,
+            token=secrets.token_hex(16),
+            publication_id=publication_id,
+            position=found.position,
+            reason=found.reason,
+            blind=found.reason in BLIND,
+            propensity=found.propensity,
+            leased_at=now,
+            expires_at=now + lease_seconds,
+        )
+        for found in search.images(coins, annotator_id=annotator_id)
     ]
     _store(tx, new)
     return own + new
@@ -182,71 +194,6 @@ def lease_by_token(tx: Connection, token: str) -> records.Lease | None:
     return None if found is None else _lease(found)
 
 
-class _Draw:
-    """One claim's search for images nobody holds; it never gives the same image twice."""
-
-    def __init__(self, tx: Connection, publication_id: int | None, *, now: float, exclude: set[int]) -> None:
-        self.tx = tx
-        self.publication_id = publication_id
-        self.taken = exclude
-        held = sa.exists().where(_L.c.image_id == _S.c.image_id, _L.c.expires_at > now)
-        self.free = ~held
-
-    def images(self, coins: list[bool], *, annotator_id: int) -> list[dict[str, Any]]:
-        """Find one image per coin, a True coin asking for the holdout; fewer when there are no more."""
-        wanted = len(coins)
-        holdout = self._random(schema.HOLDOUT, sum(coins))
-        pool = self._queued(wanted - len(holdout))
-        pool += self._random(schema.POOL, wanted - len(holdout) - len(pool))
-        holdout += self._random(schema.HOLDOUT, wanted - len(holdout) - len(pool))
-        mixed = []
-        for coin in coins:
-            first, second = (holdout, pool) if coin else (pool, holdout)
-            mixed += [(first or second).pop(0)] if first or second else []
-        return mixed + self._skipped(wanted - len(mixed), annotator_id=annotator_id)
-
-    def _queued(self, limit: int) -> list[dict[str, Any]]:
-        if limit <= 0 or self.publication_id is None:
-            return []
-        query = sa.select(_Q.c.image_id, _Q.c.reason, _Q.c.position, _Q.c.propensity, _S.c.lane)
-        query = query.join_from(_Q, _S, _S.c.image_id == _Q.c.image_id).order_by(_Q.c.position)
-        query = query.where(_Q.c.publication_id == self.publication_id, _S.c.lane == schema.POOL, _S.c.skips == 0)
-        return self._take(query, limit)
-
-    def _random(self, lane: str, limit: int) -> list[dict[str, Any]]:
-        if limit <= 0:
-            return []
-        query = sa.select(_S.c.image_id, sa.null(), sa.null(), sa.null(), _S.c.lane)
-        return self._take(query.where(_S.c.lane == lane, _S.c.skips == 0).order_by(_S.c.draw, _S.c.image_id), limit)
-
-    def _skipped(self, limit: int, *, annotator_id: int) -> list[dict[str, Any]]:
-        if limit <= 0:
-            return []
-        queued = sa.and_(_Q.c.image_id == _S.c.image_id, _Q.c.publication_id == self.publication_id)
-        query = sa.select(_S.c.image_id, _Q.c.reason, _Q.c.position, _Q.c.propensity, _S.c.lane)
-        query = query.outerjoin_from(_S, _Q, queued).where(_S.c.lane != schema.CLOSED, _S.c.skips > 0)
-        takes_back = _E.alias("takes_back")
-        mine = sa.select(sa.func.coalesce(sa.func.max(_E.c.seq), 0)).where(
-            _E.c.image_id == _S.c.image_id,
-            _E.c.annotator_id == annotator_id,
-            _E.c.kind == "skip",
-            ~sa.exists().where(takes_back.c.target_seq == _E.c.seq),
-        )
-        last = mine.scalar_subquery()
-        rank = sa.func.coalesce(_Q.c.position, 1 << 30)
-        return self._take(query.order_by(last, _S.c.lane.desc(), rank, _S.c.draw), limit)
-
-    def _take(self, query: sa.Select[Any], limit: int) -> list[dict[str, Any]]:
-        query = query.where(self.free, _S.c.image_id.not_in(sorted(self.taken))).limit(limit)
-        out = []
-        for image_id, queued, position, propensity, lane in self.tx.execute(query):
-            reason = "holdout" if lane == schema.HOLDOUT else queued or "random"
-            found = {"image_id": image_id, "reason": reason, "blind": reason in BLIND}
-            out.append(found | {"position": position, "propensity": propensity})
-            self.taken.add(image_id)
-        return out
-
-
 def _own(
     tx: Connection, annotator_id: int, client: str, *, now: float, exclude: Collection[int]
 ) -> list[records.Lease]:
@@ -268,14 +215,8 @@ def _check(rows: Sequence[records.QueueRow]) -> None:
     if len({row.image_id for row in rows}) < len(rows) or len({row.position for row in rows}) < len(rows):
         raise errors.BadQueue("the queue names an image or a position twice")
     for row in rows:
-        numbers = (
-            row.total,
-            row.epistemic,
-            row.aleatoric,
-            row.margin,
-            row.propensity,
-            *(p for _, p in row.suggestions),
-        )
+        numbers = [row.total, row.epistemic, row.aleatoric, row.margin, row.propensity]
+        numbers += [probability for _, probability in row.suggestions]
         if not all(number is None or math.isfinite(number) for number in numbers):
             raise errors.BadQueue(f"image {row.image_id} has a number that is not finite: {numbers}")
 
