@@ -1,0 +1,190 @@
+"""The refresh's classifier: a semi-supervised Bayesian last layer on cached embeddings, closed form, NumPy only.
+
+Relation to the image, for evidence maps. With e the embedding, z = (e - mean) / scale and |z| its length,
+
+    logit_c = inverse_temperature * (W z / |z|)_c = inverse_temperature / |z| * (directions_c . e + shift_c)
+
+where (directions_KD, shift_K) = `class_directions()`. When the embedding is an attention pooling, e = sum_i pi_i f_i
+with sum_i pi_i = 1, cell i contributes pi_i * (directions_c . f_i + shift_c), and these sum to the logit up to the
+per-image constant inverse_temperature / |z|. Classes without labels have no direction (zeros).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+from scipy import special
+
+from model import last_layer_choice, last_layer_space, last_layer_training
+
+Floats = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Config:
+    """`rank` main directions are kept; a larger pool than `max_pool` teaches by a random part of that size.
+
+    `self_training` None lets cross-validation on the labels decide; True and False force it.
+    """
+
+    rank: int = 256
+    max_pool: int = 20_000
+    self_training: bool | None = None
+    recipe: last_layer_training.Recipe = field(default_factory=last_layer_training.Recipe)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What depends on the embeddings alone, kept between refreshes: the space and every row's coordinates in it."""
+
+    space: last_layer_space.Space
+    x_NR: Floats
+
+
+@dataclass(frozen=True)
+class LastLayer:
+    """Gaussian posterior over the weights of the seen classes; the classes without labels keep their prior."""
+
+    space: last_layer_space.Space
+    weights_RK: Doubles  # of the seen classes
+    covariance_factor_RR: Doubles
+    seen_K: Ints  # class index of each column of weights_RK
+    num_classes: int
+    labels: int
+    inverse_temperature: float  # of the mean scores
+    spread: float  # standard deviation of a draw's score where the covariance factor gives one
+    self_trained: bool
+    temperature: float = 1.0  # fitted on held-out labels, after everything else
+
+    def logits(self, embeddings_MD: npt.ArrayLike) -> Doubles:
+        """Logits of the mean weights, (images, seen classes), before posterior spread and `temperature`."""
+        return self._logits(self.space.project(embeddings_MD))
+
+    def log_probs(self, embeddings_MD: npt.ArrayLike) -> Floats:
+        """Mean prediction, (images, classes), the posterior's spread folded in (MacKay's probit approximation)."""
+        return self.log_probs_at(self.space.project(embeddings_MD))
+
+    def log_probs_at(self, x_MR: Floats) -> Floats:
+        """As `log_probs`, for coordinates already projected (`Prepared.x_NR`)."""
+        variance_M1 = self._spread(x_MR)[:, None] ** 2
+        return self._complete(self._logits(x_MR) / np.sqrt(1.0 + np.pi / 8.0 * variance_M1))
+
+    def draws(self, embeddings_MD: npt.ArrayLike, count: int, rng: np.random.Generator) -> Floats:
+        """Predictions of `count` weight samples, log_probs_MSK; one sample answers for all images alike."""
+        return self.draws_at(self.space.project(embeddings_MD), count, rng)
+
+    def draws_at(self, x_MR: Floats, count: int, rng: np.random.Generator) -> Floats:
+        """As `draws`, for coordinates already projected."""
+        seen, rank = len(self.seen_K), len(self.covariance_factor_RR)
+        mean_MK, out = self._logits(x_MR), np.empty((len(x_MR), count, self.num_classes), dtype=np.float32)
+        amount = self.inverse_temperature * self.spread
+        for s in range(count):
+            noise_RK = (self.covariance_factor_RR @ rng.standard_normal((rank, seen))) * amount
+            out[:, s] = self._complete(mean_MK + x_MR @ noise_RK.astype(np.float32))
+        return out
+
+    def class_directions(self) -> tuple[Floats, Floats]:
+        """(directions_KD, shift_K) in raw embedding space; see the head of this file."""
+        directions_KD = np.zeros((self.num_classes, len(self.space.mean_D)), dtype=np.float32)
+        directions_KD[self.seen_K] = (self.space.basis_DR @ self.weights_RK).T / self.space.scale_D
+        return directions_KD, -directions_KD @ self.space.mean_D
+
+    def tempered(self, temperature: float) -> LastLayer:
+        """The same layer with its probabilities (mean and draws) divided by a held-out `temperature`."""
+        if not (np.isfinite(temperature) and temperature > 0):
+            raise ValueError(f"a temperature is a positive number, not {temperature}")
+        return dataclasses.replace(self, temperature=self.temperature * float(temperature))
+
+    def _logits(self, x_MR: Floats) -> Doubles:
+        return np.asarray(self.inverse_temperature * (x_MR @ self.weights_RK))
+
+    def _spread(self, x_MR: Floats) -> Doubles:
+        unit_M = np.linalg.norm(x_MR @ self.covariance_factor_RR.astype(np.float32), axis=1)
+        return np.asarray(self.inverse_temperature * self.spread * unit_M, dtype=np.float64)
+
+    def _complete(self, logits_MK: Doubles) -> Floats:
+        """Log-probabilities over all classes: each unseen one keeps 1 / (labels + classes)."""
+        unseen = self.num_classes - len(self.seen_K)
+        each = 1.0 / (self.labels + self.num_classes)
+        out = np.full((len(logits_MK), self.num_classes), np.log(each), dtype=np.float32)
+        if len(self.seen_K):
+            out[:, self.seen_K] = special.log_softmax(logits_MK / self.temperature, axis=1) + np.log1p(-unseen * each)
+        return out
+
+
+def prepare(embeddings_ND: npt.ArrayLike, *, config: Config | None = None, rng: np.random.Generator) -> Prepared:
+    """The space of a pool and its coordinates; reuse it for every `fit` on the same embeddings."""
+    space = last_layer_space.find(embeddings_ND, rank=(config or Config()).rank, rng=rng)
+    return Prepared(space, space.project(embeddings_ND))
+
+
+def fit(
+    embeddings_ND: npt.ArrayLike | None,
+    labelled_positions: npt.ArrayLike,
+    labels: npt.ArrayLike,
+    num_classes: int,
+    *,
+    config: Config | None = None,
+    rng: np.random.Generator,
+    excluded_positions: npt.ArrayLike = (),
+    prepared: Prepared | None = None,
+) -> LastLayer:
+    """Fit on the labelled rows and, by class-balanced self-training, on all other rows of `embeddings_ND`.
+
+    `excluded_positions` (rejected images, holdout) teach nothing. `prepared` saves the projection. Works from no label
+    at all (every class then has probability 1 / classes). ValueError names what does not fit.
+    """
+    config = config or Config()
+    prepared = prepared or prepare(_given(embeddings_ND), config=config, rng=rng)
+    positions, classes = _checked(labelled_positions, labels, len(prepared.x_NR), num_classes)
+    x_MR, rows, usable_M = _teaching_rows(prepared.x_NR, positions, excluded_positions, config.max_pool, rng)
+    seen, columns = np.unique(classes, return_inverse=True)
+    choice = last_layer_choice.choose(
+        x_MR, rows, columns.astype(np.int64), len(seen),
+        recipe=config.recipe, usable_N=usable_M, self_training=config.self_training, rng=rng,
+    )  # fmt: skip
+    solution = choice.solution
+    return LastLayer(
+        prepared.space, solution.weights_RK, solution.covariance_factor_RR, seen.astype(np.int64), num_classes,
+        len(positions), choice.inverse_temperature, choice.spread, choice.self_trained,
+    )  # fmt: skip
+
+
+def _given(embeddings_ND: npt.ArrayLike | None) -> npt.ArrayLike:
+    if embeddings_ND is None:
+        raise ValueError("fit needs embeddings_ND or prepared")
+    return embeddings_ND
+
+
+def _checked(positions: npt.ArrayLike, labels: npt.ArrayLike, rows: int, num_classes: int) -> tuple[Ints, Ints]:
+    at, classes = np.asarray(positions, dtype=np.int64), np.asarray(labels, dtype=np.int64)
+    if at.shape != classes.shape or at.ndim != 1:
+        raise ValueError(f"{at.shape} labelled positions do not fit {classes.shape} labels")
+    if ((at < 0) | (at >= rows)).any():
+        raise ValueError(f"labelled positions run from {at.min()} to {at.max()}, embeddings from 0 to {rows - 1}")
+    if len(np.unique(at)) != len(at):
+        raise ValueError("a labelled position is given twice; settle it to one label first")
+    if ((classes < 0) | (classes >= num_classes)).any():
+        raise ValueError(f"labels run from {classes.min()} to {classes.max()}, classes from 0 to {num_classes - 1}")
+    return at, classes
+
+
+def _teaching_rows(
+    x_NR: Floats, labelled: Ints, excluded: npt.ArrayLike, max_pool: int, rng: np.random.Generator
+) -> tuple[Floats, Ints, npt.NDArray[np.bool_]]:
+    """The coordinates that teach: all usable rows, or the labelled ones and a random part of a large pool."""
+    usable_N = np.ones(len(x_NR), dtype=bool)
+    usable_N[np.asarray(excluded, dtype=np.int64)] = False
+    usable_N[labelled] = True
+    if len(x_NR) <= max_pool + len(labelled):
+        return x_NR, labelled, usable_N
+    usable_N[labelled] = False
+    others = np.flatnonzero(usable_N)
+    kept = others if len(others) <= max_pool else np.sort(rng.choice(others, max_pool, replace=False))
+    x_MR = x_NR[np.concatenate([labelled, kept])]
+    return x_MR, np.arange(len(labelled)), np.ones(len(x_MR), dtype=bool)

@@ -1,0 +1,95 @@
+"""Nearest neighbours, k-means and typicality over embeddings, by FAISS; the same seed gives the same answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import faiss
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int64]
+
+TYPICAL_NEIGHBOURS = 20  # TypiClust (Hacohen et al. 2022) uses min(20, half the cluster)
+
+
+def matrix(name: str, values: npt.ArrayLike) -> Floats:
+    """`values` as a contiguous float32 matrix; ValueError by name when it is not two-dimensional or not finite."""
+    array = np.ascontiguousarray(values, dtype=np.float32)
+    if array.ndim != 2:
+        raise ValueError(f"{name} must have two axes (rows, dimensions), it has shape {array.shape}")
+    finite = np.isfinite(array).all(axis=1)
+    if not finite.all():
+        raise ValueError(f"{name} is not finite in row {int(np.argmin(finite))} ({int((~finite).sum())} such rows)")
+    return array
+
+
+def normalise(embeddings_ND: npt.ArrayLike) -> Floats:
+    """Columns standardised over all rows, then every row to length one: cosine distance between like scales."""
+    x_ND = matrix("embeddings_ND", embeddings_ND)
+    spread_D = x_ND.std(axis=0)
+    z_ND = (x_ND - x_ND.mean(axis=0)) / np.where(spread_D > 1e-6, spread_D, 1.0)
+    length_N1 = np.linalg.norm(z_ND, axis=1, keepdims=True)
+    return np.asarray(z_ND / np.maximum(length_N1, 1e-12), dtype=np.float32)
+
+
+def kmeans(embeddings_ND: npt.ArrayLike, k: int, seed: int, *, iterations: int = 20) -> tuple[Floats, Ints]:
+    """Lloyd's k-means -> (centroids_KD, assignment_N); more clusters than rows are cut to the number of rows."""
+    x_ND = matrix("embeddings_ND", embeddings_ND)
+    k = max(1, min(int(k), len(x_ND)))
+    clustering = faiss.Kmeans(
+        x_ND.shape[1], k, niter=iterations, seed=int(seed) % (2**31), min_points_per_centroid=1, verbose=False
+    )
+    clustering.train(x_ND)
+    centroids_KD = np.asarray(clustering.centroids, dtype=np.float32).reshape(k, -1)
+    _, nearest_N1 = clustering.index.search(x_ND, 1)
+    return centroids_KD, np.asarray(nearest_N1[:, 0], dtype=np.int64)
+
+
+def nearest(query_MD: npt.ArrayLike, reference_ND: npt.ArrayLike, count: int) -> tuple[Floats, Ints]:
+    """The `count` nearest reference rows of every query -> (squared distances_MC, positions_MC), nearest first."""
+    query, reference = matrix("query_MD", query_MD), matrix("reference_ND", reference_ND)
+    count = min(int(count), len(reference))
+    if count <= 0 or not len(query):
+        return np.empty((len(query), 0), np.float32), np.empty((len(query), 0), np.int64)
+    distances_MC, positions_MC = faiss.knn(query, reference, count)
+    return np.maximum(distances_MC, 0.0), np.asarray(positions_MC, dtype=np.int64)
+
+
+def typicality(embeddings_ND: npt.ArrayLike, *, neighbours: int = TYPICAL_NEIGHBOURS) -> Floats:
+    """Inverse mean distance to the `neighbours` nearest other rows (at most half of them): high in dense places.
+
+    Hacohen et al. 2022 (TypiClust), equation 1. One row alone has typicality one.
+    """
+    x_ND = matrix("embeddings_ND", embeddings_ND)
+    count = min(neighbours, max(1, len(x_ND) // 2))
+    if len(x_ND) < 2:
+        return np.ones(len(x_ND), dtype=np.float32)
+    squared_NC, _ = nearest(x_ND, x_ND, count + 1)
+    mean_N = np.sqrt(squared_NC).sum(axis=1) / count  # the row itself is at distance zero
+    return np.asarray(1.0 / np.maximum(mean_N, 1e-6), dtype=np.float32)
+
+
+def nearest_per_class(
+    query_MD: npt.ArrayLike,
+    labelled_ND: npt.ArrayLike,
+    labels_N: npt.ArrayLike,
+    classes_MK: Sequence[Sequence[int]],
+    *,
+    per_class: int = 1,
+) -> list[list[tuple[int, list[int]]]]:
+    """For every query and each of its classes, positions of the nearest labelled rows of that class, nearest first.
+
+    `classes_MK[m]` names the classes wanted beside query m. A class without labels gives an empty list.
+    """
+    query, labelled = matrix("query_MD", query_MD), matrix("labelled_ND", labelled_ND)
+    labels = np.asarray(labels_N, dtype=np.int64)
+    found: list[dict[int, list[int]]] = [{} for _ in range(len(query))]
+    for wanted in sorted({int(c) for row in classes_MK for c in row}):
+        members = np.flatnonzero(labels == wanted)
+        asking = [m for m, row in enumerate(classes_MK) if wanted in row]
+        _, positions = nearest(query[asking], labelled[members], per_class)
+        for m, row_positions in zip(asking, positions, strict=True):
+            found[m][wanted] = [int(members[p]) for p in row_positions]
+    return [[(int(c), found[m][int(c)]) for c in row] for m, row in enumerate(classes_MK)]
