@@ -85,3 +85,9 @@ class Draw:
             out.append(Found(image_id, reason, position, propensity))
             self.taken.add(image_id)
         return out
+
+
+def last_said(tx: Connection, image_id: int, annotator_id: int) -> sa.Row[Any] | None:
+    """Find the annotator's latest event on an image that is not a retract."""
+    mine = (_E.c.image_id == image_id, _E.c.annotator_id == annotator_id, _E.c.kind != "retract")
+    return tx.execute(sa.select(_E).where(*mine).order_by(_E.c.seq.desc()).limit(1)).one_or_none()

@@ -60,6 +60,18 @@ def all_ok(tx: Connection) -> list[records.Image]:
     return [_image(row) for row in tx.execute(sa.select(_T).where(_T.c.status == "ok").order_by(_T.c.id))]
 
 
+def all_after(tx: Connection, image_id: int) -> list[records.Image]:
+    """List the usable images with a greater id, by id: what was added since."""
+    query = sa.select(_T).where(_T.c.status == "ok", _T.c.id > image_id).order_by(_T.c.id)
+    return [_image(row) for row in tx.execute(query)]
+
+
+def holdout(tx: Connection) -> dict[int, int]:
+    """Map the usable holdout images to their half: 1 calibration, 2 test."""
+    query = sa.select(_T.c.id, _T.c.holdout).where(_T.c.status == "ok", _T.c.holdout > 0).order_by(_T.c.id)
+    return {image_id: half for image_id, half in tx.execute(query)}
+
+
 def quarantined(tx: Connection) -> list[records.Image]:
     """List the images that could not be used, by id; each carries its problem."""
     return [_image(row) for row in tx.execute(sa.select(_T).where(_T.c.status == "quarantined").order_by(_T.c.id))]
@@ -79,7 +91,7 @@ def hashes(tx: Connection) -> records.Hashes:
 
 
 def counts(tx: Connection) -> dict[str, int]:
-    """Count images: total, ok, quarantined, and the usable ones by share: pool_share, calibration, test."""
+    """Count images: total, ok, quarantined; and of the ok ones: pool, holdout (calibration and test together)."""
     rows = tx.execute(sa.select(_T.c.status, _T.c.holdout, sa.func.count()).group_by(_T.c.status, _T.c.holdout)).all()
     ok = {holdout: number for status, holdout, number in rows if status == "ok"}
     usable, total = sum(ok.values()), sum(number for _, _, number in rows)
@@ -87,7 +99,8 @@ def counts(tx: Connection) -> dict[str, int]:
         "total": total,
         "ok": usable,
         "quarantined": total - usable,
-        "pool_share": ok.get(0, 0),
+        "pool": ok.get(0, 0),
+        "holdout": ok.get(1, 0) + ok.get(2, 0),
         "calibration": ok.get(1, 0),
         "test": ok.get(2, 0),
     }

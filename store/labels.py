@@ -113,9 +113,21 @@ def per_class(tx: Connection) -> dict[int, int]:
     return {class_id: number for class_id, number in rows}
 
 
+def training_counts(tx: Connection, up_to: int | None = None) -> dict[str, int]:
+    """Count what training sees at a watermark (default: now), holdout left out: labels, and classes among them."""
+    source = _S if up_to is None else _settled_at(up_to)
+    merged = sa.func.coalesce(_C.c.merged_into, _C.c.id)
+    query = sa.select(sa.func.count(), sa.func.count(merged.distinct())).select_from(source)
+    query = query.join(_C, _C.c.id == source.c.class_id).join(_I, _I.c.id == source.c.image_id)
+    number, classes = tx.execute(query.where(source.c.kind == "label", _I.c.holdout == 0)).one()
+    return {"labels": number, "classes": classes}
+
+
 def counts(tx: Connection, since: float | None = None, annotator_id: int | None = None) -> dict[str, int]:
-    """Count images: total (settled), labelled, rejected, pool and holdout_open (not settled), skipped (and open);
-    and events: events, today (answers standing that came since `since`), mine (those of `annotator_id`, ever).
+    """Count what was said and what is left.
+
+    Images: total (settled), labelled, rejected, pool and holdout_open (not settled),
+    skipped (and open). Events: events, today (standing answers since `since`), mine (those of `annotator_id`, ever).
     """
     kinds = dict(_pairs(tx, sa.select(_S.c.kind, sa.func.count()).group_by(_S.c.kind)))
     lanes = dict(_pairs(tx, sa.select(_S.c.lane, sa.func.count()).group_by(_S.c.lane)))
@@ -210,7 +222,7 @@ def _settled_at(up_to: int) -> sa.Subquery:
     takes_back = _E.alias("takes_back")
     gone = sa.exists().where(takes_back.c.target_seq == _E.c.seq, takes_back.c.seq <= up_to)
     standing = sa.select(sa.func.max(_E.c.seq)).where(_E.c.seq <= up_to, _E.c.kind.in_(fold.ANSWERS), ~gone)
-    columns = (_E.c.image_id, _E.c.class_id, _E.c.reason, _E.c.seq.label("event_seq"), _E.c.source)
+    columns = (_E.c.image_id, _E.c.class_id, _E.c.kind, _E.c.reason, _E.c.seq.label("event_seq"), _E.c.source)
     return sa.select(*columns).where(_E.c.seq.in_(standing.group_by(_E.c.image_id))).subquery()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import secrets
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict
@@ -12,10 +11,9 @@ from typing import Any, Protocol
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from store import draw, errors, records, schema
+from store import draw, errors, queue_rows, records, schema
 
-_P, _Q, _L, _S, _E = schema.publications, schema.queue, schema.leases, schema.image_state, schema.label_events
-_JSON = ("suggestions", "neighbours", "overlays")
+_P, _Q, _L, _S = schema.publications, schema.queue, schema.leases, schema.image_state
 KEEP = 3  # publications whose whole queue stays readable
 BLIND = ("audit", "holdout")  # reasons asked without suggestion, map or neighbours
 
@@ -42,11 +40,11 @@ def publish(
     base = based_on_round if based_on_round is not None else new.round_id
     if shown is not None and (shown.round_id or 0) > (base or 0):
         raise errors.Superseded(f"publication {shown.id} is of round {shown.round_id}, this one of {base}: dropped")
-    _check(rows)
+    queue_rows.check(rows)
     values = asdict(new) | {"metrics": json.dumps(new.metrics)}
     publication_id = int(tx.execute(sa.insert(_P).values(values).returning(_P.c.id)).scalar_one())
     if rows:
-        tx.execute(sa.insert(_Q), [_to_row(row) | {"publication_id": publication_id} for row in rows])
+        tx.execute(sa.insert(_Q), [queue_rows.from_row(row) | {"publication_id": publication_id} for row in rows])
     _prune(tx)
     return publication_id
 
@@ -54,24 +52,24 @@ def publish(
 def current(tx: Connection) -> records.Publication | None:
     """Return the publication shown, None before the first."""
     row = tx.execute(sa.select(_P).order_by(_P.c.id.desc()).limit(1)).one_or_none()
-    return None if row is None else _publication(row)
+    return None if row is None else queue_rows.to_publication(row)
 
 
 def publication(tx: Connection, publication_id: int) -> records.Publication | None:
     """Return one publication, shown or past."""
     row = tx.execute(sa.select(_P).where(_P.c.id == publication_id)).one_or_none()
-    return None if row is None else _publication(row)
+    return None if row is None else queue_rows.to_publication(row)
 
 
 def publications(tx: Connection) -> list[records.Publication]:
     """List all publications, oldest first."""
-    return [_publication(row) for row in tx.execute(sa.select(_P).order_by(_P.c.id))]
+    return [queue_rows.to_publication(row) for row in tx.execute(sa.select(_P).order_by(_P.c.id))]
 
 
 def rows_for(tx: Connection, publication_id: int, image_ids: Iterable[int]) -> dict[int, records.QueueRow]:
     """Map those of the images that a publication's queue holds to their rows."""
     query = sa.select(_Q).where(_Q.c.publication_id == publication_id, _Q.c.image_id.in_(list(image_ids)))
-    return {row.image_id: _queue_row(row) for row in tx.execute(query)}
+    return {row.image_id: queue_rows.to_row(row) for row in tx.execute(query)}
 
 
 def row(tx: Connection, publication_id: int, image_id: int) -> records.QueueRow | None:
@@ -79,10 +77,10 @@ def row(tx: Connection, publication_id: int, image_id: int) -> records.QueueRow 
     return rows_for(tx, publication_id, [image_id]).get(image_id)
 
 
-def rows(tx: Connection, publication_id: int) -> list[records.QueueRow]:
-    """List a publication's queue in asking order."""
-    query = sa.select(_Q).where(_Q.c.publication_id == publication_id).order_by(_Q.c.position)
-    return [_queue_row(row) for row in tx.execute(query)]
+def head(tx: Connection, publication_id: int, count: int | None = None) -> list[records.QueueRow]:
+    """List the first rows of a publication's queue in asking order (default: all that are kept)."""
+    query = sa.select(_Q).where(_Q.c.publication_id == publication_id).order_by(_Q.c.position).limit(count)
+    return [queue_rows.to_row(row) for row in tx.execute(query)]
 
 
 def claim(
@@ -153,33 +151,35 @@ def lease_for(
     *,
     now: float,
     lease_seconds: float,
-) -> records.Lease | None:
-    """Lease one image again, for an undo, as it was asked; None while somebody else holds it.
+    reason: str | None = None,
+    publication_id: int | None = None,
+) -> records.Lease:
+    """Lease one image again, for an undo, as it was asked; while somebody else holds it, the lease has already run out.
 
-    Reason, rank and propensity are those of the annotator's last answer to it.
+    Reason, publication, rank and propensity default to those of the annotator's last event on it.
     """
-    held = tx.execute(sa.select(_L).where(_L.c.image_id == image_id, _L.c.expires_at > now)).first()
-    if held is not None and (held.annotator_id != annotator_id or held.client != client):
-        return None
-    lane = tx.scalar(sa.select(_S.c.lane).where(_S.c.image_id == image_id))
-    mine = (_E.c.image_id == image_id, _E.c.annotator_id == annotator_id, _E.c.kind != "retract")
-    said = tx.execute(sa.select(_E).where(*mine).order_by(_E.c.seq.desc()).limit(1)).one_or_none()
-    reason = "holdout" if lane == schema.HOLDOUT else (said.queue_reason if said else None) or "random"
+    others = sa.or_(_L.c.annotator_id != annotator_id, _L.c.client != client)
+    held = tx.scalar(sa.select(_L.c.token).where(_L.c.image_id == image_id, _L.c.expires_at > now, others))
+    said = draw.last_said(tx, image_id, annotator_id)
+    if tx.scalar(sa.select(schema.images.c.holdout).where(schema.images.c.id == image_id)):
+        reason = "holdout"
+    reason = reason or (said.queue_reason if said else None) or "random"
     lease = records.Lease(
         image_id=image_id,
         slot=0,
         annotator_id=annotator_id,
         client=client,
         token=secrets.token_hex(16),
-        publication_id=said.publication_id if said else None,
+        publication_id=publication_id or (said.publication_id if said else None),
         position=said.queue_rank if said else None,
         reason=reason,
         blind=reason in BLIND,
         propensity=said.propensity if said else None,
         leased_at=now,
-        expires_at=now + lease_seconds,
+        expires_at=now if held else now + lease_seconds,
     )
-    _store(tx, [lease])
+    if not held:
+        _store(tx, [lease])
     return lease
 
 
@@ -211,37 +211,11 @@ def _store(tx: Connection, leases: list[records.Lease]) -> None:
         tx.execute(sa.insert(_L), [asdict(lease) for lease in leases])
 
 
-def _check(rows: Sequence[records.QueueRow]) -> None:
-    if len({row.image_id for row in rows}) < len(rows) or len({row.position for row in rows}) < len(rows):
-        raise errors.BadQueue("the queue names an image or a position twice")
-    for row in rows:
-        numbers = [row.total, row.epistemic, row.aleatoric, row.margin, row.propensity]
-        numbers += [probability for _, probability in row.suggestions]
-        if not all(number is None or math.isfinite(number) for number in numbers):
-            raise errors.BadQueue(f"image {row.image_id} has a number that is not finite: {numbers}")
-
-
 def _prune(tx: Connection) -> None:
     """Drop the rows of old queues, except the last few and those that a lease still names."""
     newest = sa.select(_P.c.id).order_by(_P.c.id.desc()).limit(KEEP).scalar_subquery()
     named = sa.exists().where(_L.c.publication_id == _Q.c.publication_id, _L.c.image_id == _Q.c.image_id)
     tx.execute(sa.delete(_Q).where(_Q.c.publication_id.not_in(newest), ~named))
-
-
-def _to_row(row: records.QueueRow) -> dict[str, Any]:
-    return asdict(row) | {name: json.dumps(getattr(row, name)) for name in _JSON}
-
-
-def _queue_row(row: sa.Row[Any]) -> records.QueueRow:
-    values = {name: row._mapping[name] for name in _Q.c.keys() if name != "publication_id"}  # noqa: SIM118
-    values["suggestions"] = [(class_id, probability) for class_id, probability in json.loads(row.suggestions)]
-    values["neighbours"] = [(class_id, list(ids)) for class_id, ids in json.loads(row.neighbours)]
-    values["overlays"] = json.loads(row.overlays)
-    return records.QueueRow(**values)
-
-
-def _publication(row: sa.Row[Any]) -> records.Publication:
-    return records.Publication(**dict(row._mapping) | {"metrics": json.loads(row.metrics)})
 
 
 def _lease(row: sa.Row[Any]) -> records.Lease:

@@ -79,7 +79,7 @@ images = sa.Table(
     sa.UniqueConstraint("path"),
     sa.CheckConstraint("holdout IN (0, 1, 2)", name="holdout"),
     _one_of("status", "ok", "quarantined"),
-    sa.Index(None, "status"),
+    sa.Index(None, "status", "holdout"),
 )
 
 classes = sa.Table(

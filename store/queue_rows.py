@@ -1,0 +1,45 @@
+"""Queue rows and publications on their way between records and tables."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import sqlalchemy as sa
+
+from store import errors, records, schema
+
+_JSON = ("suggestions", "neighbours", "overlays")
+
+
+def check(rows: Sequence[records.QueueRow]) -> None:
+    """Refuse repeated images and numbers that are not finite by errors.BadQueue."""
+    if len({row.image_id for row in rows}) < len(rows) or len({row.position for row in rows}) < len(rows):
+        raise errors.BadQueue("the queue names an image or a position twice")
+    for row in rows:
+        numbers = [row.total, row.epistemic, row.aleatoric, row.margin, row.propensity]
+        numbers += [probability for _, probability in row.suggestions]
+        if not all(number is None or math.isfinite(number) for number in numbers):
+            raise errors.BadQueue(f"image {row.image_id} has a number that is not finite: {numbers}")
+
+
+def from_row(row: records.QueueRow) -> dict[str, Any]:
+    """Give the column values of a queue row; lists become JSON."""
+    return asdict(row) | {name: json.dumps(getattr(row, name)) for name in _JSON}
+
+
+def to_row(row: sa.Row[Any]) -> records.QueueRow:
+    """Give the record of a queue row."""
+    values = {name: row._mapping[name] for name in schema.queue.c.keys() if name != "publication_id"}  # noqa: SIM118
+    values["suggestions"] = [(class_id, probability) for class_id, probability in json.loads(row.suggestions)]
+    values["neighbours"] = [(class_id, list(ids)) for class_id, ids in json.loads(row.neighbours)]
+    values["overlays"] = json.loads(row.overlays)
+    return records.QueueRow(**values)
+
+
+def to_publication(row: sa.Row[Any]) -> records.Publication:
+    """Give the record of a publication row."""
+    return records.Publication(**dict(row._mapping) | {"metrics": json.loads(row.metrics)})
