@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import optimize, special
 
+from model import errors
+
 Floats = npt.NDArray[np.float64]
 CROSS_VALIDATE_UNDER = 50  # labels
 LOG_TEMPERATURE_BOUNDS = (np.log(0.05), np.log(20.0))
@@ -44,7 +46,12 @@ def temper(log_probs_NK: npt.ArrayLike, temperature: float) -> Floats:
     return np.asarray(special.log_softmax(logits_NK, axis=1))
 
 
-def fit_temperature(log_probs_NK: npt.ArrayLike, labels_N: npt.ArrayLike, *, folds: int = 5) -> Temperature:
+def fit_temperature(log_probs_NK: npt.ArrayLike, labels_N: npt.ArrayLike, *, folds: int = 5) -> float:
+    """The divisor of the logits alone; see `measure_temperature`."""
+    return measure_temperature(log_probs_NK, labels_N, folds=folds).value
+
+
+def measure_temperature(log_probs_NK: npt.ArrayLike, labels_N: npt.ArrayLike, *, folds: int = 5) -> Temperature:
     """The temperature of least negative log-likelihood (Guo et al. 2017).
 
     Under 50 labels the fit is cross-validated over `folds` (label i in fold i mod folds): when the temperature does
@@ -101,7 +108,7 @@ def ece(log_probs_NK: npt.ArrayLike, labels_N: npt.ArrayLike, *, bins: int = 15)
 def wilson(successes: int, n: int, *, z: float = 1.959964) -> tuple[float, float]:
     """Wilson's score interval of a share (95 % by default); (0, 1) when nothing was measured."""
     if not 0 <= successes <= n:
-        raise ValueError(f"{successes} successes of {n} trials is no share")
+        raise errors.BadInput(f"{successes} successes of {n} trials is no share")
     if n == 0:
         return 0.0, 1.0
     share, square = successes / n, z * z / n
@@ -133,10 +140,10 @@ def _out_of_fold_nll(logits_NK: Floats, labels: npt.NDArray[np.int64], folds: in
 def _checked(log_probs_NK: npt.ArrayLike, labels_N: npt.ArrayLike) -> tuple[Floats, npt.NDArray[np.int64]]:
     log_probs, labels = np.array(log_probs_NK, dtype=np.float64), np.asarray(labels_N, dtype=np.int64)
     if log_probs.ndim != 2 or labels.shape != (len(log_probs),):
-        raise ValueError(f"{log_probs.shape} log-probabilities do not fit {labels.shape} labels")
+        raise errors.BadInput(f"{log_probs.shape} log-probabilities do not fit {labels.shape} labels")
     if np.isnan(log_probs).any() or np.isposinf(log_probs).any():
-        raise ValueError("log_probs_NK holds NaN or infinity")
+        raise errors.NotFinite("log_probs_NK holds NaN or infinity")
     if ((labels < 0) | (labels >= log_probs.shape[1])).any():
         last = log_probs.shape[1] - 1
-        raise ValueError(f"labels run from {labels.min()} to {labels.max()}, classes from 0 to {last}")
+        raise errors.BadInput(f"labels run from {labels.min()} to {labels.max()}, classes from 0 to {last}")
     return log_probs, labels

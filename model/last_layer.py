@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from model import last_layer_choice, last_layer_space, last_layer_training
+from model import errors, last_layer_choice, last_layer_space, last_layer_training
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
@@ -97,7 +97,7 @@ class LastLayer:
     def tempered(self, temperature: float) -> LastLayer:
         """The same layer with its probabilities (mean and draws) divided by a held-out `temperature`."""
         if not (np.isfinite(temperature) and temperature > 0):
-            raise ValueError(f"a temperature is a positive number, not {temperature}")
+            raise errors.BadInput(f"a temperature is a positive number, not {temperature}")
         return dataclasses.replace(self, temperature=self.temperature * float(temperature))
 
     def _logits(self, x_MR: Floats) -> Doubles:
@@ -137,7 +137,7 @@ def fit(
     """Fit on the labelled rows and, by class-balanced self-training, on all other rows of `embeddings_ND`.
 
     `excluded_positions` (rejected images, holdout) teach nothing. `prepared` saves the projection. Works from no label
-    at all (every class then has probability 1 / classes). ValueError names what does not fit.
+    at all (every class then has probability 1 / classes). BadInput names what does not fit.
     """
     config = config or Config()
     prepared = prepared or prepare(_given(embeddings_ND), config=config, rng=rng)
@@ -157,20 +157,22 @@ def fit(
 
 def _given(embeddings_ND: npt.ArrayLike | None) -> npt.ArrayLike:
     if embeddings_ND is None:
-        raise ValueError("fit needs embeddings_ND or prepared")
+        raise errors.BadInput("fit needs embeddings_ND or prepared")
     return embeddings_ND
 
 
 def _checked(positions: npt.ArrayLike, labels: npt.ArrayLike, rows: int, num_classes: int) -> tuple[Ints, Ints]:
     at, classes = np.asarray(positions, dtype=np.int64), np.asarray(labels, dtype=np.int64)
     if at.shape != classes.shape or at.ndim != 1:
-        raise ValueError(f"{at.shape} labelled positions do not fit {classes.shape} labels")
+        raise errors.BadInput(f"{at.shape} labelled positions do not fit {classes.shape} labels")
     if ((at < 0) | (at >= rows)).any():
-        raise ValueError(f"labelled positions run from {at.min()} to {at.max()}, embeddings from 0 to {rows - 1}")
+        raise errors.BadInput(f"labelled positions run from {at.min()} to {at.max()}, embeddings from 0 to {rows - 1}")
     if len(np.unique(at)) != len(at):
-        raise ValueError("a labelled position is given twice; settle it to one label first")
+        raise errors.BadInput("a labelled position is given twice; settle it to one label first")
     if ((classes < 0) | (classes >= num_classes)).any():
-        raise ValueError(f"labels run from {classes.min()} to {classes.max()}, classes from 0 to {num_classes - 1}")
+        raise errors.BadInput(
+            f"labels run from {classes.min()} to {classes.max()}, classes from 0 to {num_classes - 1}"
+        )
     return at, classes
 
 

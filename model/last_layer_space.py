@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from model import neighbours
+from model import errors, neighbours
 
 Floats = npt.NDArray[np.float32]
 BASIS_ROWS = 4096  # rows the directions are found from; more change nothing that 256 directions can show
@@ -23,10 +23,12 @@ class Space:
     basis_DR: Floats
 
     def project(self, embeddings_MD: npt.ArrayLike) -> Floats:
-        """Coordinates x_MR of embeddings, in chunks; ValueError by name when they are not finite or too narrow."""
+        """Coordinates x_MR of embeddings, in chunks; BadInput or NotFinite by name."""
         e_MD = np.asarray(embeddings_MD)
         if e_MD.ndim != 2 or e_MD.shape[1] != len(self.mean_D):
-            raise ValueError(f"embeddings have shape {e_MD.shape}, the last layer expects (images, {len(self.mean_D)})")
+            raise errors.BadInput(
+                f"embeddings have shape {e_MD.shape}, the last layer expects (images, {len(self.mean_D)})"
+            )
         x_MR = np.empty((len(e_MD), self.basis_DR.shape[1]), dtype=np.float32)
         for at in range(0, len(e_MD), BASIS_ROWS):
             z_BD = (neighbours.matrix("embeddings", e_MD[at : at + BASIS_ROWS]) - self.mean_D) / self.scale_D
@@ -40,17 +42,17 @@ class Space:
         return np.asarray(np.linalg.norm(z_MD, axis=1), dtype=np.float32)
 
 
-def find(embeddings_ND: npt.ArrayLike, *, rank: int, rng: np.random.Generator) -> Space:
+def find(embeddings_ND: npt.ArrayLike, *, rank: int, rng: np.random.Generator, standardise: bool = True) -> Space:
     """Mean and spread over all rows, and the `rank` main directions of the normalised rows.
 
     Randomised range finder with one power step (Halko, Martinsson and Tropp 2011, algorithm 4.4): at 1,185 x 1,280 ten
-    times cheaper than the full decomposition. Constant columns are left unscaled.
+    times cheaper than the full decomposition. Constant columns are left unscaled; without `standardise` all are.
     """
     e_ND = neighbours.matrix("embeddings", embeddings_ND)
     if not len(e_ND):
-        raise ValueError("the last layer needs at least one embedding")
+        raise errors.BadInput("the last layer needs at least one embedding")
     mean_D = e_ND.mean(axis=0)
-    spread_D = e_ND.std(axis=0)
+    spread_D = e_ND.std(axis=0) if standardise else np.ones(e_ND.shape[1], dtype=np.float32)
     scale_D = np.where(spread_D > 1e-6, spread_D, 1.0).astype(np.float32)
     rows = e_ND if len(e_ND) <= BASIS_ROWS else e_ND[rng.choice(len(e_ND), BASIS_ROWS, replace=False)]
     z_MD = (rows - mean_D) / scale_D

@@ -8,6 +8,8 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
+from model import errors
+
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 
@@ -15,13 +17,15 @@ TYPICAL_NEIGHBOURS = 20  # TypiClust (Hacohen et al. 2022) uses min(20, half the
 
 
 def matrix(name: str, values: npt.ArrayLike) -> Floats:
-    """`values` as a contiguous float32 matrix; ValueError by name when it is not two-dimensional or not finite."""
+    """`values` as a contiguous float32 matrix; BadInput or NotFinite by name."""
     array = np.ascontiguousarray(values, dtype=np.float32)
     if array.ndim != 2:
-        raise ValueError(f"{name} must have two axes (rows, dimensions), it has shape {array.shape}")
+        raise errors.BadInput(f"{name} must have two axes (rows, dimensions), it has shape {array.shape}")
     finite = np.isfinite(array).all(axis=1)
     if not finite.all():
-        raise ValueError(f"{name} is not finite in row {int(np.argmin(finite))} ({int((~finite).sum())} such rows)")
+        raise errors.NotFinite(
+            f"{name} is not finite in row {int(np.argmin(finite))} ({int((~finite).sum())} such rows)"
+        )
     return array
 
 

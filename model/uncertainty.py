@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
+from model import errors
+
 Floats = npt.NDArray[np.float64]
 CHUNK_VALUES = 4_000_000  # draws held in double precision at once
 
@@ -26,12 +28,12 @@ class Uncertainty:
 def decompose(log_probs_NSK: npt.ArrayLike) -> Uncertainty:
     """Total = entropy of the mean of S draws, aleatoric = mean entropy of the draws, epistemic = their difference.
 
-    The difference is the mutual information between label and weights (BALD, Houlsby et al. 2011). ValueError when
-    the array has not three axes or is not normalised; minus infinity (probability zero) is allowed, NaN is not.
+    The difference is the mutual information between label and weights (BALD, Houlsby et al. 2011). BadInput when
+    the array has not three axes, NotFinite when a row is not a distribution; minus infinity (probability zero) is allowed, NaN is not.
     """
     draws = np.asarray(log_probs_NSK)
     if draws.ndim != 3 or 0 in draws.shape[1:]:
-        raise ValueError(f"log_probs_NSK must have the axes (images, draws, classes), it has shape {draws.shape}")
+        raise errors.BadInput(f"log_probs_NSK must have the axes (images, draws, classes), it has shape {draws.shape}")
     step = max(1, CHUNK_VALUES // (draws.shape[1] * draws.shape[2]))
     parts = [_decompose_chunk(draws[at : at + step], at) for at in range(0, len(draws), step)]
     if not parts:
@@ -60,7 +62,7 @@ def _decompose_chunk(draws_NSK: npt.NDArray[np.floating], offset: int) -> tuple[
     bad = ~(mass_N < 0.02)  # half-precision files are normalised to about 0.5 %; NaN fails the comparison
     if bad.any():
         at = offset + int(bad.argmax())
-        raise ValueError(f"log_probs_NSK is not a finite, normalised distribution at image {at}")
+        raise errors.NotFinite(f"log_probs_NSK is not a finite, normalised distribution at image {at}")
     mean_NK = special.logsumexp(draws, axis=1) - np.log(draws.shape[1])
     total_N, aleatoric_N = entropy(mean_NK), entropy(draws).mean(axis=1)
     return total_N, aleatoric_N, np.maximum(total_N - aleatoric_N, 0.0), margin(mean_NK), mean_NK

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from model import errors
 from model.acquisition import automatic, clustered, ranked, request
 
 Ints = npt.NDArray[np.int64]
@@ -35,11 +36,12 @@ def select(
 ) -> Ints:
     """Positions into `embeddings_ND` (the candidates), best first, unique, `count` of them or all there are.
 
-    `log_probs_NSK` is None and `labelled_ND` empty at cold start. `context` may hold "num_classes". ValueError names an
-    unknown strategy, arrays that do not fit each other and values that are not finite.
+    `log_probs_NSK` is None and `labelled_ND` empty at cold start. Distances between embeddings are taken as they are:
+    give them in a space where they mean something, such as `last_layer.Prepared.x_NR`. `context` may hold
+    "num_classes". Raises UnknownName, BadInput (arrays that do not fit each other) and NotFinite (naming the row).
     """
     if strategy not in STRATEGIES:
-        raise ValueError(f"no strategy is called {strategy!r}; there are {', '.join(sorted(STRATEGIES))}")
+        raise errors.UnknownName("strategy", strategy, STRATEGIES)
     asked = request.checked(log_probs_NSK, embeddings_ND, labelled_ND, count, rng, context)
     positions = np.asarray(STRATEGIES[strategy](asked), dtype=np.int64)
     inside = (positions >= 0) & (positions < asked.size)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from model import errors
 from model.acquisition.request import Request
 
 Ints = npt.NDArray[np.int64]
@@ -15,7 +16,7 @@ def order(cost_N: npt.ArrayLike, embeddings_ND: npt.NDArray[np.float32]) -> Ints
     """Positions by ascending cost; equal costs by the embedding itself, so that permuted images permute the answer."""
     cost = np.asarray(cost_N, dtype=np.float64)
     if np.isnan(cost).any():
-        raise ValueError(f"the cost of image {int(np.isnan(cost).argmax())} is not a number")
+        raise errors.NotFinite(f"the cost of image {int(np.isnan(cost).argmax())} is not a number")
     return np.lexsort((embeddings_ND.sum(axis=1), embeddings_ND[:, 0], cost)).astype(np.int64)
 
 
