@@ -1,0 +1,220 @@
+"""Takes a folder of images into the store: a few at a time, so that people can label while the rest is read."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import shutil
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent import futures
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from app import ingest_files, ingest_groups, ingest_labels, ingest_order, ingest_read, ingest_similar
+from store import images, records
+from store.database import Database
+
+IngestError = ingest_files.IngestError
+IngestReport = ingest_labels.IngestReport
+
+_FIRST_BATCH, _BATCH = 48, 200
+
+
+def ingest(
+    db: Database,
+    folder: str | Path,
+    *,
+    workspace: Path,
+    now: float,
+    classes_file: str | Path | None = None,
+    class_names: Sequence[str] | None = None,
+    labels_from_folders: bool = False,
+    seed: int = 0,
+    max_megapixels: float = 100.0,
+    workers: int | None = None,
+    progress: Callable[[float, str], None] | None = None,
+    stop: Callable[[], bool] | None = None,
+) -> IngestReport:
+    """Add the images under `folder` that are not known yet; classes from a file, a list, or an ImageFolder's folders.
+
+    Files are read in random order and committed in short batches; what cannot be read is quarantined with its reason.
+    Without `classes_file` and `class_names`, the subfolders of an ImageFolder become classes when the store has none;
+    `labels_from_folders` makes them classes in any case and imports them as labels of images nobody has answered.
+    Raises IngestError when there is no folder, no image in it, or a class list that cannot be used.
+    """
+    root = ingest_files.root(folder)
+    names = ingest_labels.given_names(classes_file, class_names)
+    walk = ingest_files.walk(root, skip=workspace.resolve())
+    if not walk.files:
+        raise IngestError(_nothing_in(root, walk))
+    report = IngestReport(found=len(walk.files), links=walk.links, closed=walk.closed)
+    with db.write() as tx:
+        report.classes = ingest_labels.add_classes(tx, names, walk.files, labels_from_folders, now)
+    fresh = _fresh(db, walk.files, report)
+    session = _Session(db, workspace, now, np.random.default_rng([seed, 0xF01DE5]), report)
+    tops = {file.name: file.top for file in walk.files} if labels_from_folders else {}
+    if labels_from_folders:
+        ingest_labels.import_labels(db, tops, report, now)
+    with _quiet_decoders(), _emptied(workspace / "thumbnails" / "new") as beside:
+        readings = _readings(fresh, session.rng, beside, round(max_megapixels * 1e6), workers)
+        for batch in _batches(readings):
+            session.commit(batch, tops, to_come=len(fresh) - report.added - report.quarantined - len(batch))
+            _tell(progress, report, len(fresh))
+            if stop is not None and stop():
+                report.stopped = True
+                break
+    report.holdout = session.grouping.held[1] + session.grouping.held[2]
+    report.straddling = session.grouping.straddling
+    return report
+
+
+class _Session:
+    """One ingest's growing knowledge of groups, and its writes."""
+
+    def __init__(
+        self, db: Database, workspace: Path, now: float, rng: np.random.Generator, report: IngestReport
+    ) -> None:
+        self.db, self.thumbnails, self.now, self.rng, self.report = db, workspace / "thumbnails", now, rng, report
+        with db.read() as tx:
+            stored = images.all_ok(tx)
+        self.ids = [image.id for image in stored]
+        self.grouping = ingest_groups.Grouping(ingest_similar.Index(stored=self._signature), rng)
+        self.grouping.recall(stored)
+
+    def commit(self, batch: Sequence[ingest_read.Reading], tops: dict[str, str], *, to_come: int) -> None:
+        """Store one batch: rows, thumbnails and, where folders are labels, label events, in one transaction."""
+        good = [reading for reading in batch if reading.problem is None]
+        bad = [reading for reading in batch if reading.problem is not None]
+        places = self.grouping.place(good, to_come=to_come)
+        rows = [_row(reading, place, self.now) for reading, place in zip(good, places, strict=True)]
+        rows += [_row(reading, None, self.now) for reading in bad]
+        with self.db.write(durable=bool(tops)) as tx:
+            added = {image.path: image.id for image in images.get_many(tx, images.add_many(tx, rows))}
+            for reading in good:
+                if reading.found.name in added and reading.thumbnail is not None:
+                    target = thumbnail_path(self.thumbnails.parent, added[reading.found.name])
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    os.replace(reading.thumbnail, target)
+            if tops:
+                pairs = [(added[r.found.name], tops[r.found.name]) for r in good if r.found.name in added]
+                self.report.labels += ingest_labels.append_labels(tx, pairs, self.report, self.now)
+        self.ids += [added.get(reading.found.name, 0) for reading in good]
+        self.grouping.index.let_go()
+        self.report.added += len(good)
+        self.report.quarantined += len(bad)
+
+    def _signature(self, number: int) -> ingest_read.Signature | None:
+        """The small picture of a stored image, from its thumbnail; None when that is gone."""
+        try:
+            with Image.open(thumbnail_path(self.thumbnails.parent, self.ids[number])) as image:
+                return ingest_read.signature(image)
+        except OSError:
+            return None
+
+
+def thumbnail_path(workspace: Path, image_id: int) -> Path:
+    """Where an image's thumbnail lies: at most a thousand in a folder."""
+    return workspace / "thumbnails" / str(image_id // 1000) / f"{image_id}.jpg"
+
+
+def _nothing_in(root: Path, walk: ingest_files.Walk) -> str:
+    links = f"; {walk.links} links were passed over, give the folder they lead to" if walk.links else ""
+    closed = f"; could not read {walk.closed[0]}" if walk.closed else ""
+    kinds = "JPEG, PNG, WebP, BMP, TIFF or GIF"
+    return f"no {kinds} images in {ingest_files.printable(str(root))}{links}{closed}"
+
+
+def _fresh(db: Database, files: Sequence[ingest_files.Found], report: IngestReport) -> list[ingest_files.Found]:
+    """The files that are not known; those that are known but have other times or sizes are looked at by digest."""
+    with db.read() as tx:
+        known = images.known_paths(tx)
+        differing = {file.name for file in files if known.get(file.name, (0, 0)) != (file.mtime_ns, file.bytes)}
+        digests = {image.path: image.digest for image in images.all_ok(tx) if image.path in differing}
+        digests.update((image.path, None) for image in images.quarantined(tx) if image.path in differing)
+    for file in files:
+        if file.name in digests and ingest_read.digest_of(file.path) != digests[file.name]:
+            report.changed.append(file.name)
+    fresh = [file for file in files if file.name not in known]
+    report.known = len(files) - len(fresh)
+    return fresh
+
+
+def _readings(
+    files: Sequence[ingest_files.Found], rng: np.random.Generator, beside: Path, max_pixels: int, workers: int | None
+) -> Iterator[ingest_read.Reading]:
+    """Readings in shuffled order; threads decode a little ahead of what is asked for, so memory stays bounded."""
+    threads = workers or min(os.cpu_count() or 1, 8)
+    with futures.ThreadPoolExecutor(threads, thread_name_prefix="ingest") as pool:
+        ahead: deque[futures.Future[ingest_read.Reading]] = deque()
+        try:
+            for number, found in enumerate(ingest_order.shuffled(files, rng=rng)):
+                thumbnail = beside / f"{number}.jpg"
+                ahead.append(pool.submit(ingest_read.read, found, thumbnail=thumbnail, max_pixels=max_pixels))
+                if len(ahead) > _BATCH:
+                    yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _batches(readings: Iterator[ingest_read.Reading]) -> Iterator[list[ingest_read.Reading]]:
+    """A small batch first, so that the first image is there soon, then full ones."""
+    size = _FIRST_BATCH
+    while batch := list(itertools.islice(readings, size)):
+        yield batch
+        size = _BATCH
+
+
+def _row(reading: ingest_read.Reading, place: ingest_groups.Place | None, now: float) -> records.NewImage:
+    return records.NewImage(
+        path=reading.found.name,
+        digest=reading.digest,
+        width=reading.width,
+        height=reading.height,
+        bytes=reading.found.bytes,
+        mtime_ns=reading.found.mtime_ns,
+        phash=reading.phash,
+        group_id=place.group_id if place else None,
+        holdout=place.holdout if place else 0,
+        status="ok" if place else "quarantined",
+        problem=reading.problem,
+        taken_at=reading.taken_at,
+        added_at=now,
+    )
+
+
+def _tell(progress: Callable[[float, str], None] | None, report: IngestReport, total: int) -> None:
+    if progress is not None:
+        done = report.added + report.quarantined
+        apart = f", {report.quarantined:,} in quarantine" if report.quarantined else ""
+        progress(done / max(total, 1), f"read {done:,} of {total:,} images{apart}")
+
+
+@contextlib.contextmanager
+def _emptied(folder: Path) -> Iterator[Path]:
+    """A folder for thumbnails on their way, without what a killed ingest left in it."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _quiet_decoders() -> Iterator[None]:
+    """Lift Pillow's own pixel limit, for ours is checked before decoding, and keep its warnings off the terminal."""
+    limit = Image.MAX_IMAGE_PIXELS
+    Image.MAX_IMAGE_PIXELS = None
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"PIL\..*")
+            yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit

@@ -1,0 +1,38 @@
+"""In which order ingest reads: shuffled, so that the first hundred stand for all, but a burst stays in one piece."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from app import ingest_files, ingest_read, ingest_similar
+
+
+def shuffled(files: Sequence[ingest_files.Found], *, rng: np.random.Generator) -> Iterator[ingest_files.Found]:
+    """Every file once, in random order; with a file come its neighbours by name that belong to the same burst.
+
+    A burst that arrived in pieces would first look like several groups, and one of them might be drawn for the holdout
+    while its neighbours were not. Expects the files sorted by path; reads their headers as it goes.
+    """
+    taken_at = functools.lru_cache(maxsize=4096)(lambda number: ingest_read.taken_at(files[number].path))
+
+    def linked(first: int, second: int) -> bool:
+        if os.path.dirname(files[first].path) != os.path.dirname(files[second].path) or taken_at(first) is None:
+            return False
+        return ingest_similar.burst(taken_at(first), taken_at(second))
+
+    done = np.zeros(len(files), dtype=bool)
+    for number in rng.permutation(len(files)).tolist():
+        if done[number]:
+            continue
+        start = stop = number
+        while start > 0 and not done[start - 1] and linked(start, start - 1):
+            start -= 1
+        while stop + 1 < len(files) and not done[stop + 1] and linked(stop, stop + 1):
+            stop += 1
+        for member in range(start, stop + 1):
+            done[member] = True
+            yield files[member]
