@@ -1,0 +1,153 @@
+"""The page's requests as JSON: each route is one call of a use case; times and randomness enter here."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from fastapi import APIRouter, Body, Request
+
+from app import errors, labelling, progress, settings, taxonomy
+from store import commands as orders
+from store import database
+
+COMMANDS = ("train", "pause", "resume", "refresh", "ingest", "demo")
+RELOAD_SECONDS = 10.0
+
+router = APIRouter()
+Json = dict[str, Any]
+
+
+@router.get("/healthz")
+def healthz() -> Json:
+    """Whether the page serves."""
+    return {"ok": True}
+
+
+@router.post("/api/v1/next")
+def next_images(request: Request, annotator: str, client: str, count: int = 6) -> Json:
+    """This tab's leased images, topped up to `count`."""
+    chosen = _settings(request)
+    items = labelling.next_images(
+        _db(request),
+        annotator=annotator,
+        client=client,
+        count=count,
+        now=time.time(),
+        rng=np.random.default_rng(),
+        lease_seconds=chosen.lease_seconds,
+        holdout_rate=chosen.holdout_rate,
+    )
+    return {"images": items}
+
+
+@router.post("/api/v1/events")
+def events(request: Request, event: Json = Body()) -> Json:  # noqa: B008
+    """One answer; when this returns, it is on disk."""
+    return labelling.submit(_db(request), event, now=time.time())
+
+
+@router.post("/api/v1/undo")
+def undo(request: Request, body: Json = Body()) -> Json:  # noqa: B008
+    """Take back this annotator's last answer."""
+    annotator, client = _person(body)
+    return labelling.undo(
+        _db(request),
+        uuid=str(body.get("uuid")),
+        annotator=annotator,
+        client=client,
+        now=time.time(),
+        lease_seconds=_settings(request).lease_seconds,
+    )
+
+
+@router.post("/api/v1/renew")
+def renew(request: Request, body: Json = Body()) -> Json:  # noqa: B008
+    """Keep this tab's images."""
+    annotator, client = _person(body)
+    seconds = _settings(request).lease_seconds
+    return labelling.renew(_db(request), annotator=annotator, client=client, now=time.time(), lease_seconds=seconds)
+
+
+@router.post("/api/v1/release")
+def release(request: Request, body: Json = Body()) -> Json:  # noqa: B008
+    """The tab went away: its images are free a moment later, so that a reload gets its own ones back."""
+    annotator, client = _person(body)
+    return labelling.renew(
+        _db(request), annotator=annotator, client=client, now=time.time(), lease_seconds=RELOAD_SECONDS
+    )
+
+
+@router.get("/api/v1/status")
+def status(request: Request, annotator: str | None = None) -> Json:
+    """What the page shows about counts, worker and round."""
+    return progress.status(_db(request), now=time.time(), annotator=annotator)
+
+
+@router.get("/api/v1/history")
+def history(request: Request) -> Json:
+    """Accuracy and calibration on the holdout, round by round."""
+    db = _db(request)
+    return {"rounds": progress.history(db), "calibration": progress.calibration(db)}
+
+
+@router.get("/api/v1/classes")
+def classes(request: Request) -> Json:
+    """All classes in their order."""
+    return {"classes": taxonomy.all_(_db(request))}
+
+
+@router.post("/api/v1/classes")
+def add_class(request: Request, body: Json = Body()) -> Json:  # noqa: B008
+    """A new class."""
+    name = body.get("name")
+    if not isinstance(name, str):
+        raise errors.BadRequest(f"name must be a text, not {name!r}")
+    return taxonomy.add(_db(request), name, now=time.time())
+
+
+@router.get("/api/v1/quarantine")
+def quarantine(request: Request) -> Json:
+    """Files that could not be used, and why."""
+    return {"images": progress.quarantine(_db(request))}
+
+
+@router.post("/api/v1/commands")
+def commands(request: Request, body: Json = Body()) -> Json:  # noqa: B008
+    """Ask the worker for something; it takes it when it comes by."""
+    kind, payload = body.get("kind"), body.get("payload") or {}
+    if kind not in COMMANDS:
+        raise errors.BadRequest(f"kind must be one of {', '.join(COMMANDS)}, not {kind!r}")
+    if not isinstance(payload, dict):
+        raise errors.BadRequest("payload must be an object")
+    if kind == "ingest":
+        payload = _checked_ingest(payload)
+    with _db(request).write() as tx:
+        return {"command_id": orders.ask(tx, kind, payload, time.time())}
+
+
+def _checked_ingest(payload: Json) -> Json:
+    text = payload.get("folder")
+    folder = Path(text.strip()).expanduser() if isinstance(text, str) and text.strip() else None
+    if folder is None:
+        raise errors.BadRequest("type the path of a folder with images on this machine")
+    if not folder.is_dir():
+        raise errors.BadRequest(f"there is no folder {folder} on this machine; check the path")
+    names = payload.get("classes") or []
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise errors.BadRequest("classes must be a list of names")
+    return {**payload, "folder": str(folder.resolve()), "classes": [name.strip() for name in names if name.strip()]}
+
+
+def _person(body: Json) -> tuple[str, str]:
+    return str(body.get("annotator") or ""), str(body.get("client") or "")
+
+
+def _db(request: Request) -> database.Database:
+    db: database.Database = request.app.state.db
+    return db
+
+
+def _settings(request: Request) -> settings.Settings:
+    chosen: settings.Settings = request.app.state.settings
+    return chosen

@@ -1,0 +1,80 @@
+"""The page process: REST routes, pictures, and Gradio mounted at /, served by uvicorn. Never imports torch."""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+
+from app import errors
+from app.settings import Settings
+from app.web import early, guard, pictures, quick_gradio, routes, surface_files
+from store import database
+from store import errors as store_errors
+
+log = logging.getLogger(__name__)
+STATUS = {errors.BadRequest: 400, errors.NotFound: 404, store_errors.Unknown: 404, store_errors.Busy: 503}
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The whole page over one workspace; its database is opened here and closed when the server stops."""
+    db = database.open(settings.database)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        yield
+        db.close()
+
+    app = FastAPI(title="RAUM", openapi_url=None, docs_url=None, redoc_url=None, lifespan=lifespan)
+    app.state.settings, app.state.db = settings, db
+    for router in (routes.router, pictures.router, surface_files.router):
+        app.include_router(router)
+    app.add_exception_handler(errors.AppError, _refused)
+    app.add_exception_handler(store_errors.StoreError, _refused)
+    app.add_exception_handler(RequestValidationError, _malformed)
+    _mount_gradio(app)
+    app.add_middleware(early.EarlyHead, head=surface_files.head())
+    app.add_middleware(guard.Guard, host=settings.host)
+    return app
+
+
+def serve(settings: Settings) -> None:
+    """Serve until the process is told to stop."""
+    import uvicorn
+
+    uvicorn.run(create_app(settings), host=settings.host, port=settings.port, log_level="warning", access_log=False)
+
+
+def _mount_gradio(app: FastAPI) -> None:
+    gradio = quick_gradio.load()
+    from app.web import page
+
+    gradio.mount_gradio_app(
+        app,
+        page.build(),
+        path="/",
+        footer_links=[],
+        run_history=False,
+        enable_monitoring=False,
+        mcp_server=False,
+        ssr_mode=False,
+        allowed_paths=[],
+        max_file_size="1kb",
+        show_error=False,
+        app_kwargs={"openapi_url": None, "docs_url": None, "redoc_url": None},
+        theme=page.theme(),
+        css=page.css(),
+    )
+
+
+async def _refused(request: Request, problem: Exception) -> JSONResponse:
+    status = next((code for kind, code in STATUS.items() if isinstance(problem, kind)), 409)
+    return JSONResponse({"error": str(problem)}, status_code=status)
+
+
+async def _malformed(request: Request, problem: Exception) -> JSONResponse:
+    first = problem.errors()[0] if isinstance(problem, RequestValidationError) else {}
+    where = ".".join(str(part) for part in first.get("loc", ()))
+    return JSONResponse({"error": f"{where}: {first.get('msg', 'malformed request')}"}, status_code=422)

@@ -1,0 +1,74 @@
+// The Data tab: more images, the way out for the labels, and the files that could not be used.
+
+import { get } from "./api.js";
+import { h, number, setText } from "./dom.js";
+import { command } from "./empty.js";
+import { lines } from "./setup.js";
+import { post } from "./api.js";
+
+export function mount(slot, status) {
+  const quarantine = h("div", { class: "rp-quarantine" });
+  const count = h("span", {});
+  slot.replaceChildren(
+    h("div", { class: "rp" },
+      card("Add images", adding(status)),
+      card("Classes", classes(status)),
+      card("Export", exporting()),
+      h("section", { class: "rp-card rp-wide" }, h("h2", {}, "Quarantine ", count), quarantine)),
+  );
+  let shown = null;
+  const hear = (value) => {
+    if (!value || !slot.isConnected || !slot.checkVisibility() || shown === value.quarantined) return;
+    shown = value.quarantined;
+    setText(count, shown ? `· ${number(shown)}` : "");
+    void list(quarantine);
+  };
+  status.listen(hear);
+  new IntersectionObserver(() => hear(status.value)).observe(slot);
+}
+
+function card(title, children) {
+  return h("section", { class: "rp-card" }, h("h2", {}, title), ...children);
+}
+
+function adding(status) {
+  const folder = h("input", { type: "text", id: "rd-folder", placeholder: "/home/me/pictures", spellcheck: "false", autocomplete: "off" });
+  const said = h("p", { class: "rp-quiet", role: "status" });
+  const form = h("form", { class: "rp-form" }, h("label", { for: "rd-folder" }, "Folder on this machine; only what is new is added, nothing is copied."), folder, h("button", { type: "submit", class: "rm-button rm-strong" }, "Add this folder"));
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    setText(said, (await command("ingest", { folder: folder.value })) ?? "asked: the images are read in the background");
+    void status.ask();
+  });
+  status.listen((value) => value?.ingest && setText(said, value.ingest.error ?? value.ingest.message));
+  return [form, said];
+}
+
+function classes(status) {
+  const names = h("textarea", { rows: "4", id: "rd-classes", placeholder: "one name per line", spellcheck: "false" });
+  const said = h("p", { class: "rp-quiet", role: "status" });
+  const form = h("form", { class: "rp-form" }, h("label", { for: "rd-classes" }, "New classes, one name per line."), names, h("button", { type: "submit", class: "rm-button" }, "Add classes"));
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const refused = [];
+    for (const name of lines(names.value)) await post("/api/v1/classes", { name }).catch((problem) => refused.push(problem.message));
+    setText(said, refused.length ? refused.join("; ") : "added");
+    if (!refused.length) names.value = "";
+    void status.ask();
+  });
+  return [form, said];
+}
+
+function exporting() {
+  const link = (format, text, note) => h("p", {}, h("a", { href: `/api/v1/export?format=${format}`, class: "rm-button", download: true }, text), h("span", { class: "rp-quiet" }, note));
+  return [link("csv", "CSV", " one line per labelled image"), link("imagefolder", "ImageFolder", " a zip with one folder per class")];
+}
+
+async function list(place) {
+  const answer = await get("/api/v1/quarantine").catch(() => null);
+  if (!answer) return;
+  const rows = answer.images.map((each) => h("tr", {}, h("td", {}, each.path), h("td", {}, each.problem ?? "")));
+  place.replaceChildren(rows.length
+    ? h("table", {}, h("thead", {}, h("tr", {}, h("th", {}, "file"), h("th", {}, "why it cannot be used"))), h("tbody", {}, ...rows))
+    : h("p", { class: "rp-quiet" }, "No file had to be set aside."));
+}

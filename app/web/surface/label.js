@@ -1,0 +1,413 @@
+// Labelling: one answer is one key; the next image is painted at once and the answer travels behind.
+
+import { Refused, get, post } from "./api.js";
+import * as choices from "./choices.js";
+import { button, h, number, setText } from "./dom.js";
+import * as empty from "./empty.js";
+import { uuid } from "./identity.js";
+import { SHEET, meaning } from "./keys.js";
+import { Outbox } from "./outbox.js";
+import { Panel, REASONS } from "./panel.js";
+import { Search } from "./search.js";
+import { Stage } from "./stage.js";
+import { Stock, prepare } from "./stock.js";
+
+const REASON_MS = 1500;
+const RENEW_MS = 60000;
+const KEPT = 40; // answered images kept decoded for undo
+const ACTIONS = [["accept", "⏎", "accept"], ["reject", "x", "reject"], ["skip", "s", "skip"], ["flag", "f", "flag"], ["undo", "z", "undo"], ["cycle", "o", "map"], ["help", "?", "keys"]];
+
+export class Label {
+  constructor(root, identity, status) {
+    Object.assign(this, { root, identity, status });
+    this.part = (name) => root.querySelector(`[data-part="${name}"]`);
+    this.classes = [];
+    this.current = null;
+    this.history = [];
+    this.reasonFor = null;
+    this.answeredToday = 0;
+    this.timings = [];
+    this.stage = new Stage(root, identity);
+    this.panel = new Panel(root, { pick: (id, mode) => this.answer("label", { class_id: id }, mode), give: (code, mode) => this.giveReason(code, mode) });
+    this.search = new Search(root, { pick: (id, event) => this.answer("label", { class_id: id }, "search", event), add: (name) => this.addAndAnswer(name), source: () => this.searchable() });
+    this.stock = new Stock({ claim: (count) => this.claim(count), answering: () => this.outbox.size, changed: () => this.fill(), now: () => performance.now() });
+    this.outbox = this.makeOutbox();
+    this.dressStatusLine();
+    this.dressHelp();
+    this.listen();
+  }
+
+  makeOutbox() {
+    return new Outbox({
+      storage: localStorage, client: this.identity.client, send: (path, body) => post(path, body),
+      isRefusal: (problem) => problem instanceof Refused,
+      changed: () => this.showSaved(), answered: (entry, reply) => this.landed(entry, reply), refused: (entry, problem) => this.refused(entry, problem),
+    });
+  }
+
+  begin() {
+    this.outbox.key = `raum.outbox.${this.identity.client}`;
+    this.outbox.adopt(Date.now());
+    void this.stock.topUp();
+    void this.loadClasses();
+    setInterval(() => this.renew(), RENEW_MS);
+    this.showSaved();
+  }
+
+  // --- what comes in
+
+  async claim(count) {
+    const who = `annotator=${encodeURIComponent(this.identity.annotator)}&client=${encodeURIComponent(this.identity.client)}`;
+    return (await post(`/api/v1/next?count=${Math.min(count, 100)}&${who}`)).images;
+  }
+
+  async loadClasses() {
+    try {
+      this.classes = (await get("/api/v1/classes")).classes;
+      this.repaintPanel();
+    } catch {
+      // the status comes again in a moment and brings the classes along
+    }
+  }
+
+  heard(value, away) {
+    if (value) {
+      const named = (list) => list.map((each) => `${each.class_id}:${each.name}`).join("\n");
+      if (value.classes && named(value.classes) !== named(this.classes)) {
+        this.classes = value.classes;
+        this.repaintPanel();
+      }
+      if (value.publication !== this.publication || !this.current) void this.stock.topUp();
+      this.publication = value.publication;
+      if (!this.outbox.size) this.answeredToday = value.labels?.today ?? this.answeredToday;
+    }
+    if (!away && this.outbox.away) this.outbox.kick();
+    this.showSaved();
+    this.showEmpty();
+  }
+
+  fill() {
+    if (!this.current) {
+      const ready = this.stock.take();
+      if (ready) this.show(ready);
+    }
+    this.showEmpty();
+  }
+
+  // --- what is shown
+
+  show(ready, previous = null) {
+    this.current = ready;
+    this.previous = previous;
+    this.stage.show(ready);
+    if (!this.reasonFor) this.panel.show(ready, this.classes, { previous });
+    setText(this.part("why"), ready.item.why ?? "");
+    this.showMapCaption();
+    const { shown } = this;
+    this.shown = { ...shown, at: performance.now() };
+    this.root.classList.toggle("rm-broken", ready.broken);
+    if (previous) this.say(`undone: ${described(previous, this.classes)}`);
+    requestAnimationFrame(() => (this.shown.at = performance.now()));
+  }
+
+  repaintPanel() {
+    if (this.current && !this.reasonFor) this.panel.show(this.current, this.classes, { previous: this.previous });
+    this.showEmpty();
+  }
+
+  showMapCaption() {
+    const map = this.stage.current();
+    const older = this.current?.item.older && map ? " (from an older model)" : "";
+    const hidden = this.current?.maps.length && !map ? "map hidden (h)" : "";
+    setText(this.part("map"), map ? `${map.caption}${older}` : hidden);
+    this.part("opacity").hidden = !map;
+  }
+
+  showEmpty() {
+    empty.show(this);
+  }
+
+  showSaved() {
+    const waiting = this.outbox.size;
+    const away = this.outbox.away !== null;
+    const part = this.part("saved");
+    part.dataset.state = away ? "away" : waiting ? "saving" : "saved";
+    setText(part, away ? `server away, ${number(waiting)} ${waiting === 1 ? "answer waits" : "answers waiting"} here` : waiting ? "saving …" : "saved");
+    setText(this.part("today"), `${number(this.answeredToday)} today`);
+  }
+
+  say(text, lasting = 2500) {
+    clearTimeout(this.saying);
+    setText(this.part("said"), text);
+    this.saying = setTimeout(() => setText(this.part("said"), ""), lasting);
+  }
+
+  // --- answers
+
+  answer(kind, fields, mode, event = null) {
+    const ready = this.current;
+    if (!ready) return;
+    const pressed = event?.timeStamp || performance.now();
+    const body = { ...this.recorded(ready, mode), kind, ...fields };
+    this.outbox.push({ uuid: body.uuid, path: "/api/v1/events", body });
+    this.stock.answered(ready.item.image_id);
+    this.history.push({ ready, body });
+    if (this.history.length > KEPT) this.history.shift();
+    this.answeredToday += kind === "skip" ? 0 : 1;
+    this.next();
+    this.showSaved();
+    this.measure(pressed);
+  }
+
+  recorded(ready, mode) {
+    const { item } = ready;
+    const top = choices.accepted(item);
+    const map = this.stage.current();
+    return {
+      uuid: uuid(), annotator: this.identity.annotator, client: this.identity.client, image_id: item.image_id, lease: item.lease,
+      publication: item.publication, round: item.round, queue_reason: item.reason, position: item.position, propensity: item.propensity,
+      suggestion_class_id: top?.class_id ?? null, suggestion_probability: top?.probability ?? null, suggestion_visible: top !== null,
+      overlay_kind: map?.kind ?? null, overlay_visible: map !== null,
+      shown_ms: Math.max(0, Math.round(performance.now() - this.shown.at)), input_mode: mode, client_at: Date.now() / 1000,
+    };
+  }
+
+  next() {
+    this.current = null;
+    this.previous = null;
+    const ready = this.stock.take();
+    if (ready) this.show(ready);
+    else {
+      this.stage.clear();
+      this.panel.clear();
+      setText(this.part("why"), "");
+      this.showMapCaption();
+      void this.stock.topUp();
+    }
+    this.showEmpty();
+  }
+
+  measure(pressed) {
+    const channel = new MessageChannel();
+    channel.port1.onmessage = () => {
+      this.timings.push(performance.now() - pressed);
+      channel.port1.close();
+    };
+    requestAnimationFrame(() => channel.port2.postMessage(null));
+  }
+
+  accept(mode, event) {
+    const top = this.current && choices.accepted(this.current.item);
+    if (top) this.answer("label", { class_id: top.class_id }, mode, event);
+    else if (this.current) this.say(this.current.item.blind ? "asked blind: press the digit of its class" : "no suggestion yet: press the digit of its class");
+  }
+
+  reject(mode, event) {
+    if (!this.current) return;
+    const ready = this.current;
+    this.endReason();
+    if (this.identity.wishes.reasons) this.reasonFor = { ready, body: this.recorded(ready, mode), timer: setTimeout(() => this.endReason(), REASON_MS) };
+    this.answer("reject", { reason: null }, mode, event);
+    if (this.reasonFor) this.panel.askReason();
+  }
+
+  giveReason(code, mode) {
+    const { body, ready } = this.reasonFor ?? {};
+    if (!body) return;
+    const said = { ...body, uuid: uuid(), kind: "reject", reason: code, input_mode: mode, client_at: Date.now() / 1000 };
+    this.outbox.push({ uuid: said.uuid, path: "/api/v1/events", body: said });
+    const last = this.history.findLast((each) => each.ready === ready);
+    if (last) last.body = said;
+    this.endReason();
+    this.say(`rejected: ${REASONS.find(([known]) => known === code)[1]}`);
+  }
+
+  endReason() {
+    if (!this.reasonFor) return;
+    clearTimeout(this.reasonFor.timer);
+    this.reasonFor = null;
+    if (this.current) this.panel.show(this.current, this.classes, { previous: this.previous });
+    else this.panel.clear();
+  }
+
+  flag(mode) {
+    if (!this.current) return;
+    const body = { ...this.recorded(this.current, mode), kind: "flag" };
+    this.outbox.push({ uuid: body.uuid, path: "/api/v1/events", body });
+    this.say("flagged for discussion");
+  }
+
+  async addAndAnswer(name) {
+    const ready = this.current;
+    this.say(`adding ${name} …`);
+    try {
+      const added = await post("/api/v1/classes", { name });
+      await this.loadClasses();
+      if (ready && this.current === ready) this.answer("label", { class_id: added.class_id }, "search");
+      this.say(`added ${added.name}`);
+    } catch (problem) {
+      this.say(problem instanceof Refused ? problem.message : "server away: a new class has to wait", 5000);
+    }
+  }
+
+  undo() {
+    this.endReason();
+    const last = this.history.pop();
+    const body = { uuid: uuid(), annotator: this.identity.annotator, client: this.identity.client, target: last?.body.uuid ?? null };
+    if (last) {
+      this.stock.putBack(this.current);
+      this.stock.show(last.ready);
+      this.show(last.ready, last.body);
+      this.answeredToday = Math.max(0, this.answeredToday - (last.body.kind === "skip" ? 0 : 1));
+    } else this.say("asking the server for your answer before …");
+    this.outbox.push({ uuid: body.uuid, path: "/api/v1/undo", body });
+    this.showEmpty();
+  }
+
+  // --- what comes back
+
+  landed(entry, reply) {
+    if (entry.path.endsWith("/undo")) this.undone(entry, reply);
+    else this.stock.settled(entry.body.image_id);
+    void this.stock.topUp();
+  }
+
+  undone(entry, reply) {
+    if (!reply.undone || !reply.item) {
+      if (!entry.body.target) this.say("nothing left to undo");
+      return;
+    }
+    if (this.current?.item.image_id === reply.item.image_id) {
+      this.current.item = { ...this.current.item, lease: reply.item.lease };
+      return;
+    }
+    if (entry.body.target) return;
+    const ready = prepare(reply.item, () => {
+      if (!ready.done || ready.placed) return;
+      ready.placed = true;
+      this.stock.putBack(this.current);
+      this.stock.show(ready);
+      this.show(ready, reply.item.previous);
+    });
+  }
+
+  refused(entry, problem) {
+    this.say(`one answer was refused: ${problem.message}`, 15000);
+    this.stock.settled(entry.body.image_id);
+  }
+
+  renew() {
+    if (this.current || this.stock.first) post("/api/v1/renew", { annotator: this.identity.annotator, client: this.identity.client }).catch(() => {});
+  }
+
+  release() {
+    const body = JSON.stringify({ annotator: this.identity.annotator, client: this.identity.client });
+    navigator.sendBeacon("/api/v1/release", new Blob([body], { type: "application/json" }));
+  }
+
+  searchable() {
+    const item = this.current?.item;
+    return { classes: this.classes, suggestions: item && !item.blind ? item.suggestions : [] };
+  }
+
+  // --- keys and buttons
+
+  listen() {
+    document.addEventListener("keydown", (event) => this.pressed(event));
+    window.addEventListener("pagehide", () => this.release());
+    window.addEventListener("online", () => this.outbox.kick());
+    this.status.listen((value, away) => this.heard(value, away));
+  }
+
+  pressed(event) {
+    if (this.root.offsetParent === null && getComputedStyle(this.root).position !== "fixed") return;
+    if (!this.root.checkVisibility() || this.root.dataset.mode !== "label") return;
+    const meant = meaning(event);
+    if (!meant) return;
+    event.preventDefault();
+    this.act(meant.action, "key", event, meant.digit);
+  }
+
+  act(action, mode, event = null, digit = 0) {
+    if (action === "digit") this.digit(digit, event);
+    else if (action === "accept") this.accept(mode, event);
+    else if (action === "reject") this.reject(mode, event);
+    else if (action === "skip") this.answer("skip", {}, mode, event);
+    else if (action === "flag") this.flag(mode);
+    else if (action === "undo") this.undo();
+    else if (action === "search") this.search.open();
+    else if (action === "help") this.part("help").hidden = !this.part("help").hidden;
+    else if (action === "escape") this.escape();
+    else this.map(action);
+  }
+
+  map(action) {
+    if (action === "cycle") this.stage.cycle();
+    else this.stage.toggle();
+    this.showMapCaption();
+  }
+
+  digit(digit, event) {
+    if (this.reasonFor) {
+      if (REASONS[digit - 1]) this.giveReason(REASONS[digit - 1][0], "key");
+      return;
+    }
+    const row = this.panel.rows[digit - 1];
+    if (row) this.answer("label", { class_id: row.class_id }, "key", event);
+    else if (this.current) this.say(`no class on ${digit}`);
+  }
+
+  escape() {
+    this.part("help").hidden = true;
+    this.endReason();
+  }
+
+  dressStatusLine() {
+    const keys = ACTIONS.map(([action, key, text]) => {
+      const element = button(h("kbd", {}, key), (mode, event) => this.act(action, mode, event), { class: "rm-key", "data-action": action });
+      element.append(text);
+      return element;
+    });
+    this.part("keys").append(...keys);
+    const name = this.part("name");
+    name.value = this.identity.annotator;
+    name.addEventListener("change", () => {
+      this.identity.rename(name.value);
+      name.value = this.identity.annotator;
+      this.next();
+    });
+    name.addEventListener("keydown", (event) => event.key === "Enter" && name.blur());
+    const slider = this.part("opacity").querySelector("input");
+    slider.value = this.identity.wishes.opacity;
+    slider.addEventListener("input", () => {
+      this.identity.wish("opacity", Number(slider.value));
+      this.stage.draw();
+    });
+    slider.addEventListener("change", () => slider.blur());
+  }
+
+  dressHelp() {
+    const wish = (name, text) => {
+      const box = h("input", { type: "checkbox" });
+      box.checked = this.identity.wishes[name];
+      box.addEventListener("change", () => {
+        this.identity.wish(name, box.checked);
+        this.stage.layout();
+        box.blur();
+      });
+      return h("label", { class: "rm-wish" }, box, text);
+    };
+    this.part("help").append(
+      h("h2", {}, "Keys"),
+      h("dl", {}, ...SHEET.flatMap(([key, text]) => [h("dt", {}, h("kbd", {}, key)), h("dd", {}, text)])),
+      wish("split", "image and map side by side on wide windows"),
+      wish("reasons", "ask for the reason after a reject"),
+      button("close", () => (this.part("help").hidden = true), { class: "rm-button" }),
+    );
+  }
+}
+
+function described(body, classes) {
+  if (body.kind === "label") return classes.find((each) => each.class_id === body.class_id)?.name ?? "a label";
+  return body.kind === "reject" ? "rejected" : body.kind;
+}

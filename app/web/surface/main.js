@@ -1,0 +1,51 @@
+// Starts the surfaces: images are claimed at once, while Gradio still loads; its tabs get their surfaces when they appear.
+
+import * as data from "./data.js";
+import { h, setText } from "./dom.js";
+import { Identity } from "./identity.js";
+import { Label } from "./label.js";
+import * as progress from "./progress.js";
+import { Status, line } from "./status.js";
+
+function followTheme() {
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const asked = new URLSearchParams(location.search).get("__theme");
+  const apply = () => {
+    const isDark = asked === "dark" || (asked !== "light" && dark.matches);
+    document.documentElement.dataset.raumTheme = isDark ? "dark" : "light";
+  };
+  dark.addEventListener("change", apply);
+  apply();
+}
+
+function header(status) {
+  const element = h("div", { id: "raum-state", role: "status" });
+  document.body.append(element);
+  status.listen((value, away) => setText(element, line(value, away)));
+}
+
+function mount(name, slot, { status, root }) {
+  if (name === "label") slot.replaceChildren(root);
+  else if (name === "progress") progress.mount(slot, status);
+  else if (name === "data") data.mount(slot, status);
+}
+
+async function start() {
+  followTheme();
+  const identity = new Identity();
+  const status = new Status(identity);
+  const root = document.getElementById("raum-label").content.firstElementChild.cloneNode(true);
+  document.body.append(root);
+  header(status);
+  const surfaces = { status, root };
+  const adopt = () => (window.raumSlots ?? []).splice(0).forEach(([name, slot]) => mount(name, slot, surfaces));
+  window.addEventListener("raum-slot", adopt);
+  adopt();
+  const label = new Label(root, identity, status);
+  window.raum = { timings: label.timings, label };
+  await identity.settle();
+  label.begin();
+  void status.ask();
+}
+
+void start();

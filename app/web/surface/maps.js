@@ -1,0 +1,111 @@
+// Attention maps: a small grey picture becomes a smooth tint and a contour, ready to be drawn in one step.
+
+const LONG_SIDE = 160; // grid of the smooth map
+const LEVEL = 0.5; // where the contour runs
+const FAINT = 0.12; // values below are not tinted
+export const HUE = [255, 140, 0];
+
+// Loads one map; resolves to {kind, caption, tint: canvas, contour: Path2D in 0..1 x 0..1}, or null when there is none.
+export async function load(overlay, width, height) {
+  const image = new Image();
+  image.src = overlay.url;
+  try {
+    await image.decode();
+  } catch {
+    return null;
+  }
+  const grid = greys(image);
+  const scale = LONG_SIDE / Math.max(width, height);
+  const smooth = resample(grid, Math.max(2, Math.round(width * scale)), Math.max(2, Math.round(height * scale)));
+  return { kind: overlay.kind, caption: overlay.caption, tint: tinted(smooth), contour: contour(smooth, LEVEL) };
+}
+
+function greys(image) {
+  const canvas = new OffscreenCanvas(image.naturalWidth, image.naturalHeight);
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  context.drawImage(image, 0, 0);
+  const { data } = context.getImageData(0, 0, canvas.width, canvas.height);
+  const values = new Float32Array(canvas.width * canvas.height);
+  for (let i = 0; i < values.length; i++) values[i] = data[4 * i] / 255;
+  return { values, width: canvas.width, height: canvas.height };
+}
+
+// Cubic B-spline interpolation: no corners of the grid remain, nothing overshoots.
+export function resample(grid, width, height) {
+  const across = weights(grid.width, width);
+  const down = weights(grid.height, height);
+  const rows = new Float32Array(grid.height * width);
+  for (let y = 0; y < grid.height; y++)
+    for (let x = 0; x < width; x++) {
+      let sum = 0;
+      for (let k = 0; k < 4; k++) sum += across.value[4 * x + k] * grid.values[y * grid.width + across.at[4 * x + k]];
+      rows[y * width + x] = sum;
+    }
+  const values = new Float32Array(height * width);
+  for (let y = 0; y < height; y++)
+    for (let x = 0; x < width; x++) {
+      let sum = 0;
+      for (let k = 0; k < 4; k++) sum += down.value[4 * y + k] * rows[down.at[4 * y + k] * width + x];
+      values[y * width + x] = sum;
+    }
+  return { values, width, height };
+}
+
+function weights(from, to) {
+  const at = new Int32Array(4 * to);
+  const value = new Float32Array(4 * to);
+  for (let i = 0; i < to; i++) {
+    const position = ((i + 0.5) * from) / to - 0.5;
+    const base = Math.floor(position);
+    const t = position - base;
+    const w = [(1 - t) ** 3, 3 * t ** 3 - 6 * t ** 2 + 4, -3 * t ** 3 + 3 * t ** 2 + 3 * t + 1, t ** 3];
+    for (let k = 0; k < 4; k++) {
+      at[4 * i + k] = Math.min(from - 1, Math.max(0, base - 1 + k));
+      value[4 * i + k] = w[k] / 6;
+    }
+  }
+  return { at, value };
+}
+
+function tinted({ values, width, height }) {
+  const canvas = new OffscreenCanvas(width, height);
+  const context = canvas.getContext("2d");
+  const picture = context.createImageData(width, height);
+  for (let i = 0; i < values.length; i++) {
+    const t = Math.min(1, Math.max(0, (values[i] - FAINT) / (1 - FAINT)));
+    picture.data.set([HUE[0], HUE[1], HUE[2], Math.round(255 * t * t * (3 - 2 * t))], 4 * i);
+  }
+  context.putImageData(picture, 0, 0);
+  return canvas;
+}
+
+// Marching squares; the path's coordinates are shares of width and height.
+export function contour({ values, width, height }, level) {
+  const path = new Path2D();
+  for (const [x1, y1, x2, y2] of segments(values, width, height, level)) {
+    path.moveTo(x1, y1);
+    path.lineTo(x2, y2);
+  }
+  return path;
+}
+
+export function segments(values, width, height, level) {
+  const found = [];
+  const X = (x) => (x + 0.5) / width;
+  const Y = (y) => (y + 0.5) / height;
+  const cut = (a, b) => (level - a) / (b - a);
+  for (let y = 0; y + 1 < height; y++)
+    for (let x = 0; x + 1 < width; x++) {
+      const a = values[y * width + x];
+      const b = values[y * width + x + 1];
+      const c = values[(y + 1) * width + x + 1];
+      const d = values[(y + 1) * width + x];
+      const points = [];
+      if (a > level !== b > level) points.push([X(x + cut(a, b)), Y(y)]);
+      if (b > level !== c > level) points.push([X(x + 1), Y(y + cut(b, c))]);
+      if (d > level !== c > level) points.push([X(x + cut(d, c)), Y(y + 1)]);
+      if (a > level !== d > level) points.push([X(x), Y(y + cut(a, d))]);
+      for (let k = 0; k + 1 < points.length; k += 2) found.push([...points[k], ...points[k + 1]]);
+    }
+  return found;
+}

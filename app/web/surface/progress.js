@@ -1,0 +1,93 @@
+// The Progress tab: what the model has learned, on what evidence, and what the worker does now.
+
+import { get } from "./api.js";
+import { button, duration, h, number, percent, setText } from "./dom.js";
+import { command } from "./empty.js";
+import * as plots from "./plots.js";
+import { line } from "./status.js";
+
+export function mount(slot, status) {
+  const part = (name, ...children) => h("section", { class: "rp-card", "data-part": name }, ...children);
+  const parts = {
+    figures: h("div", { class: "rp-figures" }),
+    worker: h("div", {}),
+    accuracy: h("div", {}),
+    calibration: h("div", {}),
+    classes: h("div", { class: "rp-classes" }),
+    said: h("p", { class: "rp-quiet", role: "status" }),
+    publication: undefined,
+  };
+  const ask = async (kind, done) => setText(parts.said, (await command(kind)) ?? done);
+  parts.pause = button("pause training", () => ask(status.value?.paused ? "resume" : "pause", "asked"), { class: "rm-button" });
+  slot.replaceChildren(
+    h("div", { class: "rp", tabindex: "-1" },
+      parts.figures,
+      part("accuracy", h("h2", {}, "Accuracy on the holdout"), parts.accuracy),
+      part("calibration", h("h2", {}, "Calibration"), parts.calibration),
+      part("worker", h("h2", {}, "Worker"), parts.worker, h("div", { class: "rm-actions" }, button("train now", () => ask("train", "asked: a round starts as soon as the worker is free"), { class: "rm-button rm-strong" }), parts.pause), parts.said),
+      part("classes", h("h2", {}, "Labels by class"), parts.classes)),
+  );
+  const hear = (value, away) => slot.isConnected && slot.checkVisibility() && update(parts, value, away);
+  status.listen(hear);
+  new IntersectionObserver(() => hear(status.value, status.away)).observe(slot);
+}
+
+function update(parts, value, away) {
+  if (!value) return;
+  figures(parts.figures, value);
+  worker(parts, value, away);
+  classes(parts.classes, value.classes);
+  const key = `${value.publication}/${value.labels?.total}`;
+  if (parts.publication === key) return;
+  parts.publication = key;
+  void history(parts);
+}
+
+function figures(place, value) {
+  const labels = value.labels ?? {};
+  const told = [
+    [number(labels.total ?? 0), "labels"], [number(labels.today ?? 0), "today"], [number(labels.pool ?? 0), "images open"],
+    [number(labels.holdout_open ?? 0), "holdout open"], [number(value.images), "images"], [value.round ?? "none", "round"],
+  ];
+  place.replaceChildren(...told.map(([figure, name]) => h("div", {}, h("b", {}, String(figure)), h("span", {}, name))));
+}
+
+function worker(parts, value, away) {
+  const facts = [["state", line(value, away) || value.phase || "idle"], ["doing", value.message], ["device", value.device], ["scan", value.kernel],
+    ["throughput", value.throughput ? `${Number(value.throughput).toFixed(0)} images/s` : null], ["time left", value.eta_s ? duration(value.eta_s) : null], ["last failure", value.last_failure]];
+  const lines = facts.filter(([, text]) => text).flatMap(([name, text]) => [h("dt", {}, name), h("dd", {}, String(text))]);
+  const bar = value.fraction ? h("progress", { max: 1, value: value.fraction, "aria-label": value.phase }) : null;
+  parts.worker.replaceChildren(h("dl", { class: "rp-facts" }, ...lines), ...(bar ? [bar] : []));
+  setText(parts.pause, value.paused ? "go on training" : "pause training");
+}
+
+function classes(place, counts) {
+  const most = Math.max(1, ...counts.map((each) => each.count));
+  const rows = [...counts].sort((a, b) => b.count - a.count).map((each) => {
+    const bar = h("span", { class: "rm-bar" });
+    bar.style.transform = `scaleX(${each.count / most})`;
+    return h("div", { class: "rp-row" }, h("span", { class: "rp-name", title: each.name }, each.name), h("span", { class: "rm-track", "aria-hidden": "true" }, bar), h("span", { class: "rp-count" }, number(each.count)));
+  });
+  place.replaceChildren(...(rows.length ? rows : [h("p", { class: "rp-quiet" }, "No classes yet.")]));
+}
+
+async function history(parts) {
+  const answer = await get("/api/v1/history").catch(() => null);
+  if (!answer) return;
+  const measured = answer.rounds.filter((point) => point.accuracy !== null && point.labels !== null);
+  parts.accuracy.replaceChildren(...(measured.length ? accuracy(measured) : [unmeasured("Holdout images are mixed into the queue and asked blind; the first figure comes after 20 of them.")]));
+  const bins = answer.calibration.filter((bin) => bin.count);
+  const ece = measured.at(-1)?.ece;
+  const told = ece === null || ece === undefined ? "" : `expected calibration error ${percent(ece, 1)}`;
+  parts.calibration.replaceChildren(...(bins.length ? [plots.calibration(bins), h("p", { class: "rp-quiet" }, told)] : [unmeasured("It is measured on the same answers.")]));
+}
+
+function accuracy(points) {
+  const last = points.at(-1);
+  const told = `${percent(last.accuracy)} (95 % interval ${percent(last.low)} to ${percent(last.high)}) at ${number(last.labels)} labels, from ${number(last.n)} holdout answers. Large dots are rounds, small ones refreshes.`;
+  return [plots.accuracy(points), h("p", { class: "rp-quiet" }, told)];
+}
+
+function unmeasured(why) {
+  return h("p", { class: "rp-unmeasured" }, h("b", {}, "not yet measured"), ` ${why}`);
+}

@@ -1,0 +1,51 @@
+// Asks the server how things stand, every few seconds, less often when nobody looks.
+
+import { duration, percent } from "./dom.js";
+import { get } from "./api.js";
+
+const SEEN_MS = 2500;
+const UNSEEN_MS = 15000;
+
+export class Status {
+  constructor(identity) {
+    this.identity = identity;
+    this.value = null;
+    this.away = false;
+    this.listeners = [];
+    this.timer = null;
+    document.addEventListener("visibilitychange", () => document.hidden || this.ask());
+  }
+
+  listen(listener) {
+    this.listeners.push(listener);
+  }
+
+  async ask() {
+    clearTimeout(this.timer);
+    try {
+      this.value = await get(`/api/v1/status?annotator=${encodeURIComponent(this.identity.annotator)}`);
+      this.away = false;
+    } catch {
+      this.away = true;
+    }
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.ask(), document.hidden ? UNSEEN_MS : SEEN_MS);
+    for (const listener of this.listeners) listener(this.value, this.away);
+  }
+}
+
+// "round 7 · training 42 % · 18 s left"
+export function line(status, away) {
+  if (away) return "server away";
+  if (!status) return "starting …";
+  const parts = [];
+  if (status.round) parts.push(`round ${status.round}`);
+  const work = status.ingest && !status.ingest.error ? status.ingest : status;
+  if (!status.worker_alive && !status.ingest) parts.push("the worker is not running");
+  else if (status.paused && status.phase === "idle") parts.push("training paused");
+  else if (work.phase && work.phase !== "idle") {
+    parts.push(work.fraction ? `${work.phase} ${percent(work.fraction)}` : work.phase);
+    if (work.eta_s && work === status) parts.push(`${duration(work.eta_s)} left`);
+  } else if (!status.round) parts.push(status.publication ? "no round yet" : "no model yet");
+  return parts.join(" · ");
+}

@@ -1,0 +1,168 @@
+"""A workspace with drawn images, classes, a published queue and maps; the page over it, served in a thread."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+from PIL import Image, ImageDraw, ImageFilter
+
+from app import settings
+from app.web import server
+from store import classes, database, images, queue
+from store.records import NewImage, NewPublication, QueueRow
+
+NAMES = ("Ash", "Birch", "Cedar", "Elm")
+POOL, HOLDOUT = 24, 4
+
+
+def draw_image(path: Path, number: int) -> None:
+    """A coloured disc on a shaded ground; every number looks different."""
+    size = (320, 240) if number % 3 else (240, 320)
+    picture = Image.linear_gradient("L").resize(size).convert("RGB").point(lambda value: 90 + value // 3)
+    pen = ImageDraw.Draw(picture)
+    x, y = 60 + (37 * number) % (size[0] - 120), 60 + (53 * number) % (size[1] - 120)
+    pen.ellipse((x - 45, y - 45, x + 45, y + 45), fill=((61 * number) % 256, (97 * number) % 256, (151 * number) % 256))
+    pen.text((8, 8), str(number), fill="white", font_size=28)
+    picture.save(path)
+
+
+def draw_map(path: Path, number: int) -> None:
+    """A 12 x 9 grey map with one hill."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    grid = Image.new("L", (12, 9))
+    grid.putpixel((3 + number % 6, 4), 255)
+    grid.filter(ImageFilter.GaussianBlur(1.2)).point(lambda value: min(255, value * 8)).save(path)
+
+
+def fill(workspace: Path, names: tuple[str, ...] = NAMES, *, publish: bool = True) -> None:
+    """Images of which the last few are holdout, classes, and (if asked) one publication over the pool."""
+    folder = workspace / "pictures"
+    folder.mkdir(parents=True)
+    for number in range(POOL + HOLDOUT):
+        draw_image(folder / f"{number:02d}.png", number)
+    db = database.open(workspace / "raum.db")
+    with db.write() as tx:
+        rows = [_row(folder / f"{number:02d}.png", number) for number in range(POOL + HOLDOUT)]
+        ids = images.add_many(tx, rows)
+        made = [classes.add(tx, name, 1.0).id for name in names]
+        if publish:
+            _publish(tx, workspace, ids[:POOL], made)
+    db.close()
+
+
+def _row(path: Path, number: int) -> NewImage:
+    width, height = (320, 240) if number % 3 else (240, 320)
+    holdout = 0 if number < POOL else 1 + number % 2
+    return NewImage(
+        path=str(path),
+        digest=f"{number:064x}",
+        width=width,
+        height=height,
+        holdout=holdout,
+        group_id=number,
+        phash=f"{number:016x}",
+    )
+
+
+def _publish(tx: Any, workspace: Path, ids: list[int], made: list[int]) -> None:
+    rows = [_asked(position, image_id, made) for position, image_id in enumerate(ids[:-6])]
+    publication = queue.publish(
+        tx, NewPublication(kind="refresh", watermark=0, created_at=1.0, calibrated=True, pool_size=POOL), rows
+    )
+    for position, image_id in enumerate(ids[:-6]):
+        for kind in ("evidence", "contrast"):
+            draw_map(
+                workspace / "overlays" / str(publication) / f"{image_id}-{kind}.png", position + (kind == "contrast")
+            )
+
+
+def _asked(position: int, image_id: int, made: list[int]) -> QueueRow:
+    first = position % len(made)
+    order = made[first:] + made[:first]
+    shares = [0.61, 0.27, 0.08, 0.04][: len(order)]
+    return QueueRow(
+        position=position,
+        image_id=image_id,
+        reason="audit" if position == 5 else "uncertain",
+        epistemic=0.42,
+        propensity=0.1 if position == 5 else None,
+        suggestions=list(zip(order, shares, strict=False)),
+        neighbours=[(class_id, [image_id % 20 + 1 + k for k in range(3)]) for class_id in order[:3]],
+        overlays=["evidence", "contrast"],
+    )
+
+
+class Page:
+    """A served page: its address, its workspace, and a way to take the server away and bring it back."""
+
+    def __init__(self, workspace: Path, **overrides: Any) -> None:
+        self.workspace = workspace
+        self.settings = settings.load(workspace, port=0, holdout_rate=0.0, **overrides)
+        self.port = 0
+        self.start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        config = uvicorn.Config(
+            server.create_app(self.settings),
+            host="127.0.0.1",
+            port=self.port,
+            log_level="error",
+            timeout_graceful_shutdown=1,
+        )
+        self.server = uvicorn.Server(config)
+        self.thread = threading.Thread(target=self.server.run, daemon=True)
+        self.thread.start()
+        deadline = time.monotonic() + 20
+        while not self.server.started and time.monotonic() < deadline:
+            time.sleep(0.01)
+        self.port = self.server.servers[0].sockets[0].getsockname()[1]
+
+    def stop(self) -> None:
+        self.server.should_exit = True
+        self.thread.join(timeout=20)
+
+    def events(self) -> list[Any]:
+        """Everything in the store's event table, oldest first."""
+        from store import labels
+
+        db = database.open(self.settings.database)
+        with db.read() as tx:
+            found = list(labels.all_events(tx))
+        db.close()
+        return found
+
+    def client(self) -> httpx.Client:
+        return httpx.Client(base_url=self.url, timeout=10)
+
+
+@pytest.fixture
+def make_page(tmp_path: Path) -> Iterator[Callable[..., Page]]:
+    """Makes served pages over a fresh workspace: make_page(names, publish=..., empty=...)."""
+    made: list[Page] = []
+
+    def make(names: tuple[str, ...] = NAMES, *, publish: bool = True, empty: bool = False, **overrides: Any) -> Page:
+        workspace = tmp_path / "workspace"
+        workspace.mkdir()
+        if not empty:
+            fill(workspace, names, publish=publish)
+        made.append(Page(workspace, **overrides))
+        return made[-1]
+
+    yield make
+    for page in made:
+        page.stop()
+
+
+@pytest.fixture
+def page_server(make_page: Callable[..., Page]) -> Page:
+    """The page over the standard workspace."""
+    return make_page()
