@@ -29,7 +29,8 @@ def decompose(log_probs_NSK: npt.ArrayLike) -> Uncertainty:
     """Total = entropy of the mean of S draws, aleatoric = mean entropy of the draws, epistemic = their difference.
 
     The difference is the mutual information between label and weights (BALD, Houlsby et al. 2011). BadInput when
-    the array has not three axes, NotFinite when a row is not a distribution; minus infinity (probability zero) is allowed, NaN is not.
+    the array has not three axes, NotFinite when a row is not a distribution; minus infinity
+    (probability zero) is allowed, NaN is not.
     """
     draws = np.asarray(log_probs_NSK)
     if draws.ndim != 3 or 0 in draws.shape[1:]:
