@@ -1,0 +1,190 @@
+"""The verbs of launch.py that do one thing and end: each opens the workspace, shows progress, and tells what came of it."""
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich import progress as bars
+
+from app import errors, settings, supervisor
+from store import database, images, queue, workers
+
+BEAT_SECONDS = 0.5
+PEOPLE_LABEL_SECONDS = 60.0  # after an answer, people count as labelling for so long
+
+
+def ingest(
+    workspace: Path,
+    folder: Path | None,
+    *,
+    classes_file: Path | None,
+    labels_from_folders: bool,
+    demo: bool,
+    child: bool,
+) -> None:
+    """Add a folder of images, or draw the demo pool first and add that."""
+    from app import ingest as reading
+
+    chosen = settings.load(workspace)
+    if (folder is None) != demo:
+        raise errors.BadRequest("give either --images DIR or --demo")
+    names = _names(classes_file)
+    with _opened(chosen) as db, _shown(db, "ingest", child) as tell:
+        if demo:
+            folder, names = _demo(chosen, tell)
+        assert folder is not None
+        report = reading.ingest(
+            db,
+            folder,
+            workspace=chosen.workspace,
+            now=time.time(),
+            class_names=names,
+            labels_from_folders=labels_from_folders,
+            seed=chosen.seed,
+            max_megapixels=chosen.max_megapixels,
+            progress=lambda fraction, message: tell("reading", fraction, message),
+            stop=_orphaned(child),
+        )
+    print(
+        f"{report.added:,} images added, {report.known:,} known already, {report.quarantined:,} in quarantine, "
+        f"{report.holdout:,} held out"
+    )
+
+
+def _names(classes_file: Path | None) -> list[str] | None:
+    from app import ingest_files
+
+    if classes_file is None:
+        return None
+    if classes_file.suffix == ".json":
+        return [str(name) for name in json.loads(classes_file.read_text(encoding="utf-8"))]
+    return list(ingest_files.read_classes(classes_file))
+
+
+def _demo(chosen: settings.Settings, tell: Callable[[str, float, str], None]) -> tuple[Path, list[str]]:
+    from model.data import demo
+
+    folder = chosen.workspace / "demo"
+    demo.make(folder, progress=lambda fraction, message: tell("drawing", fraction, message))
+    return folder, list(demo.CLASS_NAMES)
+
+
+def refresh(workspace: Path, *, backbone: str | None) -> None:
+    """One refresh in this process, embedding what is new."""
+    import numpy as np
+
+    from app import learning, pool, worker
+
+    chosen = settings.load(workspace, backbone=backbone)
+    with _opened(chosen) as db, worker.only_one(chosen.workspace, "worker"), _shown(db, "worker", False) as tell:
+        with db.read() as tx:
+            known, current = images.all_ok(tx), queue.current(tx)
+        if not known:
+            raise errors.BadRequest(f"{chosen.workspace} holds no images; add some with launch.py ingest --images DIR")
+        held = pool.open_(chosen, current, known)
+        while fresh := [image for image in known if image.id > held.last_id]:
+            pool.extend(held, fresh, seconds=1.0)
+            tell("embedding", 1 - len(fresh) / len(known), f"{len(held.image_ids):,} of {len(known):,} images")
+        pool.save(held)
+        done = learning.refresh(db, chosen, held, now=time.time(), rng=np.random.default_rng(chosen.seed))
+    print(f"publication {done.publication}: {done.message}")
+
+
+def round_(workspace: Path, *, backbone: str | None, child: bool) -> None:
+    """One round in this process; as the worker's child it is nice and leaves a core to the people who label."""
+    import torch
+
+    from app import learning
+
+    if child and hasattr(os, "nice"):
+        os.nice(10)
+    chosen = settings.load(workspace, backbone=backbone)
+    cores = os.cpu_count() or 1
+    with _opened(chosen) as db, _shown(db, "round", child) as tell:
+        threads = _threads(db, cores) if child else None
+        torch.set_num_threads(threads() if threads else cores)
+        published = learning.round_(db, chosen, clock=time.time, progress=tell, threads=threads, stop=_orphaned(child))
+        with db.read() as tx:
+            metrics = queue.current(tx)
+    told = metrics.metrics if metrics else {}
+    print(f"publication {published}: {json.dumps({k: told.get(k) for k in ('labels', 'accuracy', 'n', 'seconds')})}")
+
+
+def _threads(db: database.Database, cores: int) -> Callable[[], int]:
+    """All cores, but one fewer while people label."""
+    looked = {"at": -10.0, "threads": cores}
+
+    def threads() -> int:
+        if time.monotonic() - looked["at"] > 2.0:
+            with db.read() as tx:
+                people = bool(queue.live_leases(tx, time.time()))
+            looked.update(at=time.monotonic(), threads=max(1, cores - 1) if people else cores)
+        return int(looked["threads"])
+
+    return threads
+
+
+def _orphaned(child: bool) -> Callable[[], bool] | None:
+    """For a child: whether the worker that started it is gone."""
+    parent = os.getppid()
+    return (lambda: supervisor.parent_is_gone(parent)) if child else None
+
+
+def export(workspace: Path, path: Path, *, format: str) -> None:
+    """Write the labels."""
+    from app.exchange import formats
+
+    with _opened(settings.load(workspace)) as db:
+        print(formats.export(db, path, name=format))
+
+
+@contextmanager
+def _opened(chosen: settings.Settings) -> Iterator[database.Database]:
+    chosen.workspace.mkdir(parents=True, exist_ok=True)
+    db = database.open(chosen.database)
+    try:
+        yield db
+    finally:
+        db.close()
+
+
+@contextmanager
+def _shown(db: database.Database, name: str, child: bool) -> Iterator[Callable[[str, float, str], None]]:
+    """A bar in the terminal and the same progress in the database, where the page reads it."""
+    beat = {"at": 0.0, "began": time.monotonic()}
+    columns = (
+        bars.TextColumn("{task.description}"),
+        bars.BarColumn(),
+        bars.TaskProgressColumn(),
+        bars.TimeRemainingColumn(),
+    )
+    with bars.Progress(*columns, disable=child, transient=True) as bar:
+        task = bar.add_task(name, total=1.0)
+
+        def tell(phase: str, fraction: float, message: str) -> None:
+            bar.update(task, completed=fraction, description=f"{phase}: {message}")
+            now = time.monotonic()
+            if now - beat["at"] < BEAT_SECONDS and fraction < 1.0:
+                return
+            beat["at"] = now
+            eta = (now - beat["began"]) * (1 - fraction) / fraction if fraction > 0.02 else None
+            with db.write() as tx:
+                workers.beat(
+                    tx,
+                    name,
+                    pid=os.getpid(),
+                    phase=phase,
+                    fraction=fraction,
+                    message=message,
+                    eta_s=eta,
+                    now=time.time(),
+                )
+
+        try:
+            yield tell
+        finally:
+            with db.write() as tx:
+                workers.beat(tx, name, pid=0, phase="idle", now=time.time())

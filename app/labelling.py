@@ -1,0 +1,211 @@
+"""What people do: next, submit, undo, renew, release. Each is one transaction and returns values ready for JSON."""
+
+import math
+import uuid as uuids
+from typing import Any
+
+import numpy as np
+
+from app import errors, items
+from store import annotators, labels, queue
+from store import errors as store_errors
+from store.database import Database
+from store.records import NewEvent
+
+KINDS = ("label", "reject", "skip", "flag")
+REASONS = ("bad_image", "none_of_the_classes", "other")
+LONGEST_ANSWER_MS = 86_400_000
+
+
+def next_images(
+    db: Database,
+    *,
+    annotator: str,
+    client: str,
+    count: int,
+    now: float,
+    rng: np.random.Generator,
+    lease_seconds: float = 300.0,
+    holdout_rate: float = 0.1,
+) -> list[dict[str, Any]]:
+    """Up to `count` images leased to this annotator's tab, first those that it already holds, each as items.build says."""
+    if not 1 <= count <= 100:
+        raise errors.BadRequest(f"count must be between 1 and 100, not {count}")
+    name = _checked_name(annotator)
+    with db.write() as tx:
+        person = annotators.ensure(tx, name, now)
+        leases = queue.claim(
+            tx,
+            annotator_id=person.id,
+            client=client,
+            count=count,
+            now=now,
+            lease_seconds=lease_seconds,
+            rng=rng,
+            holdout_rate=holdout_rate,
+        )
+        return items.build(tx, leases)
+
+
+def submit(db: Database, event: dict[str, Any], *, now: float) -> dict[str, Any]:
+    """Append one answer and release its lease; when this returns, the answer is on disk. Repeating a uuid changes nothing."""
+    kind = event.get("kind")
+    if kind not in KINDS:
+        raise errors.BadRequest(f"kind must be one of {', '.join(KINDS)}, not {kind!r}")
+    if kind == "label" and event.get("class_id") is None:
+        raise errors.BadRequest("a label needs a class_id")
+    reason = event.get("reason")
+    if reason is not None and reason not in REASONS:
+        raise errors.BadRequest(f"reason must be one of {', '.join(REASONS)}, not {reason!r}")
+    name = _checked_name(event.get("annotator"))
+    identifier = _checked_uuid(event.get("uuid"))
+    image_id = _integer(event, "image_id")
+    if image_id is None:
+        raise errors.BadRequest("image_id is missing")
+    try:
+        with db.write(durable=True) as tx:
+            person = annotators.ensure(tx, name, now)
+            saved, _ = labels.append(tx, _new_event(event, identifier, image_id, person.id), now)
+    except store_errors.UnknownImage as problem:
+        raise errors.NotFound(str(problem)) from problem
+    except store_errors.StoreError as problem:
+        raise errors.BadRequest(str(problem)) from problem
+    return {"saved": True, "event_id": saved.seq}
+
+
+def undo(
+    db: Database, *, uuid: str, annotator: str, client: str, now: float, lease_seconds: float = 300.0
+) -> dict[str, Any]:
+    """Retract this annotator's latest standing answer and lease its image again, so that it is shown as it was.
+
+    A reject and the reason that followed it are taken back together. Repeating a uuid changes nothing.
+    """
+    name, identifier = _checked_name(annotator), _checked_uuid(uuid)
+    with db.write(durable=True) as tx:
+        person = annotators.ensure(tx, name, now)
+        known = labels.get_by_uuid(tx, identifier)
+        if known is not None:
+            taken = labels.get(tx, known.target_seq) if known.target_seq is not None else None
+            event_id = known.seq
+        else:
+            taken = labels.last_undoable(tx, person.id)
+            if taken is None:
+                return {"undone": False, "event_id": None, "item": None}
+            event_id = _retract(tx, taken, identifier, person.id, now)
+        if taken is None:
+            return {"undone": False, "event_id": event_id, "item": None}
+        lease = queue.lease_for(tx, taken.image_id, person.id, client, now=now, lease_seconds=lease_seconds)
+        if lease is None:  # somebody else holds the image by now
+            return {"undone": True, "event_id": event_id, "item": None}
+        item = items.build(tx, [lease])[0]
+    item["previous"] = {"kind": taken.kind, "class_id": taken.class_id, "reason": taken.reason}
+    return {"undone": True, "event_id": event_id, "item": item}
+
+
+def renew(db: Database, *, annotator: str, client: str, now: float, lease_seconds: float = 300.0) -> dict[str, Any]:
+    """Keep this tab's images its own for another lease; returns how many it holds."""
+    with db.write() as tx:
+        person = annotators.ensure(tx, _checked_name(annotator), now)
+        return {"renewed": queue.renew(tx, person.id, client, now, lease_seconds)}
+
+
+def release(db: Database, *, annotator: str, client: str, now: float) -> dict[str, Any]:
+    """Give this tab's images back to everybody; returns how many."""
+    with db.write() as tx:
+        person = annotators.ensure(tx, _checked_name(annotator), now)
+        return {"released": queue.release(tx, person.id, client)}
+
+
+def _retract(tx: Any, taken: Any, identifier: str, annotator_id: int, now: float) -> int:
+    event_id = _append_retract(tx, taken, identifier, annotator_id, now)
+    before = labels.last_undoable(tx, annotator_id)
+    while (
+        taken.kind == "reject" and before is not None and (before.kind, before.image_id) == ("reject", taken.image_id)
+    ):
+        follow = str(uuids.uuid5(uuids.UUID(identifier), str(before.seq)))
+        _append_retract(tx, before, follow, annotator_id, now)
+        before = labels.last_undoable(tx, annotator_id)
+    return event_id
+
+
+def _append_retract(tx: Any, taken: Any, identifier: str, annotator_id: int, now: float) -> int:
+    event = NewEvent(
+        uuid=identifier,
+        image_id=taken.image_id,
+        annotator_id=annotator_id,
+        kind="retract",
+        target_seq=taken.seq,
+        source="page",
+    )
+    saved, _ = labels.append(tx, event, now)
+    return saved.seq
+
+
+def _new_event(event: dict[str, Any], identifier: str, image_id: int, annotator_id: int) -> NewEvent:
+    shown_ms = _number(event, "shown_ms")
+    return NewEvent(
+        uuid=identifier,
+        image_id=image_id,
+        annotator_id=annotator_id,
+        kind=event["kind"],
+        class_id=_integer(event, "class_id") if event["kind"] == "label" else None,
+        reason=event.get("reason") if event["kind"] == "reject" else None,
+        note=_text(event, "note", 2000),
+        source="page",
+        publication_id=_integer(event, "publication"),
+        round_id=_integer(event, "round"),
+        lease_token=_text(event, "lease", 64),
+        suggestion_class_id=_integer(event, "suggestion_class_id"),
+        suggestion_probability=_number(event, "suggestion_probability"),
+        suggestion_visible=bool(event.get("suggestion_visible")),
+        overlay_kind=_text(event, "overlay_kind", 32),
+        overlay_visible=bool(event.get("overlay_visible")),
+        shown_ms=None if shown_ms is None else min(max(shown_ms, 0.0), LONGEST_ANSWER_MS),
+        input_mode=_text(event, "input_mode", 16),
+        queue_reason=_text(event, "queue_reason", 32),
+        queue_rank=_integer(event, "position"),
+        propensity=_number(event, "propensity"),
+        region=_text(event, "region", 2000),
+        client_at=_number(event, "client_at"),
+    )
+
+
+def _checked_name(name: Any) -> str:
+    text = name.strip() if isinstance(name, str) else ""
+    if not 1 <= len(text) <= 100 or not text.isprintable():
+        raise errors.BadRequest(f"annotator must be a name of 1 to 100 printable characters, not {name!r}")
+    return text
+
+
+def _checked_uuid(value: Any) -> str:
+    try:
+        return str(uuids.UUID(str(value)))
+    except ValueError as problem:
+        raise errors.BadRequest(f"uuid must be a UUID, not {value!r}") from problem
+
+
+def _integer(event: dict[str, Any], key: str) -> int | None:
+    value = event.get(key)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or abs(value) >= 2**53:
+        raise errors.BadRequest(f"{key} must be an integer, not {value!r}")
+    return value
+
+
+def _number(event: dict[str, Any], key: str) -> float | None:
+    value = event.get(key)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise errors.BadRequest(f"{key} must be a finite number, not {value!r}")
+    return float(value)
+
+
+def _text(event: dict[str, Any], key: str, longest: int) -> str | None:
+    value = event.get(key)
+    if value is None:
+        return None
+    if not isinstance(value, str) or len(value) > longest:
+        raise errors.BadRequest(f"{key} must be a text of at most {longest} characters")
+    return value

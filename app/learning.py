@@ -1,0 +1,256 @@
+"""What the machine does: `refresh`, the fast learning step, and `round_`, the slow one; each touches the store twice."""
+
+import dataclasses
+import os
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from app import overlays, pool, ranking, snapshot
+from app.settings import Settings
+from model import checkpoint, config, predict, train
+from model.network import raum_net
+from store import images, queue, rounds
+from store.database import Database
+from store.records import NewPublication, QueueRow
+
+Progress = Callable[[str, float, str], None]  # phase, fraction of the round, message
+OVERLAYS_KEPT_SECONDS = 900.0
+MAPS_SECONDS = 0.2  # for feature maps that a refresh still lacks; the rest is drawn once nobody waits
+MOST_UNLABELLED = 6_000  # pool images that one round learns from
+TRAINED_SHARE = 0.8  # of a round's progress bar
+
+
+@dataclasses.dataclass(frozen=True)
+class Refreshed:
+    """What a refresh published, up to which label, and how many rows of the head still lack their maps."""
+
+    publication: int
+    watermark: int
+    without_maps: int
+    message: str
+    metrics: dict[str, Any]
+
+
+def refresh(db: Database, settings: Settings, held: pool.Pool, *, now: float, rng: np.random.Generator) -> Refreshed:
+    """Fit the last layer on every label, rank the open pool, publish. Raises store.errors.Superseded when a round was
+    published meanwhile: what was ranked on the old network is dropped."""
+    began = time.perf_counter()
+    with db.read() as tx:
+        seen = snapshot.take(tx, holdout=held.holdout, now=now)
+    found = ranking.rank(held.image_ids, held.prepared, seen, settings=settings, rng=rng)
+    drawn, without = _draw(held, found, settings)
+    took = time.perf_counter() - began
+    new = NewPublication(
+        kind="cold" if found.cold else "refresh",
+        round_id=_round_of(held),
+        watermark=seen.watermark,
+        checkpoint=held.checkpoint,
+        embeddings=held.folder,
+        calibrated=found.calibrated,
+        pool_size=found.pool_size,
+        metrics={**found.metrics, "seconds": round(took, 3)},
+        created_at=now,
+    )
+    with db.write() as tx:
+        published = queue.publish(tx, new, drawn.rows, based_on_round=new.round_id or 0)
+        drawn.put(overlays.folder(settings.workspace, published))
+    _forget_old_overlays(settings.workspace, published, now)
+    message = f"{len(seen.labelled):,} labels, {found.pool_size:,} images open; ranked in {took:.2f} s"
+    return Refreshed(published, seen.watermark, without, message, new.metrics)
+
+
+def round_(
+    db: Database,
+    settings: Settings,
+    *,
+    clock: Callable[[], float],
+    progress: Progress,
+    threads: Callable[[], int] | None = None,
+    stop: Callable[[], bool] | None = None,
+) -> int:
+    """Train the network semi-supervised, calibrate, checkpoint, predict and publish; returns the publication's id.
+
+    Whatever goes wrong is recorded with its reason and raised again; the old queue stays.
+    """
+    began = clock()
+    with db.read() as tx:
+        known = images.all_ok(tx)
+        seen = snapshot.take(tx, holdout={i.id: i.holdout for i in known if i.holdout}, now=began)
+    told = {"labels": len(seen.labelled), "backbone": settings.backbone, "method": settings.method}
+    with db.write() as tx:
+        seed = settings.seed + len(rounds.all_(tx))
+        round_id = rounds.begin(tx, seed, told, seen.watermark, began)
+    try:
+        return _run(
+            db, settings, round_id, seed, known, seen, clock=clock, progress=progress, threads=threads, stop=stop
+        )
+    except BaseException as problem:
+        reason = str(problem) or type(problem).__name__
+        with db.write() as tx:
+            rounds.fail(tx, round_id, reason, clock())
+        raise
+
+
+def _run(
+    db: Database,
+    settings: Settings,
+    round_id: int,
+    seed: int,
+    known: list[Any],
+    seen: snapshot.Snapshot,
+    *,
+    clock: Callable[[], float],
+    progress: Progress,
+    threads: Callable[[], int] | None,
+    stop: Callable[[], bool] | None,
+) -> int:
+    began = clock()
+    rng = np.random.default_rng(seed)
+    network = dataclasses.replace(pool.network_config(settings, len(seen.class_ids)), seed=seed)
+    report, net = _train(settings, network, known, seen, rng, seed, progress, threads, stop)
+    progress("embedding", TRAINED_SHARE, "looking at every image again")
+    name = f"round-{round_id}"
+    file = f"checkpoints/{name}.safetensors"
+    held = pool.Pool(settings, net, file, name)
+    _embed_all(held, known, progress)
+    held.complete = True
+    progress("publishing", 0.96, "ranking the pool")
+    with db.read() as tx:
+        fresh = snapshot.take(tx, holdout=held.holdout, now=clock())
+    found = ranking.rank(held.image_ids, held.prepared, fresh, settings=settings, rng=rng)
+    head = [row.image_id for row in found.rows[: settings.overlay_head]]
+    pool.compute_maps(held, head, seconds=10.0)
+    drawn, _ = _draw(held, found, settings)
+    metrics = {**report.metrics, **found.metrics, "seconds": round(clock() - began, 1)}
+    meta = {"round": round_id, "seed": seed, "watermark": seen.watermark, "metrics": _plain(metrics)}
+    checkpoint.save(settings.workspace / file, net, class_ids=seen.class_ids, meta=meta)
+    pool.save(held)
+    new = NewPublication(
+        kind="round",
+        round_id=round_id,
+        watermark=fresh.watermark,
+        checkpoint=file,
+        embeddings=held.folder,
+        calibrated=found.calibrated,
+        pool_size=found.pool_size,
+        metrics=_plain(metrics),
+        created_at=clock(),
+    )
+    with db.write(durable=True) as tx:
+        published = queue.publish(tx, new, drawn.rows, based_on_round=round_id)
+        rounds.publish(tx, round_id, _plain(metrics), file, clock())
+        drawn.put(overlays.folder(settings.workspace, published))
+    return published
+
+
+def train_config(settings: Settings, seed: int) -> config.TrainConfig:
+    """What the settings say of the training."""
+    chosen = config.TrainConfig(method=settings.method, occlusion_rate=settings.occlusion_rate, seed=seed)
+    return dataclasses.replace(chosen, steps=settings.steps) if settings.steps else chosen
+
+
+def _train(
+    settings: Settings,
+    network: config.NetworkConfig,
+    known: list[Any],
+    seen: snapshot.Snapshot,
+    rng: np.random.Generator,
+    seed: int,
+    progress: Progress,
+    threads: Callable[[], int] | None,
+    stop: Callable[[], bool] | None,
+) -> tuple[train.TrainReport, Any]:
+    progress("reading", 0.0, "decoding the images")
+    cache = pool.open_cache(settings, network)
+    paths = {image.id: image.path for image in known}
+    chosen = [image_id for image_id in seen.labelled if image_id in paths]
+    labelled = cache.read(chosen, [paths[image_id] for image_id in chosen])
+    labels_N = np.array([seen.labelled[chosen[int(at)]] for at in labelled.positions_N], np.int64)
+    apart = seen.labelled.keys() | seen.rejected | seen.holdout.keys()
+    others = [image.id for image in known if image.id not in apart]
+    if len(others) > MOST_UNLABELLED:
+        others = sorted(rng.choice(np.array(others), MOST_UNLABELLED, replace=False).tolist())
+    unlabelled = cache.read(others, [paths[image_id] for image_id in others])
+    net = raum_net.build(network).to(pool.device())
+    report = train.train(
+        net,
+        labelled_images=labelled.images_NHWC,
+        labels_N=labels_N,
+        unlabelled_images=unlabelled.images_NHWC,
+        config=train_config(settings, seed),
+        progress=lambda fraction, text: progress("training", TRAINED_SHARE * fraction, text),
+        threads=threads,
+        stop=stop,
+    )
+    return report, net
+
+
+def _embed_all(held: pool.Pool, known: list[Any], progress: Progress) -> None:
+    step = 256
+    for at in range(0, len(known), step):
+        part = known[at : at + step]
+        batch = held.cache.read([image.id for image in part], [image.path for image in part])
+        kept = [part[int(position)] for position in batch.positions_N]
+        if kept:
+            pool.add(held, [image.id for image in kept], predict.embed(held.net, batch.images_NHWC).embeddings_ND)
+        pool.remember_images(held, part)
+        held.last_id = part[-1].id
+        done = min(1.0, (at + step) / len(known))
+        progress("embedding", TRAINED_SHARE + 0.15 * done, f"looking at every image again: {at + len(part):,}")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Drawn:
+    """Rows that name their maps, and the folder in which those wait to be put in place."""
+
+    rows: list[QueueRow]
+    waiting: Path
+
+    def put(self, target: Path) -> None:
+        if self.waiting.is_dir():
+            shutil.rmtree(target, ignore_errors=True)
+            self.waiting.rename(target)
+
+
+def _draw(held: pool.Pool, found: ranking.Ranking, settings: Settings) -> tuple[_Drawn, int]:
+    """Draw the maps of the head of the queue as far as their feature maps are at hand; returns how many rows lack them."""
+    waiting = overlays.folder(settings.workspace, f"new-{os.getpid()}")
+    shutil.rmtree(waiting, ignore_errors=True)
+    if found.directions is None:
+        return _Drawn(found.rows, waiting), 0
+    wanted = [row.image_id for row in found.rows[: settings.overlay_head] if row.reason != "audit"]
+    pool.compute_maps(held, wanted[:8], seconds=MAPS_SECONDS)
+    directions_KD, _ = found.directions
+    kinds: dict[int, list[str]] = {}
+    for image_id in wanted:
+        if image_id not in held.maps:
+            continue
+        features, pooling, attention = held.maps[image_id]
+        top = found.top_classes[image_id]
+        maps = overlays.kinds_of(features, pooling, attention, directions_KD, top, trained=held.checkpoint is not None)
+        for kind, grid in maps.items():
+            overlays.write(waiting / f"{image_id}-{kind}.png", grid)
+        kinds[image_id] = list(maps)
+    rows = [dataclasses.replace(row, overlays=kinds.get(row.image_id, [])) for row in found.rows]
+    return _Drawn(rows, waiting), len(wanted) - len(kinds)
+
+
+def _forget_old_overlays(workspace: Path, current: int, now: float) -> None:
+    """Remove maps that no page can still be showing."""
+    for old in (workspace / "overlays").glob("[0-9]*"):
+        if old.name != str(current) and now - old.stat().st_mtime > OVERLAYS_KEPT_SECONDS:
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def _round_of(held: pool.Pool) -> int | None:
+    return int(held.name.removeprefix("round-")) if held.checkpoint else None
+
+
+def _plain(metrics: dict[str, Any]) -> dict[str, Any]:
+    """NumPy numbers as Python's, so that they become JSON."""
+    return {name: value.item() if isinstance(value, np.generic) else value for name, value in metrics.items()}

@@ -1,0 +1,183 @@
+"""The pool as the machine holds it: the network, every image's embedding, and feature maps of the images asked next."""
+
+import json
+import os
+import shutil
+import time
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from app.settings import Settings
+from model import checkpoint, config, last_layer, predict
+from model.data import pixels
+from model.network import raum_net, selective_scan
+from store.records import Image, Publication
+
+Maps = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]  # features DHW, pooling HW, attention HW
+MOST_MAPS_BYTES = 300_000_000
+
+
+class Pool:
+    """State with a lifetime: `image_ids` ascend and are the rows of `embeddings_ND` (float32)."""
+
+    def __init__(self, settings: Settings, net: Any, checkpoint_name: str | None, name: str) -> None:
+        self.settings, self.net, self.checkpoint, self.name = settings, net, checkpoint_name, name
+        self.config: config.NetworkConfig = net.config
+        self.cache = open_cache(settings, self.config)
+        self.image_ids: NDArray[np.int64] = np.empty(0, np.int64)
+        self.embeddings_ND: NDArray[np.float32] = np.empty((0, 0), np.float32)
+        self.paths: dict[int, str] = {}
+        self.holdout: dict[int, int] = {}  # holdout image -> 1 calibration half, 2 test half
+        self.unreadable: set[int] = set()
+        self.last_id = 0  # newest image looked at
+        self.complete = False  # whether the last look found nothing new
+        self.maps: OrderedDict[int, Maps] = OrderedDict()
+        self.images_per_s = 20.0
+        self._prepared: last_layer.Prepared | None = None
+
+    @property
+    def folder(self) -> str:
+        """Where the embeddings live, relative to the workspace."""
+        return f"embeddings/{self.name}"
+
+    @property
+    def prepared(self) -> last_layer.Prepared:
+        """The last layer's space over all embeddings, found once and again only when the pool has grown."""
+        if self._prepared is None or len(self._prepared.x_NR) != len(self.image_ids):
+            self._prepared = last_layer.prepare(self.embeddings_ND, rng=np.random.default_rng(self.settings.seed))
+        return self._prepared
+
+    @property
+    def device_text(self) -> str:
+        device = next(self.net.parameters()).device
+        return f"{device.type}, {torch.get_num_threads()} threads; scan {selective_scan.chosen_backend(device)}"
+
+
+def open_cache(settings: Settings, network: config.NetworkConfig) -> pixels.PixelCache:
+    """The decoded pool of this workspace, in the size that this network wants."""
+    return pixels.PixelCache(
+        settings.workspace / "cache",
+        side=pixels.cache_side(network.image_size),
+        max_bytes=int(settings.cache_gigabytes * 1e9),
+        workers=os.cpu_count() or 1,
+    )
+
+
+def device() -> torch.device:
+    """The GPU where there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def network_config(settings: Settings, num_classes: int) -> config.NetworkConfig:
+    """What the settings say of the network."""
+    return config.for_backbone(settings.backbone, num_classes=num_classes, image_size=settings.image_size or None)
+
+
+def open_(settings: Settings, publication: Publication | None, known: Sequence[Image]) -> Pool:
+    """The pool of a publication (its checkpoint and embeddings), or of the untrained network before the first round.
+
+    `known` are the readable images of the store; rows of images that are no longer among them are left out.
+    """
+    if publication is not None and publication.checkpoint:
+        net, _, _ = checkpoint.load(settings.workspace / publication.checkpoint)
+        pool = Pool(settings, net.to(device()), publication.checkpoint, Path(publication.checkpoint).stem)
+    else:
+        wanted = network_config(settings, 2)
+        slug = "".join(c if c.isalnum() else "-" for c in settings.backbone.rsplit("/", 1)[-1]).strip("-")
+        pool = Pool(settings, raum_net.build(wanted).to(device()), None, f"start-{slug}-{wanted.image_size}")
+    _read(pool)
+    kept_N = np.isin(pool.image_ids, np.array([image.id for image in known], np.int64))
+    pool.image_ids, pool.embeddings_ND = pool.image_ids[kept_N], pool.embeddings_ND[kept_N]
+    remember_images(pool, [image for image in known if image.id <= pool.last_id])
+    return pool
+
+
+def remember_images(pool: Pool, images: Iterable[Image]) -> None:
+    """Where the images lie and which of them are held out."""
+    for image in images:
+        pool.paths[image.id] = image.path
+        if image.holdout:
+            pool.holdout[image.id] = image.holdout
+
+
+def extend(pool: Pool, images: Sequence[Image], *, seconds: float) -> int:
+    """Embed as many of `images` (ascending ids) as fit into `seconds`, at least a few; returns how many were looked at."""
+    count = max(8, int(pool.images_per_s * seconds))
+    chosen = images[:count]
+    began = time.monotonic()
+    batch = pool.cache.read([image.id for image in chosen], [image.path for image in chosen])
+    kept = [chosen[int(position)] for position in batch.positions_N]
+    if kept:
+        found = predict.embed(pool.net, batch.images_NHWC)
+        add(pool, [image.id for image in kept], found.embeddings_ND)
+    pool.unreadable.update({image.id for image in chosen} - {image.id for image in kept})
+    remember_images(pool, chosen)
+    pool.last_id = chosen[-1].id
+    pool.images_per_s = len(chosen) / max(1e-3, time.monotonic() - began)
+    return len(chosen)
+
+
+def add(pool: Pool, ids: Sequence[int], embeddings_ND: NDArray[np.float32]) -> None:
+    """Append rows; ids must be newer than all that are there."""
+    pool.image_ids = np.concatenate([pool.image_ids, np.asarray(ids, np.int64)])
+    old = pool.embeddings_ND if len(pool.embeddings_ND) else np.empty((0, embeddings_ND.shape[1]), np.float32)
+    pool.embeddings_ND = np.concatenate([old, embeddings_ND.astype(np.float32)])
+    pool.last_id = max(pool.last_id, int(pool.image_ids[-1]) if len(pool.image_ids) else 0)
+
+
+def compute_maps(pool: Pool, wanted: Iterable[int], *, seconds: float) -> int:
+    """Feature maps of the `wanted` images, within `seconds` (at least one batch); returns how many are still missing."""
+    missing = [image_id for image_id in wanted if image_id not in pool.maps and image_id in pool.paths]
+    began = time.monotonic()
+    while missing:
+        part, missing = missing[:8], missing[8:]
+        batch = pool.cache.read(part, [pool.paths[image_id] for image_id in part])
+        if len(batch.positions_N):
+            found = predict.embed(pool.net, batch.images_NHWC, keep_features=True)
+            remember_maps(pool, [part[int(position)] for position in batch.positions_N], found)
+        if time.monotonic() - began > seconds:
+            break
+    return len(missing)
+
+
+def remember_maps(pool: Pool, ids: Sequence[int], found: Any) -> None:
+    """Keep feature maps for drawing; the least recently used go when there are too many."""
+    for row, image_id in enumerate(ids):
+        pool.maps[image_id] = (found.features_NDHW[row], found.pooling_NHW[row], found.attention_NHW[row])
+        pool.maps.move_to_end(image_id)
+    each = sum(array.nbytes for array in next(iter(pool.maps.values()))) if pool.maps else 1
+    while len(pool.maps) * each > MOST_MAPS_BYTES:
+        pool.maps.popitem(last=False)
+
+
+def save(pool: Pool) -> None:
+    """Write the embeddings beside their place and rename them into it."""
+    target = pool.settings.workspace / pool.folder
+    beside = target.with_name(target.name + ".tmp")
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir(parents=True)
+    np.save(beside / "image_ids.npy", pool.image_ids)
+    np.save(beside / "embeddings.npy", pool.embeddings_ND.astype(np.float16))
+    meta = {"network": config.to_dict(pool.config), "checkpoint": pool.checkpoint, "last_id": pool.last_id}
+    (beside / "meta.json").write_text(json.dumps(meta, indent=1), encoding="utf-8")
+    shutil.rmtree(target, ignore_errors=True)
+    beside.rename(target)
+
+
+def _read(pool: Pool) -> None:
+    """Take up saved embeddings, unless they are another network's."""
+    folder = pool.settings.workspace / pool.folder
+    if not (folder / "meta.json").is_file():
+        return
+    meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+    if meta["network"] != json.loads(json.dumps(config.to_dict(pool.config))) or meta["checkpoint"] != pool.checkpoint:
+        return
+    pool.image_ids = np.load(folder / "image_ids.npy", allow_pickle=False)
+    pool.embeddings_ND = np.load(folder / "embeddings.npy", allow_pickle=False).astype(np.float32)
+    pool.last_id = int(meta["last_id"])

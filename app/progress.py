@@ -1,0 +1,129 @@
+"""What a reader can see: counts, the worker's state, accuracy and calibration by number of labels, the quarantine."""
+
+import time
+from typing import Any
+
+from sqlalchemy import Connection
+
+from store import annotators, classes, commands, images, labels, queue, rounds, workers
+from store import settings as stored
+from store.database import Database
+from store.records import WorkerState
+
+ALIVE_SECONDS = 10.0
+INGESTING = ("ingest", "demo")
+MEASURED_FROM = 20  # holdout answers under which accuracy is "not yet measured"
+LEARNING_STEPS = 5  # labels between two points of the learning curve
+
+
+def status(db: Database, *, now: float, annotator: str | None = None) -> dict[str, Any]:
+    """One small record of everything that the page's status line and empty states need."""
+    with db.read() as tx:
+        counted = images.counts(tx)
+        states = {state.name: state for state in workers.workers(tx)}
+        current = queue.current(tx)
+        labelled = labels.counts(tx, since=_midnight(now), annotator_id=_annotator_id(tx, annotator))
+        per_class = labels.per_class(tx)
+        answer = {
+            **_machine(states, now),
+            "round": current.round_id if current else None,
+            "publication": current.id if current else None,
+            "calibrated": bool(current and current.calibrated),
+            "labels": labelled,
+            "classes": [
+                {"class_id": each.id, "name": each.name, "count": per_class.get(each.id, 0)}
+                for each in classes.all_(tx)
+            ],
+            "ingest": _ingest(tx, states.get("ingest"), now),
+            "quarantined": counted["quarantined"],
+            "images": counted["ok"],
+            "paused": bool(stored.get_setting(tx, "paused", False)),
+            "ready": counted["ok"] > 0,
+            "last_failure": _last_failure(tx),
+        }
+    return answer
+
+
+def history(db: Database) -> list[dict[str, Any]]:
+    """The learning curve, oldest first: one point a round and one every few labels; None where not yet measured."""
+    points: list[dict[str, Any]] = []
+    with db.read() as tx:
+        for publication in queue.publications(tx):
+            metrics = publication.metrics
+            if "labels" not in metrics:
+                continue
+            point: dict[str, Any] = {
+                "publication": publication.id,
+                "kind": publication.kind,
+                "round": publication.round_id,
+                "at": publication.created_at,
+                **{name: metrics.get(name) for name in ("labels", "accuracy", "low", "high", "ece", "n")},
+            }
+            if point["n"] is None or point["n"] < MEASURED_FROM:
+                point.update(accuracy=None, low=None, high=None, ece=None)
+            last = points[-1] if points else None
+            both = last is not None and (last["kind"], publication.kind) == ("refresh", "refresh")
+            if last is None or not both or metrics["labels"] >= last["labels"] + LEARNING_STEPS:
+                points.append(point)
+    return points
+
+
+def calibration(db: Database) -> list[dict[str, Any]]:
+    """Reliability bins of the current publication on the holdout; empty while not yet measured."""
+    with db.read() as tx:
+        current = queue.current(tx)
+    if current is None or (current.metrics.get("n") or 0) < MEASURED_FROM:
+        return []
+    return list(current.metrics.get("reliability", []))
+
+
+def quarantine(db: Database) -> list[dict[str, Any]]:
+    """Files that could not be read, by name with the reason."""
+    with db.read() as tx:
+        return [{"image_id": each.id, "path": each.path, "problem": each.problem} for each in images.quarantined(tx)]
+
+
+def _machine(states: dict[str, WorkerState], now: float) -> dict[str, Any]:
+    worker, training = states.get("worker"), states.get("round")
+    shown = training if training and training.phase != "idle" and now - training.beat_at < ALIVE_SECONDS else worker
+    return {
+        "worker_alive": bool(worker and now - worker.beat_at < ALIVE_SECONDS),
+        "phase": shown.phase if shown else "starting",
+        "message": shown.message if shown else "the worker is starting",
+        "fraction": shown.fraction if shown else None,
+        "throughput": shown.throughput if shown else None,
+        "eta_s": shown.eta_s if shown else None,
+        "device": worker.device if worker else None,
+        "kernel": (worker.device or "").partition("; scan ")[2] or None if worker else None,
+        "training": bool(training and shown is training),
+    }
+
+
+def _ingest(tx: Connection, state: WorkerState | None, now: float) -> dict[str, Any] | None:
+    asked = [command for command in commands.pending(tx) if command.kind in INGESTING]
+    running = state is not None and now - state.beat_at < ALIVE_SECONDS and state.phase not in ("idle", "done")
+    if running and state is not None:
+        return {"phase": state.phase, "fraction": state.fraction, "message": state.message, "error": None}
+    if asked:
+        return {"phase": "waiting", "fraction": 0.0, "message": "waiting for the worker", "error": None}
+    ended = [command for command in (commands.last(tx, kind) for kind in INGESTING) if command is not None]
+    newest = max(ended, key=lambda command: command.id, default=None)
+    if newest is not None and newest.error:
+        return {"phase": "failed", "fraction": None, "message": newest.error, "error": newest.error}
+    return None
+
+
+def _last_failure(tx: Connection) -> str | None:
+    every = rounds.all_(tx)
+    newest = every[-1] if every else None
+    return f"round {newest.id} failed: {newest.error}" if newest is not None and newest.status == "failed" else None
+
+
+def _annotator_id(tx: Connection, name: str | None) -> int | None:
+    known = annotators.by_name(tx, name) if name else None
+    return known.id if known else None
+
+
+def _midnight(now: float) -> float:
+    local = time.localtime(now)
+    return now - (local.tm_hour * 3600 + local.tm_min * 60 + local.tm_sec)

@@ -1,0 +1,276 @@
+"""From a posterior to the published queue: fit the last layer, measure it on the holdout, order the pool, fill the rows."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.settings import Settings
+from app.snapshot import Snapshot
+from model import acquisition, calibration, last_layer, neighbours, uncertainty
+from model.acquisition import automatic
+from store.records import QueueRow
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.floating]
+MOST_SELF_TRAINED = 6_000  # rows of the pool that a refresh self-trains on
+MOST_DRAWN = 10_000  # most uncertain images that get posterior draws; the rest is ranked by the mean alone
+HEAD = 24  # images chosen together, so that they differ; behind them plain uncertainty orders the queue
+SUGGESTED = 9
+COMPARED = 3  # top classes that get neighbours, and neighbours for each
+CALIBRATED_FROM = 20  # holdout answers from which probabilities may be called calibrated
+
+
+@dataclasses.dataclass(frozen=True)
+class Ranking:
+    """What a learning step publishes. `directions` and `top_classes` draw the maps; None and empty at cold start."""
+
+    rows: list[QueueRow]
+    metrics: dict[str, Any]
+    calibrated: bool
+    cold: bool
+    pool_size: int
+    directions: tuple[Floats, Floats] | None  # directions_KD and shift_K, see model.last_layer
+    top_classes: dict[int, list[int]]  # image -> class indices, best first
+
+
+def rank(
+    image_ids: Ints, prepared: last_layer.Prepared, seen: Snapshot, *, settings: Settings, rng: np.random.Generator
+) -> Ranking:
+    """Order the open pool; `prepared` holds the embeddings of `image_ids` (ascending) in the last layer's space."""
+    embeddings_ND = prepared.x_NR
+    spots = _Spots(image_ids, seen)
+    if seen.classes_seen < 2:
+        return _cold(image_ids, embeddings_ND, seen, spots, settings=settings, rng=rng)
+    layer = _fit(prepared, seen, spots, rng)
+    layer, metrics, calibrated = _measure(layer, embeddings_ND, seen, spots)
+    open_N = spots.open_N
+    mean_NK = layer.log_probs_at(embeddings_ND[open_N])
+    near_N = np.argsort(uncertainty.margin(mean_NK), kind="stable")[:MOST_DRAWN]
+    draws_NSK = layer.draws_at(embeddings_ND[open_N[near_N]], settings.draws, rng)
+    told = uncertainty.decompose(draws_NSK)
+    order_N, is_typical = _order(draws_NSK, embeddings_ND, seen, spots, near_N, told, settings=settings, rng=rng)
+    published, reasons = _with_audits(order_N, is_typical, spots, seen, settings=settings, rng=rng)
+    top_NJ = np.argsort(-mean_NK, axis=1, kind="stable")[:, :SUGGESTED]
+    place = {int(spot): at for at, spot in enumerate(near_N)}
+    near = _Neighbours(image_ids, embeddings_ND, seen, spots)
+    rows, tops = [], {}
+    compared = near.of(open_N[published], top_NJ[published, :COMPARED])
+    for position, (spot, reason) in enumerate(zip(published.tolist(), reasons, strict=True)):
+        image_id = int(image_ids[open_N[spot]])
+        tops[image_id] = top_NJ[spot].tolist()
+        at = place.get(spot)
+        rows.append(
+            QueueRow(
+                position=position,
+                image_id=image_id,
+                reason=reason,
+                total=None if at is None else float(told.total_N[at]),
+                aleatoric=None if at is None else float(told.aleatoric_N[at]),
+                epistemic=None if at is None else float(told.epistemic_N[at]),
+                margin=None if at is None else float(told.margin_N[at]),
+                propensity=1.0 / len(open_N) if reason == "audit" else None,
+                suggestions=[(seen.class_ids[k], round(float(np.exp(mean_NK[spot, k])), 4)) for k in top_NJ[spot]],
+                neighbours=[(seen.class_ids[k], ids) for k, ids in compared[position] if ids],
+                overlays=[],
+            )
+        )
+    return Ranking(rows, metrics, calibrated, False, len(open_N), layer.class_directions(), tops)
+
+
+class _Spots:
+    """Row numbers of the open, the labelled and the answered holdout images, and of all that may be trained on."""
+
+    def __init__(self, image_ids: Ints, seen: Snapshot) -> None:
+        row_of = {int(image_id): row for row, image_id in enumerate(image_ids)}
+        self.labelled = [image_id for image_id in seen.labelled if image_id in row_of]
+        self.labelled_N = _rows(self.labelled, row_of)
+        self.labels_N = np.array([seen.labelled[image_id] for image_id in self.labelled], np.int64)
+        held = [image_id for image_id in seen.holdout_labels if image_id in row_of]
+        self.held_N = _rows(held, row_of)
+        self.held_labels_N = np.array([seen.holdout_labels[image_id] for image_id in held], np.int64)
+        self.held_halves_N = np.array([seen.holdout[image_id] for image_id in held], np.int64)
+        settled = seen.labelled.keys() | seen.rejected
+        self.open_N = np.array(
+            [row for i, row in row_of.items() if i not in settled and i not in seen.holdout], np.int64
+        )
+        self.leased_N = _rows(
+            [i for i in seen.leased if i in row_of and i not in settled and i not in seen.holdout], row_of
+        )
+
+
+def _rows(ids: list[int], row_of: dict[int, int]) -> Ints:
+    return np.array([row_of[image_id] for image_id in ids], np.int64)
+
+
+def _fit(
+    prepared: last_layer.Prepared, seen: Snapshot, spots: "_Spots", rng: np.random.Generator
+) -> last_layer.LastLayer:
+    """Labelled and open rows teach (the open ones by self-training); holdout and rejects stay out."""
+    outside_N = np.setdiff1d(np.arange(len(prepared.x_NR)), np.concatenate([spots.labelled_N, spots.open_N]))
+    return last_layer.fit(
+        None,
+        spots.labelled_N,
+        spots.labels_N,
+        len(seen.class_ids),
+        config=last_layer.Config(max_pool=MOST_SELF_TRAINED),
+        rng=rng,
+        excluded_positions=outside_N,
+        prepared=prepared,
+    )
+
+
+def _measure(
+    layer: last_layer.LastLayer, embeddings_ND: Floats, seen: Snapshot, spots: _Spots
+) -> tuple[last_layer.LastLayer, dict[str, Any], bool]:
+    """Temperature from the calibration half (cross-validated while small), accuracy and calibration on the holdout."""
+    counts = seen.counts()
+    metrics: dict[str, Any] = {
+        "labels": len(seen.labelled),
+        "classes": len(counts),
+        "rejected": len(seen.rejected),
+        "n": len(spots.held_N),
+    }
+    if not len(spots.held_N):
+        return layer, metrics, False
+    half_N = spots.held_halves_N == 1
+    fitted = layer
+    if half_N.sum() >= CALIBRATED_FROM // 2:
+        scores = layer.log_probs_at(embeddings_ND[spots.held_N[half_N]])
+        fitted = layer.tempered(calibration.fit_temperature(scores, spots.held_labels_N[half_N]))
+    log_probs_NK = fitted.log_probs_at(embeddings_ND[spots.held_N])
+    right = int((log_probs_NK.argmax(axis=1) == spots.held_labels_N).sum())
+    low, high = calibration.wilson(right, len(spots.held_N))
+    metrics.update(accuracy=right / len(spots.held_N), low=low, high=high)
+    metrics.update(_calibration(log_probs_NK, spots, half_N))
+    return fitted, metrics, len(spots.held_N) >= CALIBRATED_FROM
+
+
+def _calibration(log_probs_NK: Floats, spots: _Spots, half_N: NDArray[np.bool_]) -> dict[str, Any]:
+    """ECE, NLL and Brier on the test half, which never set the temperature; all answers while that half is small."""
+    use_N = ~half_N if (~half_N).sum() >= CALIBRATED_FROM else np.ones(len(half_N), bool)
+    log_probs, labels = log_probs_NK[use_N], spots.held_labels_N[use_N]
+    return {
+        "ece": calibration.ece(log_probs, labels),
+        "nll": calibration.nll(log_probs, labels),
+        "brier": calibration.brier(log_probs, labels),
+        "reliability": [dataclasses.asdict(each) for each in calibration.reliability(log_probs, labels)],
+    }
+
+
+def _order(
+    draws_NSK: Floats,
+    embeddings_ND: Floats,
+    seen: Snapshot,
+    spots: _Spots,
+    near_N: Ints,
+    told: uncertainty.Uncertainty,
+    *,
+    settings: Settings,
+    rng: np.random.Generator,
+) -> tuple[Ints, bool]:
+    """Positions among the open images, best first, and whether the head was chosen for being typical."""
+    labelled_ND = embeddings_ND[spots.labelled_N]
+    classes = len(seen.class_ids)
+    head_N = acquisition.select(
+        settings.strategy,
+        log_probs_NSK=draws_NSK,
+        embeddings_ND=embeddings_ND[spots.open_N[near_N]],
+        labelled_ND=labelled_ND,
+        count=min(HEAD, len(near_N)),
+        rng=rng,
+        context={"num_classes": classes},
+    )
+    few = len(spots.labelled_N) < automatic.COLD_LABELS_PER_CLASS * classes
+    typical = settings.strategy == "typical" or (settings.strategy == "auto" and few)
+    rest_N = np.setdiff1d(np.arange(len(near_N)), head_N)
+    rest_N = rest_N[np.argsort(told.margin_N[rest_N], kind="stable")]
+    order_N = near_N[np.concatenate([head_N, rest_N])[: settings.queue_length]]
+    leased_N = np.flatnonzero(np.isin(spots.open_N, spots.leased_N))
+    return np.concatenate([order_N, np.setdiff1d(leased_N, order_N)]), typical
+
+
+def _with_audits(
+    order_N: Ints, typical: bool, spots: _Spots, seen: Snapshot, *, settings: Settings, rng: np.random.Generator
+) -> tuple[Ints, list[str]]:
+    """Each place of the order becomes, with probability audit_rate, a random open image that is not chosen otherwise."""
+    chosen = set(order_N.tolist())
+    others = [int(spot) for spot in rng.permutation(len(spots.open_N)) if int(spot) not in chosen]
+    ordinary = "typical" if typical else "uncertain"
+    result: list[int] = []
+    reasons: list[str] = []
+    for at, spot in enumerate(order_N.tolist()):
+        if rng.random() < settings.audit_rate:
+            audited = others.pop() if others else spot
+            result.append(audited)
+            reasons.append("audit")
+            if audited == spot:
+                continue
+        result.append(spot)
+        reasons.append(ordinary if at < HEAD or not typical else "uncertain")
+    return np.array(result, np.int64), reasons
+
+
+class _Neighbours:
+    """Nearest labelled images of the wanted classes, in the space the last layer sees."""
+
+    def __init__(self, image_ids: Ints, embeddings_ND: Floats, seen: Snapshot, spots: _Spots) -> None:
+        self.image_ids, self.spots = image_ids, spots
+        self.space_ND = embeddings_ND
+
+    def of(self, rows_M: Ints, classes_MJ: Ints) -> list[list[tuple[int, list[int]]]]:
+        if not len(rows_M):
+            return []
+        found = neighbours.nearest_per_class(
+            self.space_ND[rows_M],
+            self.space_ND[self.spots.labelled_N],
+            self.spots.labels_N,
+            classes_MJ.tolist(),
+            per_class=COMPARED,
+        )
+        return [
+            [(k, [self.spots.labelled[position] for position in positions]) for k, positions in each] for each in found
+        ]
+
+
+def _cold(
+    image_ids: Ints,
+    embeddings_ND: Floats,
+    seen: Snapshot,
+    spots: _Spots,
+    *,
+    settings: Settings,
+    rng: np.random.Generator,
+) -> Ranking:
+    """Before labels of two classes: typical images of each cluster first, nothing suggested."""
+    order_N = np.empty(0, np.int64)
+    if len(spots.open_N):
+        order_N = acquisition.select(
+            settings.strategy,
+            log_probs_NSK=None,
+            embeddings_ND=embeddings_ND[spots.open_N],
+            labelled_ND=embeddings_ND[spots.labelled_N],
+            count=min(settings.queue_length, len(spots.open_N)),
+            rng=rng,
+            context=None,
+        )
+    published, reasons = _with_audits(order_N, True, spots, seen, settings=settings, rng=rng)
+    rows = [
+        QueueRow(
+            position=position,
+            image_id=int(image_ids[spots.open_N[spot]]),
+            reason="audit" if reason == "audit" else "typical",
+            total=None,
+            aleatoric=None,
+            epistemic=None,
+            margin=None,
+            propensity=1.0 / len(spots.open_N) if reason == "audit" else None,
+            suggestions=[],
+            neighbours=[],
+            overlays=[],
+        )
+        for position, (spot, reason) in enumerate(zip(published.tolist(), reasons, strict=True))
+    ]
+    metrics = {"labels": len(seen.labelled), "rejected": len(seen.rejected), "n": len(spots.held_N)}
+    return Ranking(rows, metrics, False, True, len(spots.open_N), None, {})

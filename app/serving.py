@@ -1,0 +1,76 @@
+"""`serve` and its two processes, before either is heavy: checks what was asked, writes it down, starts them."""
+
+import logging
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from app import errors, ingest_files, settings, supervisor
+from store import commands, database
+
+
+def serve(
+    workspace: Path,
+    *,
+    images: Path | None,
+    classes: Path | None,
+    labels_from_folders: bool,
+    host: str | None,
+    port: int | None,
+    backbone: str | None,
+    demo: bool,
+) -> int:
+    """Ask the worker for the images that were named, then supervise page and worker until interrupted."""
+    chosen = settings.load(workspace, host=host, port=port, backbone=backbone)
+    chosen.workspace.mkdir(parents=True, exist_ok=True)
+    _ask_for_images(chosen, images, classes, labels_from_folders, demo)
+    print(f"RAUM serves {chosen.workspace} at http://{chosen.host}:{chosen.port} (Ctrl-C ends it)", flush=True)
+    page_options = ["--host", chosen.host, "--port", str(chosen.port)]
+    return supervisor.run(chosen.workspace, page_options, ["--backbone", chosen.backbone])
+
+
+def page(workspace: Path, *, host: str | None, port: int | None) -> None:
+    """The page process."""
+    from app.web import server
+
+    server.serve(settings.load(workspace, host=host, port=port))
+
+
+def worker(workspace: Path, *, backbone: str | None) -> None:
+    """The worker process."""
+    from app import worker as working
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    working.run(settings.load(workspace, backbone=backbone))
+
+
+def _ask_for_images(
+    chosen: settings.Settings, images: Path | None, classes: Path | None, labels_from_folders: bool, demo: bool
+) -> None:
+    payload: dict[str, Any] = {}
+    if images is not None:
+        folder = images.expanduser().absolute()
+        if not folder.is_dir():
+            raise errors.BadRequest(f"there is no folder {folder}; give the path of a folder with images to --images")
+        payload = {"folder": str(folder), "labels_from_folders": labels_from_folders}
+        if classes is not None:
+            payload["classes"] = ingest_files.read_classes(classes)
+    elif classes is not None:
+        raise errors.BadRequest("--classes names the classes of --images DIR; give both")
+    db = database.open(chosen.database)
+    try:
+        with db.write() as tx:
+            if payload:
+                commands.ask(tx, "ingest", payload, time.time())
+            elif demo and not _has_images(tx):
+                commands.ask(tx, "demo", {}, time.time())
+    finally:
+        db.close()
+
+
+def _has_images(tx: Any) -> bool:
+    from store import images
+
+    return images.counts(tx)["ok"] > 0

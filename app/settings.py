@@ -1,0 +1,97 @@
+"""The frozen settings of one workspace: defaults, then settings.toml, then the command line; unknown names are refused."""
+
+import dataclasses
+import difflib
+import sys
+from pathlib import Path
+from typing import Any
+
+from app import errors
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Everything that a person may choose. Times are seconds, shares are 0..1, sizes are pixels unless said otherwise."""
+
+    workspace: Path = Path("workspace")
+    host: str = "127.0.0.1"
+    port: int = 7860
+    # network
+    backbone: str = "vmamba_nano"
+    image_size: int = 0  # 0: the backbone's own
+    attention: str = "region"
+    method: str = "raum"
+    seed: int = 0
+    # asking
+    holdout_rate: float = 0.1
+    audit_rate: float = 0.1
+    lease_seconds: float = 300.0
+    queue_length: int = 512
+    strategy: str = "auto"
+    draws: int = 20
+    overlay_head: int = 64
+    # learning
+    refresh_delay: float = 0.3
+    refresh_max_delay: float = 1.0
+    round_after_labels: int = 40
+    round_after_minutes: float = 10.0
+    round_min_labels: int = 20
+    rounds: bool = True
+    steps: int = 0  # 0: the training's own default
+    occlusion_rate: float = 0.0
+    cache_gigabytes: float = 8.0
+    # ingest
+    max_megapixels: float = 100.0
+
+    @property
+    def database(self) -> Path:
+        return self.workspace / "raum.db"
+
+    @property
+    def log_dir(self) -> Path:
+        return self.workspace / "logs"
+
+
+FIELDS = {field.name: field for field in dataclasses.fields(Settings)}
+
+
+def load(workspace: Path | str, **overrides: Any) -> Settings:
+    """Settings of `workspace`: the defaults, its settings.toml where there is one, then every override that is not None.
+
+    Raises SettingsError naming the unknown name and the nearest known one, or the value that does not fit.
+    """
+    folder = Path(workspace).expanduser().absolute()
+    values = _from_file(folder / "settings.toml")
+    values.update({name: value for name, value in overrides.items() if value is not None})
+    checked = {name: _checked(name, value) for name, value in values.items()}
+    return dataclasses.replace(Settings(workspace=folder), **checked)
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as problem:
+        raise errors.SettingsError(f"{path} is not valid TOML: {problem}") from problem
+
+
+def _checked(name: str, value: Any) -> Any:
+    if name not in FIELDS or name == "workspace":
+        near = difflib.get_close_matches(name, FIELDS, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(sorted(FIELDS))}"
+        raise errors.SettingsError(f"unknown setting {name!r}: {hint}")
+    default = getattr(Settings, name)
+    kind = type(default)
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise errors.SettingsError(f"setting {name!r} takes {kind.__name__}, not {value!r}")
+    if name.endswith("_rate") and not 0 <= value <= 1:
+        raise errors.SettingsError(f"setting {name!r} is a share between 0 and 1, not {value!r}")
+    return value

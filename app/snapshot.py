@@ -1,0 +1,55 @@
+"""What the store says at one watermark, as plain values for the learning: who is labelled, held out, rejected, leased."""
+
+import dataclasses
+from collections import Counter
+
+from sqlalchemy import Connection
+
+from store import classes, labels, queue
+
+
+@dataclasses.dataclass(frozen=True)
+class Snapshot:
+    """Image ids throughout; class indices follow `class_ids`, the active classes in their order."""
+
+    watermark: int
+    class_ids: list[int]
+    labelled: dict[int, int]  # image -> class index; holdout left out
+    holdout: dict[int, int]  # every holdout image -> 1 calibration half, 2 test half
+    holdout_labels: dict[int, int]  # answered holdout image -> class index
+    rejected: set[int]
+    leased: list[int]
+    round_id: int | None  # of the publication that a new one would replace
+
+    @property
+    def classes_seen(self) -> int:
+        return len(set(self.labelled.values()))
+
+    def counts(self) -> Counter[int]:
+        """Labels per class index, holdout left out."""
+        return Counter(self.labelled.values())
+
+
+def take(tx: Connection, *, holdout: dict[int, int], now: float) -> Snapshot:
+    """Read everything that one learning step sees, inside one transaction; `holdout` maps its images to their halves."""
+    class_ids = [each.id for each in classes.all_(tx)]
+    index = {class_id: at for at, class_id in enumerate(class_ids)}
+    labelled: dict[int, int] = {}
+    held: dict[int, int] = {}
+    rejected: set[int] = set()
+    for answer in labels.settled(tx):
+        if answer.class_id is None:
+            rejected.add(answer.image_id)
+        elif answer.class_id in index:
+            (held if answer.image_id in holdout else labelled)[answer.image_id] = index[answer.class_id]
+    current = queue.current(tx)
+    return Snapshot(
+        watermark=labels.watermark(tx),
+        class_ids=class_ids,
+        labelled=labelled,
+        holdout=holdout,
+        holdout_labels=held,
+        rejected=rejected,
+        leased=[lease.image_id for lease in queue.live_leases(tx, now)],
+        round_id=current.round_id if current else None,
+    )

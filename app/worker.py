@@ -1,0 +1,365 @@
+"""WHEN to learn: takes commands, refreshes soon after labels, starts rounds in a child process, and survives a failed one."""
+
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import filelock
+import numpy as np
+
+from app import errors, learning, pool, supervisor
+from app.settings import Settings
+from model import errors as model_errors
+from store import commands, database, images, labels, queue, rounds, workers
+from store import errors as store_errors
+from store import settings as stored
+
+log = logging.getLogger("raum.worker")
+
+TICK = 0.05
+BEAT_SECONDS = 1.0
+LABELS_AFTER_FAILURE = 5
+GROWTH_FIRST_SHOWN = 48  # embedded images from which a first queue is worth publishing
+
+
+def run(settings: Settings) -> None:
+    """Own the learning of one workspace until SIGTERM. Raises WorkspaceBusy naming the pid of a worker already there."""
+    settings.workspace.mkdir(parents=True, exist_ok=True)
+    with only_one(settings.workspace, "worker"):
+        signal.signal(signal.SIGTERM, _interrupt)
+        worker = Worker(settings)
+        try:
+            worker.loop()
+        except KeyboardInterrupt:
+            log.info("asked to end")
+        finally:
+            worker.end()
+
+
+class only_one:
+    """Holds the role `name` of a workspace; a second process of that role is refused with the first one's pid."""
+
+    def __init__(self, workspace: Path, name: str) -> None:
+        self.name, self.workspace = name, workspace
+        self.pid_file = workspace / f"{name}.pid"
+        self.lock = filelock.FileLock(workspace / f"{name}.lock", timeout=0)
+
+    def __enter__(self) -> None:
+        try:
+            self.lock.acquire()
+        except filelock.Timeout as busy:
+            pid = self.pid_file.read_text(encoding="utf-8").strip() if self.pid_file.is_file() else "unknown"
+            raise errors.WorkspaceBusy(
+                f"a {self.name} already serves {self.workspace} (pid {pid}): stop it, or choose another --workspace"
+            ) from busy
+        self.pid_file.write_text(str(os.getpid()), encoding="utf-8")
+
+    def __exit__(self, *_: object) -> None:
+        self.pid_file.unlink(missing_ok=True)
+        self.lock.release()
+
+
+class Worker:
+    """What the worker remembers between two looks at the database."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.db = database.open(settings.database)
+        self.rng = np.random.default_rng(settings.seed + os.getpid())
+        self.parent = os.getppid()
+        self.pool = self._open_pool()
+        self.children: dict[str, Child] = {}
+        self.seen = self.published = -1  # watermarks: last looked at, last published
+        self.first_unseen = self.last_unseen = 0.0
+        self.shown_images = 0
+        self.wants_maps = False
+        self.next_look_for_images = 0.0
+        self.round_blocked_until = -1  # after a failed round: the watermark that must be passed
+        self.beat_at = 0.0
+        self.phase, self.message, self.fraction = "starting", "reading the workspace", None  # type: str, str, float | None
+        with self.db.write() as tx:
+            rounds.fail_stale(tx, time.time(), alive=lambda pid: False)
+            commands.recover(tx, time.time(), again=("ingest", "demo", "train"))
+
+    def loop(self) -> None:
+        """Look, act, sleep a little; an expected failure of one act is told and the next look goes on."""
+        while not supervisor.parent_is_gone(self.parent):
+            busy = False
+            for act in (
+                self._look_after_children,
+                self._obey,
+                self._adopt,
+                self._refresh,
+                self._grow,
+                self._start_round,
+            ):
+                busy = self._guarded(act) or busy
+            self._beat()
+            if not busy:
+                time.sleep(TICK)
+
+    def end(self) -> None:
+        """End the children; what they had begun is begun again by the next worker."""
+        for child in self.children.values():
+            child.process.terminate()
+        for child in self.children.values():
+            try:
+                child.process.wait(5)
+            except subprocess.TimeoutExpired:
+                child.process.kill()
+        with self.db.write() as tx:
+            workers.beat(
+                tx, "worker", pid=0, phase="stopped", fraction=None, message="the worker has ended", now=time.time()
+            )
+        self.db.close()
+
+    def _guarded(self, act: Callable[[], bool]) -> bool:
+        try:
+            return act()
+        except Exception as problem:  # the worker's loop: one failed step never ends the learning of the others
+            log.exception("step %s failed", act.__name__)
+            self._say("failed", f"{act.__name__.strip('_').replace('_', ' ')}: {problem}")
+            time.sleep(1.0)
+            return False
+
+    def _open_pool(self) -> pool.Pool:
+        with self.db.read() as tx:
+            current, known = queue.current(tx), images.all_ok(tx)
+        return pool.open_(self.settings, current, known)
+
+    def _look_after_children(self) -> bool:
+        for name, child in list(self.children.items()):
+            code = child.process.poll()
+            if code is None:
+                continue
+            del self.children[name]
+            with self.db.write() as tx:
+                if child.command_id is not None:
+                    commands.finish(
+                        tx, child.command_id, error=child.complaint(code) if code else None, now=time.time()
+                    )
+                if name == "round":
+                    rounds.fail_stale(tx, time.time(), alive=lambda pid: False)
+                    self.round_blocked_until = labels.watermark(tx) if code else -1
+                workers.beat(tx, name, pid=0, phase="idle", fraction=None, message="", now=time.time())
+            log.info("%s ended with code %s", name, code)
+        return False
+
+    def _obey(self) -> bool:
+        with self.db.read() as tx:
+            if not commands.pending(tx):
+                return False
+        with self.db.write() as tx:
+            command = commands.take(tx, time.time())
+        if command is None:
+            return False
+        acts: dict[str, Callable[[Any], None]] = {
+            "ingest": self._ingest,
+            "demo": self._ingest,
+            "train": self._train_now,
+            "pause": lambda c: self._pause(c, True),
+            "resume": lambda c: self._pause(c, False),
+        }
+        try:
+            if command.kind not in acts:
+                raise errors.BadRequest(f"unknown command {command.kind!r}")
+            acts[command.kind](command)
+        except errors.AppError as problem:
+            with self.db.write() as tx:
+                commands.finish(tx, command.id, error=str(problem), now=time.time())
+        return True
+
+    def _ingest(self, command: Any) -> None:
+        if "ingest" in self.children:
+            raise errors.BadRequest("images are being read already; ask again when that has ended")
+        arguments = ["--demo"]
+        if command.kind == "ingest":
+            arguments = ["--images", str(command.payload.get("folder", ""))]
+            if command.payload.get("classes"):
+                chosen = self.settings.workspace / "classes.json"
+                chosen.write_text(json.dumps(command.payload["classes"]), encoding="utf-8")
+                arguments += ["--classes", str(chosen)]
+            if command.payload.get("labels_from_folders"):
+                arguments += ["--labels-from-folders"]
+        self.children["ingest"] = Child(self.settings, "ingest", arguments, command.id)
+
+    def _train_now(self, command: Any) -> None:
+        self._check_trainable()
+        if "round" in self.children:
+            raise errors.BadRequest("a round is running already")
+        self.children["round"] = Child(self.settings, "round", [], command.id)
+
+    def _check_trainable(self) -> None:
+        with self.db.read() as tx:
+            classes = len(labels.per_class(tx))
+        if classes < 2:
+            raise errors.BadRequest("a round needs labels of at least two classes; label a few images first")
+
+    def _pause(self, command: Any, paused: bool) -> None:
+        with self.db.write() as tx:
+            stored.set_setting(tx, "paused", paused)
+            commands.finish(tx, command.id, error=None, now=time.time())
+
+    def _adopt(self) -> bool:
+        with self.db.read() as tx:
+            current = queue.current(tx)
+        if current is None or (current.checkpoint or None) == self.pool.checkpoint:
+            return False
+        self._say("loading", f"loading round {current.round_id}")
+        self.pool = self._open_pool()
+        self.shown_images = len(self.pool.image_ids)
+        self.published = -1  # labels that came after the round's last look are taken in at once
+        return True
+
+    def _grow(self) -> bool:
+        now = time.monotonic()
+        if self.pool.complete and now < self.next_look_for_images:
+            return False
+        self.next_look_for_images = now + 1.0
+        with self.db.read() as tx:
+            found = images.all_after(tx, self.pool.last_id)
+        self.pool.complete = not found and "ingest" not in self.children
+        if not found:
+            return False
+        done = pool.extend(self.pool, found, seconds=0.4)
+        total = len(self.pool.image_ids) + len(found) - done
+        self._say(
+            "embedding",
+            f"looking at the images: {len(self.pool.image_ids):,} of {total:,}",
+            len(self.pool.image_ids) / total,
+        )
+        if done >= len(found):
+            self.pool.complete = "ingest" not in self.children
+            pool.save(self.pool)
+        return True
+
+    def _refresh(self) -> bool:
+        now = time.monotonic()
+        with self.db.read() as tx:
+            watermark = labels.watermark(tx)
+        if watermark != self.seen:
+            if self.seen <= self.published or self.seen < 0:
+                self.first_unseen = now
+            self.seen, self.last_unseen = watermark, now
+        fresh = watermark > self.published and (
+            now - self.last_unseen >= self.settings.refresh_delay
+            or now - self.first_unseen >= self.settings.refresh_max_delay
+        )
+        if not (fresh or self._pool_has_grown() or self._maps_are_due(now)):
+            return False
+        return self._publish()
+
+    def _publish(self) -> bool:
+        if not len(self.pool.image_ids):
+            self.published = self.seen
+            return False
+        try:
+            done = learning.refresh(self.db, self.settings, self.pool, now=time.time(), rng=self.rng)
+        except store_errors.Superseded:
+            return True  # a round published meanwhile: adopt it first, then refresh on its embeddings
+        self.published = done.watermark
+        self.shown_images = len(self.pool.image_ids)
+        self.wants_maps = bool(done.without_maps)
+        self._say("ready", done.message)
+        return True
+
+    def _pool_has_grown(self) -> bool:
+        size = len(self.pool.image_ids)
+        first = self.shown_images == 0 and size >= GROWTH_FIRST_SHOWN
+        return first or (size > self.shown_images and (size >= 2 * self.shown_images or self.pool.complete))
+
+    def _maps_are_due(self, now: float) -> bool:
+        """Feature maps of the queue's head are computed while nobody waits; then the maps are drawn for it."""
+        if not self.wants_maps or now - self.last_unseen < 2 * self.settings.refresh_max_delay:
+            return False
+        with self.db.read() as tx:
+            current = queue.current(tx)
+            head = queue.head(tx, current.id, self.settings.overlay_head) if current else []
+        wanted = [row.image_id for row in head]
+        missing = pool.compute_maps(self.pool, wanted, seconds=0.3)
+        self.wants_maps = missing > 0
+        return not self.wants_maps
+
+    def _start_round(self) -> bool:
+        if "round" in self.children or not self.settings.rounds or not self.pool.complete:
+            return False
+        with self.db.read() as tx:
+            if stored.get_setting(tx, "paused", False) or not self._round_is_due(tx):
+                return False
+        self.children["round"] = Child(self.settings, "round", [], None)
+        return True
+
+    def _round_is_due(self, tx: Any) -> bool:
+        """Enough new labels, or some new labels and enough time; after a failure not before a few more labels."""
+        counted, last = labels.training_counts(tx), rounds.last(tx)
+        new = counted["labels"] - (last.settings["labels"] if last else 0)
+        if counted["classes"] < 2 or counted["labels"] < self.settings.round_min_labels:
+            return False
+        if self.round_blocked_until >= 0 and labels.watermark(tx) < self.round_blocked_until + LABELS_AFTER_FAILURE:
+            return False
+        waited = time.time() - (last.finished_at or last.begun_at) if last else 0.0
+        due_by_time = new >= LABELS_AFTER_FAILURE and waited >= 60 * self.settings.round_after_minutes
+        return last is None or new >= self.settings.round_after_labels or due_by_time
+
+    def _say(self, phase: str, message: str, fraction: float | None = None) -> None:
+        self.phase, self.message, self.fraction = phase, message, fraction
+        self._beat(at_once=True)
+
+    def _beat(self, at_once: bool = False) -> None:
+        now = time.monotonic()
+        if not at_once and now - self.beat_at < BEAT_SECONDS:
+            return
+        self.beat_at = now
+        with self.db.write() as tx:
+            workers.beat(
+                tx,
+                "worker",
+                pid=os.getpid(),
+                phase=self.phase,
+                fraction=self.fraction,
+                message=self.message,
+                device=self.pool.device_text,
+                now=time.time(),
+            )
+
+
+class Child:
+    """One spawned verb of launch.py; what it complains goes to the workspace's logs."""
+
+    def __init__(self, settings: Settings, verb: str, arguments: list[str], command_id: int | None) -> None:
+        settings.log_dir.mkdir(parents=True, exist_ok=True)
+        self.command_id = command_id
+        self.log_path = settings.log_dir / f"{verb}.log"
+        command = [
+            sys.executable,
+            str(supervisor.LAUNCH),
+            verb,
+            "--workspace",
+            str(settings.workspace),
+            "--child",
+            *arguments,
+        ]
+        with self.log_path.open("ab") as out:
+            self.began_at = out.tell()
+            self.process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+
+    def complaint(self, code: int) -> str:
+        """The last line that the child wrote, or how it ended."""
+        with self.log_path.open("rb") as log_file:
+            log_file.seek(self.began_at)
+            lines = log_file.read()[-4000:].decode("utf-8", "replace").strip().splitlines()
+        return lines[-1] if lines else f"ended with code {code}; see {self.log_path}"
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+EXPECTED = (errors.AppError, model_errors.ModelError, store_errors.StoreError)

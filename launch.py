@@ -1,0 +1,253 @@
+"""RAUM's command line: one verb, one function in app/. Without a verb it serves ./workspace on http://127.0.0.1:7860."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(add_completion=False, no_args_is_help=False, pretty_exceptions_enable=False, help=__doc__)
+bench = typer.Typer(help="Measure this installation; every figure says how it was measured.")
+app.add_typer(bench, name="bench")
+
+Workspace = Annotated[Path, typer.Option("--workspace", help="the folder that holds everything RAUM stores")]
+Json = Annotated[Path | None, typer.Option("--json", help="write the figures to this file")]
+Backbone = Annotated[
+    str | None, typer.Option(help="vmamba_nano|tiny|small|base, or hf:FOLDER_OR_ID for a pretrained one")
+]
+HOME = Path("workspace")
+
+
+@app.callback(invoke_without_command=True)
+def main(
+    context: typer.Context,
+    demo: Annotated[
+        bool, typer.Option("--demo", help="make the demo pool unasked when the workspace is empty")
+    ] = False,
+) -> None:
+    """Label images with single keys while a classifier trains in the background."""
+    if context.invoked_subcommand is None:
+        serve(demo=demo)
+
+
+@app.command()
+def serve(
+    workspace: Workspace = HOME,
+    images: Annotated[
+        Path | None, typer.Option(help="folder with images to label; nothing is copied or uploaded")
+    ] = None,
+    classes: Annotated[Path | None, typer.Option(help="text file with one class name a line")] = None,
+    labels_from_folders: Annotated[
+        bool, typer.Option("--labels-from-folders", help="take folder names as labels")
+    ] = False,
+    host: Annotated[str | None, typer.Option(help="address to listen on")] = None,
+    port: Annotated[int | None, typer.Option(help="port to listen on")] = None,
+    backbone: Backbone = None,
+    demo: Annotated[bool, typer.Option("--demo", help="make the demo pool when the workspace is empty")] = False,
+) -> None:
+    """Serve the labelling page and learn in the background."""
+    from app import serving
+
+    sys.exit(
+        serving.serve(
+            workspace,
+            images=images,
+            classes=classes,
+            labels_from_folders=labels_from_folders,
+            host=host,
+            port=port,
+            backbone=backbone,
+            demo=demo,
+        )
+    )
+
+
+@app.command(hidden=True)
+def page(workspace: Workspace = HOME, host: str | None = None, port: int | None = None) -> None:
+    """The page process alone; `serve` starts it."""
+    from app import serving
+
+    serving.page(workspace, host=host, port=port)
+
+
+@app.command(hidden=True)
+def worker(workspace: Workspace = HOME, backbone: Backbone = None) -> None:
+    """The worker process alone; `serve` starts it."""
+    from app import serving
+
+    serving.worker(workspace, backbone=backbone)
+
+
+@app.command()
+def ingest(
+    workspace: Workspace = HOME,
+    images: Annotated[Path | None, typer.Option(help="folder with images")] = None,
+    classes: Annotated[Path | None, typer.Option(help="text file with one class name a line, or a JSON list")] = None,
+    labels_from_folders: Annotated[
+        bool, typer.Option("--labels-from-folders", help="take folder names as labels")
+    ] = False,
+    demo: Annotated[bool, typer.Option("--demo", help="draw the demo pool and take it")] = False,
+    child: Annotated[bool, typer.Option("--child", hidden=True)] = False,
+) -> None:
+    """Add the images of a folder; running it again adds only what is new."""
+    from app import jobs
+
+    jobs.ingest(
+        workspace, images, classes_file=classes, labels_from_folders=labels_from_folders, demo=demo, child=child
+    )
+
+
+@app.command()
+def refresh(workspace: Workspace = HOME, backbone: Backbone = None) -> None:
+    """Take in all labels now: refit the last layer, rank the pool, publish the queue."""
+    from app import jobs
+
+    jobs.refresh(workspace, backbone=backbone)
+
+
+@app.command("round")
+def round_(
+    workspace: Workspace = HOME,
+    backbone: Backbone = None,
+    child: Annotated[bool, typer.Option("--child", hidden=True)] = False,
+) -> None:
+    """Train the whole network on what is labelled and, semi-supervised, on the rest; then publish."""
+    from app import jobs
+
+    jobs.round_(workspace, backbone=backbone, child=child)
+
+
+@app.command()
+def export(
+    path: Path,
+    workspace: Workspace = HOME,
+    format: Annotated[str, typer.Option(help="csv or imagefolder")] = "csv",
+) -> None:
+    """Write the labels to PATH."""
+    from app import jobs
+
+    jobs.export(workspace, path, format=format)
+
+
+@app.command()
+def simulate(
+    images: Annotated[
+        Path | None, typer.Option(help="ImageFolder with the truth; with metadata.csv its split is used")
+    ] = None,
+    demo: Annotated[bool, typer.Option("--demo", help="the demo pool, tested on freshly drawn images")] = False,
+    strategies: Annotated[str, typer.Option(help="comma-separated; random is always included")] = "random,auto",
+    budget: Annotated[int, typer.Option(help="labels to spend")] = 200,
+    batch: Annotated[int, typer.Option(help="labels between two refreshes")] = 20,
+    seeds: Annotated[int, typer.Option(help="repetitions, each with its own split and start")] = 5,
+    backbone: Annotated[str, typer.Option(help="as in serve")] = "vmamba_nano",
+    target: Annotated[float, typer.Option(help="accuracy whose cost in labels is reported")] = 0.6,
+    audit: Annotated[float, typer.Option(help="share of random audit images among those asked")] = 0.1,
+    rounds_at: Annotated[
+        str, typer.Option(help="label counts at which the whole network is trained, e.g. 40,120,300")
+    ] = "",
+    steps: Annotated[int, typer.Option(help="training steps of such a round; 0: the default")] = 0,
+    cache: Annotated[Path, typer.Option(help="where embeddings are kept between runs")] = Path(
+        "workspace/cache/simulate"
+    ),
+    json_file: Json = None,
+) -> None:
+    """The same loop without people: an oracle that knows the truth answers."""
+    from app import jobs
+
+    jobs.simulate(
+        images,
+        demo=demo,
+        strategies=[name.strip() for name in strategies.split(",") if name.strip()],
+        budget=budget,
+        batch=batch,
+        seeds=seeds,
+        backbone=backbone,
+        target=target,
+        audit=audit,
+        rounds_at=[int(part) for part in rounds_at.split(",") if part.strip()],
+        steps=steps,
+        cache=cache,
+        json_file=json_file,
+    )
+
+
+@app.command()
+def train(
+    root: Annotated[Path | None, typer.Option(help="the data; default data/NAME")] = None,
+    dataset: Annotated[str, typer.Option(help="folder, cub200, cars or aircraft")] = "folder",
+    labeled_ratio: Annotated[float, typer.Option(help="share of the training images whose label is used")] = 0.1,
+    occlusion_rate: Annotated[float, typer.Option(help="share of each training image that is covered")] = 0.0,
+    method: Annotated[str, typer.Option(help="supervised, fixmatch or raum")] = "raum",
+    attention: Annotated[str, typer.Option(help="region")] = "region",
+    backbone: Annotated[str, typer.Option(help="as in serve")] = "vmamba_nano",
+    steps: Annotated[int, typer.Option(help="training steps; 0: the default")] = 0,
+    seed: int = 0,
+    out: Annotated[Path, typer.Option(help="folder for the checkpoint and its figures")] = Path("runs/last"),
+) -> None:
+    """Train once on a labelled data set with part of its labels, and test."""
+    from app import jobs
+
+    jobs.train(
+        dataset,
+        root,
+        labeled_ratio=labeled_ratio,
+        occlusion_rate=occlusion_rate,
+        method=method,
+        attention=attention,
+        backbone=backbone,
+        steps=steps,
+        seed=seed,
+        out=out,
+    )
+
+
+@app.command()
+def evaluate(
+    ckpt: Annotated[Path, typer.Option(help="a checkpoint written by train or by a round")],
+    root: Annotated[Path | None, typer.Option(help="the data; default data/NAME")] = None,
+    dataset: Annotated[str, typer.Option(help="folder, cub200, cars or aircraft")] = "folder",
+    occlusion_rate: Annotated[float, typer.Option(help="share of each test image that is covered")] = 0.0,
+    seed: int = 0,
+    json_out: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+) -> None:
+    """Test a checkpoint: accuracy, calibration, and how well its uncertainty finds the mistakes."""
+    from app import jobs
+
+    jobs.evaluate(ckpt, dataset, root, occlusion_rate=occlusion_rate, seed=seed, as_json=json_out)
+
+
+@app.command()
+def doctor(workspace: Workspace = HOME) -> None:
+    """What is installed here, which device and kernels are used, and what to install for more."""
+    from app import doctor as examination
+
+    examination.print_report(workspace)
+
+
+@bench.command("page")
+def bench_page(
+    answers: Annotated[int, typer.Option(help="key presses to measure")] = 100,
+    training: Annotated[
+        bool, typer.Option("--training/--idle", help="train a round on the same cores meanwhile")
+    ] = True,
+    json_file: Json = None,
+) -> None:
+    """Key press to next image painted, in headless Chromium on the demo pool."""
+    from app import jobs
+
+    jobs.bench_page(answers=answers, training=training, json_file=json_file)
+
+
+def run() -> None:
+    """Entry: an expected error is one sentence and exit code 2, never a traceback."""
+    from app import errors
+
+    try:
+        app()
+    except errors.AppError as problem:
+        print(f"error: {problem}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    run()
