@@ -34,11 +34,10 @@ def scan(
     projected = F.linear(z_HWBD, x_proj_KED.flatten(0, 1)).unflatten(-1, (DIRECTIONS, -1))
     ordered_KLBE = torch.stack(_split(projected.unbind(3)))
     low_rank, B_KLBN, C_KLBN = ordered_KLBE.split([rank, states, states], dim=-1)
-    raw_KLBD = torch.baddbmm(
-        dt_bias_KD[:, None].to(low_rank.dtype),
-        low_rank.reshape(DIRECTIONS, tokens * batch, rank),
-        dt_proj_KDR.transpose(1, 2).to(low_rank.dtype),
-    ).view(DIRECTIONS, tokens, batch, channels)
+    ones_last = F.pad(low_rank, (0, 1), value=1.0)  # carries the bias through the product: one pass less
+    steps_KED = torch.cat([dt_proj_KDR, dt_bias_KD[..., None]], dim=2).transpose(1, 2)
+    raw_KLBD = torch.bmm(ones_last.flatten(1, 2), steps_KED.to(ones_last.dtype))
+    raw_KLBD = raw_KLBD.view(DIRECTIONS, tokens, batch, channels)
     u_LKBD = torch.stack(_split([z_HWBD] * DIRECTIONS), dim=1)
     run = _packed if backend in ("mamba_ssm", "reference") else selective_scan.scan_rows
     y_LKBD = run(

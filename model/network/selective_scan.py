@@ -194,12 +194,12 @@ class _Scan(torch.autograd.Function):
         raw = delta if bias is None else delta + bias[:, None]
         step = _softplus(raw) if softplus else raw
         keep = any(ctx.needs_input_grad)
-        y = torch.zeros(u.shape, dtype=u.dtype, device=u.device) if D is None else _rows(u, D[:, None])
+        y = None if D is None else _rows(u, D[:, None])
         decays, states = [], []
         for n in range(A.shape[-1]):
             decay = _rows(step, A[:, None, :, n]).exp_()
             state = recurrence(decay, _rows(u, B[..., n : n + 1]).mul_(step))
-            y.addcmul_(state, C[..., n : n + 1])
+            y = _accumulate(y, state, C[..., n : n + 1], reuse=not keep)
             if keep:
                 decays.append(decay)
                 states.append(state)
@@ -212,23 +212,24 @@ class _Scan(torch.autograd.Function):
     def backward(ctx: Any, gy: Tensor) -> tuple[Tensor | None, ...]:
         u, raw, step, A, B, C, D, bias, *kept = ctx.saved_tensors
         decays, states = kept[: ctx.states], kept[ctx.states :]
-        g_u = torch.zeros_like(gy) if D is None else _rows(gy, D[:, None])
-        g_step = torch.zeros_like(raw)
+        g_u = None if D is None else _rows(gy, D[:, None])
+        g_step: Tensor | None = None
         g_A, g_B, g_C = torch.empty_like(A), torch.empty_like(B), torch.empty_like(C)
+        product = torch.empty(gy.shape, dtype=gy.dtype, device=gy.device)
         for n, (decay, state) in enumerate(zip(decays, states, strict=True)):
             B_n, A_n = B[..., n : n + 1], A[:, None, :, n]
             g = RECURRENCES[ctx.backend](decay, _rows(gy, C[..., n : n + 1]), reverse=True)
-            g_C[..., n] = (gy * state).sum(-1)
+            g_C[..., n] = torch.mul(gy, state, out=product).sum(-1)
             entry = _rows(u, B_n)
             g_decay = torch.addcmul(state, entry, step, value=-1).mul_(g)  # a_t h_{t-1} g_t without dividing by a_t
-            g_A[..., n] = (g_decay * step).sum((0, 2))
-            g_step.addcmul_(g_decay, A_n).addcmul_(g, entry)
+            g_A[..., n] = torch.mul(g_decay, step, out=product).sum((0, 2))
+            g_step = _accumulate(g_step, entry.mul_(g), None).addcmul_(g_decay, A_n)
             g_entry = g.mul_(step)
-            g_B[..., n] = (g_entry * u).sum(-1)
-            g_u.addcmul_(g_entry, B_n)
+            g_B[..., n] = torch.mul(g_entry, u, out=product).sum(-1)
+            g_u = _accumulate(g_u, g_entry, B_n, reuse=True)
         if ctx.softplus:
             g_step.mul_(torch.sigmoid(raw))
-        g_D = None if D is None else (gy * u).sum((0, 2))
+        g_D = None if D is None else torch.mul(gy, u, out=product).sum((0, 2))
         g_bias = None if bias is None else g_step.sum((0, 2))
         return g_u, g_step, g_A, g_B, g_C, g_D, g_bias, None, None
 
@@ -239,9 +240,20 @@ def _rows(tensor: Tensor, factor: Tensor) -> Tensor:
     return torch.mul(tensor, factor, out=product)
 
 
+def _accumulate(total: Tensor | None, tensor: Tensor, factor: Tensor | None, *, reuse: bool = False) -> Tensor:
+    """total + tensor factor, in place; the first term becomes the total (`reuse`: written over the tensor)."""
+    if total is None:
+        if factor is None:
+            return tensor
+        return tensor.mul_(factor) if reuse else _rows(tensor, factor)
+    return total.add_(tensor) if factor is None else total.addcmul_(tensor, factor)
+
+
 def _softplus(raw: Tensor) -> Tensor:
-    """softplus without torch's slow CPU kernel: exact for every input, since it is never below its argument."""
-    return raw.clamp(max=80.0).exp_().log1p_().clamp_(min=raw)
+    """log(1 + exp(raw)); torch's own CPU kernel is several times slower than these two passes."""
+    if raw.device.type != "cpu" or raw.amax() > 80.0:  # exp would overflow
+        return F.softplus(raw)
+    return torch.exp(raw).log1p_()
 
 
 def _with_groups(tensor: Tensor) -> Tensor:

@@ -67,9 +67,10 @@ def test_single_precision_stays_close_over_a_long_sequence(backend):
     torch.testing.assert_close(got, want, rtol=1e-4, atol=1e-4)
 
 
-def test_softplus_is_exact_for_extreme_steps():
-    raw = torch.tensor([-80.0, -30.0, -8.0, 0.0, 19.0, 21.0, 79.0, 85.0, 1e4])
-    want = torch.logaddexp(raw.double(), torch.zeros(9, dtype=torch.float64))
+@pytest.mark.parametrize("largest", [79.0, 1e4])
+def test_softplus_is_exact_for_extreme_steps(largest):
+    raw = torch.tensor([-80.0, -30.0, -8.0, 0.0, 19.0, 21.0, largest])
+    want = torch.logaddexp(raw.double(), torch.zeros(7, dtype=torch.float64))
     torch.testing.assert_close(selective_scan._softplus(raw).double(), want, rtol=3e-7, atol=0)
 
 
