@@ -17,7 +17,7 @@ from app import ingest_files
 from model import errors as model_errors
 from model.data import pixels
 
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "TIFF", "GIF")
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 THUMBNAIL_SIDE = 256
 _SIGNATURE_SIDE = 24
 _CHUNK = 1 << 20
