@@ -1,5 +1,6 @@
 """The verbs of launch.py that do one thing and end: each opens the workspace, shows progress, and tells what came of it."""
 
+import dataclasses
 import json
 import os
 import time
@@ -7,13 +8,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from rich import console
 from rich import progress as bars
 
-from app import errors, settings, supervisor
+from app import errors, processes, settings
 from store import database, images, queue, workers
 
 BEAT_SECONDS = 0.5
-PEOPLE_LABEL_SECONDS = 60.0  # after an answer, people count as labelling for so long
+COLUMNS = (
+    bars.TextColumn("{task.description}"),
+    bars.BarColumn(),
+    bars.TaskProgressColumn(),
+    bars.TimeRemainingColumn(),
+)
 
 
 def ingest(
@@ -76,10 +83,10 @@ def refresh(workspace: Path, *, backbone: str | None) -> None:
     """One refresh in this process, embedding what is new."""
     import numpy as np
 
-    from app import learning, pool, worker
+    from app import learning, pool
 
     chosen = settings.load(workspace, backbone=backbone)
-    with _opened(chosen) as db, worker.only_one(chosen.workspace, "worker"), _shown(db, "worker", False) as tell:
+    with _opened(chosen) as db, processes.only_one(chosen.workspace, "worker"), _shown(db, "worker", False) as tell:
         with db.read() as tx:
             known, current = images.all_ok(tx), queue.current(tx)
         if not known:
@@ -130,7 +137,7 @@ def _threads(db: database.Database, cores: int) -> Callable[[], int]:
 def _orphaned(child: bool) -> Callable[[], bool] | None:
     """For a child: whether the worker that started it is gone."""
     parent = os.getppid()
-    return (lambda: supervisor.parent_is_gone(parent)) if child else None
+    return (lambda: processes.parent_is_gone(parent)) if child else None
 
 
 def export(workspace: Path, path: Path, *, format: str) -> None:
@@ -139,6 +146,56 @@ def export(workspace: Path, path: Path, *, format: str) -> None:
 
     with _opened(settings.load(workspace)) as db:
         print(formats.export(db, path, name=format))
+
+
+def train(
+    dataset: str,
+    root: Path | None,
+    *,
+    labeled_ratio: float,
+    occlusion_rate: float,
+    method: str,
+    attention: str,
+    backbone: str,
+    steps: int,
+    seed: int,
+    out: Path,
+) -> None:
+    """One training run with its bar; prints the test's figures."""
+    from app import training
+    from model import config
+
+    chosen = config.TrainConfig(method=method, occlusion_rate=occlusion_rate, seed=seed)
+    chosen = dataclasses.replace(chosen, steps=steps) if steps else chosen
+    with _bar("train") as tell:
+        figures = training.train(
+            dataset,
+            root or Path("data") / dataset,
+            labeled_ratio=labeled_ratio,
+            backbone=backbone,
+            attention=attention,
+            chosen=chosen,
+            out=out,
+            progress=tell,
+        )
+    print(json.dumps(figures, indent=1))
+
+
+def evaluate(ckpt: Path, dataset: str, root: Path | None, *, occlusion_rate: float, seed: int, as_json: bool) -> None:
+    """Test a checkpoint."""
+    from app import training
+
+    with _bar("evaluate") as tell:
+        figures = training.evaluate(
+            ckpt, dataset, root or Path("data") / dataset, occlusion_rate=occlusion_rate, seed=seed, progress=tell
+        )
+    if as_json:
+        print(json.dumps(figures, indent=1))
+        return
+    print(
+        f"accuracy {figures['accuracy']:.3f} ({figures['low']:.3f} to {figures['high']:.3f}) on {figures['n']:,} images"
+    )
+    print(f"calibration error {figures['ece']:.3f}; mistakes found by uncertainty: AUROC {figures['auroc_margin']:.3f}")
 
 
 @contextmanager
@@ -152,16 +209,18 @@ def _opened(chosen: settings.Settings) -> Iterator[database.Database]:
 
 
 @contextmanager
+def _bar(name: str) -> Iterator[Callable[[float, str], None]]:
+    """A bar in the terminal alone."""
+    with bars.Progress(*COLUMNS, transient=True, console=console.Console(stderr=True)) as bar:
+        task = bar.add_task(name, total=1.0)
+        yield lambda fraction, message: bar.update(task, completed=fraction, description=f"{name}: {message}")
+
+
+@contextmanager
 def _shown(db: database.Database, name: str, child: bool) -> Iterator[Callable[[str, float, str], None]]:
     """A bar in the terminal and the same progress in the database, where the page reads it."""
     beat = {"at": 0.0, "began": time.monotonic()}
-    columns = (
-        bars.TextColumn("{task.description}"),
-        bars.BarColumn(),
-        bars.TaskProgressColumn(),
-        bars.TimeRemainingColumn(),
-    )
-    with bars.Progress(*columns, disable=child, transient=True) as bar:
+    with bars.Progress(*COLUMNS, disable=child, transient=True) as bar:
         task = bar.add_task(name, total=1.0)
 
         def tell(phase: str, fraction: float, message: str) -> None:

@@ -1,13 +1,13 @@
 """`serve`: starts the page and the worker as two processes, starts again whichever ends, and ends both when asked to."""
 
-import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-LAUNCH = Path(__file__).resolve().parents[1] / "launch.py"
+from app import processes
+
 LONGEST_PAUSE = 10.0
 STEADY_SECONDS = 30.0
 
@@ -22,7 +22,7 @@ class Child:
         self.start()
 
     def start(self) -> None:
-        self.process = subprocess.Popen([sys.executable, str(LAUNCH), *self.arguments])
+        self.process = subprocess.Popen([sys.executable, str(processes.LAUNCH), *self.arguments])
         self.started_at = time.monotonic()
         self.restart_at: float | None = None
 
@@ -61,11 +61,6 @@ def run(workspace: Path, page_arguments: list[str], worker_arguments: list[str])
         return 0
     finally:
         _end(children)
-
-
-def parent_is_gone(parent: int) -> bool:
-    """Whether the process that started this one has ended (POSIX tells by a new parent; elsewhere this is never known)."""
-    return os.name == "posix" and os.getppid() != parent
 
 
 def _interrupt(*_: object) -> None:

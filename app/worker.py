@@ -5,18 +5,14 @@ import logging
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-import filelock
 import numpy as np
 
-from app import errors, learning, pool, supervisor
+from app import errors, learning, pool, processes
 from app.settings import Settings
-from model import errors as model_errors
 from store import commands, database, images, labels, queue, rounds, workers
 from store import errors as store_errors
 from store import settings as stored
@@ -32,7 +28,7 @@ GROWTH_FIRST_SHOWN = 48  # embedded images from which a first queue is worth pub
 def run(settings: Settings) -> None:
     """Own the learning of one workspace until SIGTERM. Raises WorkspaceBusy naming the pid of a worker already there."""
     settings.workspace.mkdir(parents=True, exist_ok=True)
-    with only_one(settings.workspace, "worker"):
+    with processes.only_one(settings.workspace, "worker"):
         signal.signal(signal.SIGTERM, _interrupt)
         worker = Worker(settings)
         try:
@@ -41,29 +37,6 @@ def run(settings: Settings) -> None:
             log.info("asked to end")
         finally:
             worker.end()
-
-
-class only_one:
-    """Holds the role `name` of a workspace; a second process of that role is refused with the first one's pid."""
-
-    def __init__(self, workspace: Path, name: str) -> None:
-        self.name, self.workspace = name, workspace
-        self.pid_file = workspace / f"{name}.pid"
-        self.lock = filelock.FileLock(workspace / f"{name}.lock", timeout=0)
-
-    def __enter__(self) -> None:
-        try:
-            self.lock.acquire()
-        except filelock.Timeout as busy:
-            pid = self.pid_file.read_text(encoding="utf-8").strip() if self.pid_file.is_file() else "unknown"
-            raise errors.WorkspaceBusy(
-                f"a {self.name} already serves {self.workspace} (pid {pid}): stop it, or choose another --workspace"
-            ) from busy
-        self.pid_file.write_text(str(os.getpid()), encoding="utf-8")
-
-    def __exit__(self, *_: object) -> None:
-        self.pid_file.unlink(missing_ok=True)
-        self.lock.release()
 
 
 class Worker:
@@ -75,7 +48,7 @@ class Worker:
         self.rng = np.random.default_rng(settings.seed + os.getpid())
         self.parent = os.getppid()
         self.pool = self._open_pool()
-        self.children: dict[str, Child] = {}
+        self.children: dict[str, processes.Child] = {}
         self.seen = self.published = -1  # watermarks: last looked at, last published
         self.first_unseen = self.last_unseen = 0.0
         self.shown_images = 0
@@ -90,7 +63,7 @@ class Worker:
 
     def loop(self) -> None:
         """Look, act, sleep a little; an expected failure of one act is told and the next look goes on."""
-        while not supervisor.parent_is_gone(self.parent):
+        while not processes.parent_is_gone(self.parent):
             busy = False
             for act in (
                 self._look_after_children,
@@ -188,13 +161,13 @@ class Worker:
                 arguments += ["--classes", str(chosen)]
             if command.payload.get("labels_from_folders"):
                 arguments += ["--labels-from-folders"]
-        self.children["ingest"] = Child(self.settings, "ingest", arguments, command.id)
+        self.children["ingest"] = processes.Child(self.settings, "ingest", arguments, command.id)
 
     def _train_now(self, command: Any) -> None:
         self._check_trainable()
         if "round" in self.children:
             raise errors.BadRequest("a round is running already")
-        self.children["round"] = Child(self.settings, "round", [], command.id)
+        self.children["round"] = processes.Child(self.settings, "round", [], command.id)
 
     def _check_trainable(self) -> None:
         with self.db.read() as tx:
@@ -293,7 +266,7 @@ class Worker:
         with self.db.read() as tx:
             if stored.get_setting(tx, "paused", False) or not self._round_is_due(tx):
                 return False
-        self.children["round"] = Child(self.settings, "round", [], None)
+        self.children["round"] = processes.Child(self.settings, "round", [], None)
         return True
 
     def _round_is_due(self, tx: Any) -> bool:
@@ -330,36 +303,5 @@ class Worker:
             )
 
 
-class Child:
-    """One spawned verb of launch.py; what it complains goes to the workspace's logs."""
-
-    def __init__(self, settings: Settings, verb: str, arguments: list[str], command_id: int | None) -> None:
-        settings.log_dir.mkdir(parents=True, exist_ok=True)
-        self.command_id = command_id
-        self.log_path = settings.log_dir / f"{verb}.log"
-        command = [
-            sys.executable,
-            str(supervisor.LAUNCH),
-            verb,
-            "--workspace",
-            str(settings.workspace),
-            "--child",
-            *arguments,
-        ]
-        with self.log_path.open("ab") as out:
-            self.began_at = out.tell()
-            self.process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
-
-    def complaint(self, code: int) -> str:
-        """The last line that the child wrote, or how it ended."""
-        with self.log_path.open("rb") as log_file:
-            log_file.seek(self.began_at)
-            lines = log_file.read()[-4000:].decode("utf-8", "replace").strip().splitlines()
-        return lines[-1] if lines else f"ended with code {code}; see {self.log_path}"
-
-
 def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
-
-
-EXPECTED = (errors.AppError, model_errors.ModelError, store_errors.StoreError)

@@ -1,0 +1,69 @@
+"""Processes of one workspace: a role that only one may hold, a verb spawned as a child, and whether a parent has gone."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import filelock
+
+from app import errors
+from app.settings import Settings
+
+LAUNCH = Path(__file__).resolve().parents[1] / "launch.py"
+
+
+def parent_is_gone(parent: int) -> bool:
+    """Whether the process that started this one has ended (POSIX tells by a new parent; elsewhere this is never known)."""
+    return os.name == "posix" and os.getppid() != parent
+
+
+class only_one:
+    """Holds the role `name` of a workspace; a second process of that role is refused with the first one's pid."""
+
+    def __init__(self, workspace: Path, name: str) -> None:
+        self.name, self.workspace = name, workspace
+        self.pid_file = workspace / f"{name}.pid"
+        self.lock = filelock.FileLock(workspace / f"{name}.lock", timeout=0)
+
+    def __enter__(self) -> None:
+        try:
+            self.lock.acquire()
+        except filelock.Timeout as busy:
+            pid = self.pid_file.read_text(encoding="utf-8").strip() if self.pid_file.is_file() else "unknown"
+            raise errors.WorkspaceBusy(
+                f"a {self.name} already serves {self.workspace} (pid {pid}): stop it, or choose another --workspace"
+            ) from busy
+        self.pid_file.write_text(str(os.getpid()), encoding="utf-8")
+
+    def __exit__(self, *_: object) -> None:
+        self.pid_file.unlink(missing_ok=True)
+        self.lock.release()
+
+
+class Child:
+    """One spawned verb of launch.py; what it complains goes to the workspace's logs."""
+
+    def __init__(self, settings: Settings, verb: str, arguments: list[str], command_id: int | None) -> None:
+        settings.log_dir.mkdir(parents=True, exist_ok=True)
+        self.command_id = command_id
+        self.log_path = settings.log_dir / f"{verb}.log"
+        command = [
+            sys.executable,
+            str(LAUNCH),
+            verb,
+            "--workspace",
+            str(settings.workspace),
+            "--child",
+            *arguments,
+        ]
+        with self.log_path.open("ab") as out:
+            self.began_at = out.tell()
+            self.process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+
+    def complaint(self, code: int) -> str:
+        """The last line that the child wrote, or how it ended."""
+        with self.log_path.open("rb") as log_file:
+            log_file.seek(self.began_at)
+            lines = log_file.read()[-4000:].decode("utf-8", "replace").strip().splitlines()
+        return lines[-1] if lines else f"ended with code {code}; see {self.log_path}"
