@@ -20,9 +20,9 @@ def add_many(tx: Connection, rows: Sequence[records.NewImage]) -> list[int]:
     """Add files and return the ids of the new ones in order; a path already there (or repeated) is left alone."""
     ids: list[int] = []
     for chunk in _chunks(rows):
-        paths = [row.path for row in chunk]
-        seen = set(tx.scalars(sa.select(_T.c.path).where(_T.c.path.in_(paths))))
-        new = [row for row in {row.path: row for row in reversed(chunk)}.values() if row.path not in seen][::-1]
+        first = {row.path: row for row in reversed(chunk)}
+        seen = set(tx.scalars(sa.select(_T.c.path).where(_T.c.path.in_(first))))
+        new = [row for row in chunk if row is first[row.path] and row.path not in seen]
         if new:
             ids += _insert(tx, new)
     return ids

@@ -27,9 +27,8 @@ def append(tx: Connection, new: records.NewEvent, now: float) -> tuple[records.E
     if stored is not None:
         return _same(stored, new), False
     _check(tx, new)
-    tx.execute(sa.update(schema.counters).where(schema.counters.c.name == schema.WATERMARK).values(value=seq))
     event = records.Event(**asdict(new), seq=seq, received_at=now)
-    tx.execute(sa.insert(_E).values(asdict(event)))
+    _insert(tx, event)
     _refold(tx, new.image_id)
     if new.kind in fold.RELEASING:
         mine = (schema.leases.c.image_id == new.image_id, schema.leases.c.annotator_id == new.annotator_id)
@@ -184,7 +183,16 @@ def _same(stored: records.Event, new: records.NewEvent) -> records.Event:
     return stored
 
 
+def _insert(tx: Connection, event: records.Event) -> None:
+    tx.execute(sa.update(schema.counters).where(schema.counters.c.name == schema.WATERMARK).values(value=event.seq))
+    try:
+        tx.execute(sa.insert(_E).values(asdict(event)))
+    except sa.exc.IntegrityError as error:
+        raise errors.BadEvent(f"a {event.kind} of image {event.image_id} cannot be stored: {error.orig}") from error
+
+
 def _check(tx: Connection, new: records.NewEvent) -> None:
+    state(tx, new.image_id)
     if (new.kind == "retract") != (new.target_seq is not None):
         raise errors.BadEvent(f"a {new.kind} came with target {new.target_seq}: a retract, and only it, names one")
     if new.kind == "label" and new.class_id is None:

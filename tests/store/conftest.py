@@ -14,6 +14,8 @@ from sqlalchemy.dialects import postgresql
 
 from store import annotators, classes, database, images, labels, queue, records
 
+_compiled: set[str] = set()  # statements that were seen to compile for PostgreSQL
+
 
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -30,14 +32,15 @@ def db(template: Path, tmp_path: Path) -> Iterator[database.Database]:
     """An open, empty database of its own; every statement run on it must also compile for PostgreSQL."""
     opened = database.open(shutil.copy(template, tmp_path / "raum.db"))
     for engine in (opened._reader, opened._writer):
-        sa.event.listen(engine, "before_execute", _compiles_for_postgresql)
+        sa.event.listen(engine, "before_cursor_execute", _compiles_for_postgresql)
     yield opened
     opened.close()
 
 
-def _compiles_for_postgresql(_tx: Any, clause: Any, _many: Any, _params: Any, _options: Any) -> None:
-    if isinstance(clause, sa.ClauseElement):
-        clause.compile(dialect=postgresql.dialect())
+def _compiles_for_postgresql(_tx: Any, _cursor: Any, sql: str, _params: Any, context: Any, _many: Any) -> None:
+    if context is not None and context.compiled is not None and sql not in _compiled:
+        context.compiled.statement.compile(dialect=postgresql.dialect())
+        _compiled.add(sql)
 
 
 @dataclass
@@ -92,7 +95,9 @@ def make_world(db: database.Database) -> Callable[..., World]:
 
     def make(pool: int = 20, holdout: int = 4) -> World:
         new = [
-            records.NewImage(path=f"{at:06}.jpg", digest=f"{at:x}", phash=f"{at:x}", holdout=max(0, at - pool + 1) and 1)
+            records.NewImage(
+                path=f"{at:06}.jpg", digest=f"{at:x}", phash=f"{at:x}", holdout=max(0, at - pool + 1) and 1
+            )
             for at in range(pool + holdout)
         ]
         with db.write() as tx:

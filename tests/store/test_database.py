@@ -95,11 +95,16 @@ def test_a_read_is_a_snapshot_and_cannot_write(db: database.Database) -> None:
 
 
 def test_a_failed_write_leaves_nothing(db: database.Database) -> None:
-    with pytest.raises(RuntimeError, match="halfway"), db.write() as tx:
-        images.add_many(tx, [records.NewImage(path="a")])
-        raise RuntimeError("halfway")
+    with pytest.raises(RuntimeError, match="halfway"):
+        _add_and_fail(db)
     with db.write() as tx:
         assert images.counts(tx)["total"] == 0
+
+
+def _add_and_fail(db: database.Database) -> None:
+    with db.write() as tx:
+        images.add_many(tx, [records.NewImage(path="a")])
+        raise RuntimeError("halfway")
 
 
 def test_a_write_inside_a_write_is_refused_not_hung(db: database.Database) -> None:
@@ -170,7 +175,7 @@ def test_a_newer_version_is_refused_by_name(db: database.Database) -> None:
     with db.write() as tx:
         tx.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
     assert db.path is not None
-    with pytest.raises(errors.NewerDatabase, match="version 9999.*update the program"):
+    with pytest.raises(errors.NewerDatabase, match=r"version 9999.*update the program"):
         database.open(db.path)
 
 
