@@ -81,8 +81,11 @@ def printable(path: str) -> str:
 
 
 def folder_classes(files: Sequence[Found]) -> list[str]:
-    """Class names when the files form an ImageFolder (every file in one of two or more subfolders), else none."""
-    tops = {file.top for file in files}
+    """Class names when the files form an ImageFolder (every file in one of two or more subfolders), else none.
+
+    Folders that begin with an underscore are no classes: an export puts rejects there.
+    """
+    tops = {file.top for file in files if not file.top.startswith("_")}
     return sorted(tops, key=str.casefold) if len(tops) >= 2 and "" not in tops else []
 
 

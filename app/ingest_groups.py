@@ -76,8 +76,8 @@ class Grouping:
     def _draw(self, strangers: list[list[int]], joined: list[int], to_come: int) -> dict[int, Place]:
         """New groups and their sides: so many of this batch that in the end the holdout has its size.
 
-        Groups come in random order and one that does not fit any more stays in the pool, so that the holdout never
-        exceeds its share of what is stored; the emptier half gets the next group.
+        Groups come in random order and one that does not fit any more stays in the pool, so that drawing
+        never takes the holdout over its share of what is stored; the emptier half gets the next group.
         """
         held = [count + more for count, more in zip(self.held, joined, strict=True)]
         batch = sum(map(len, strangers))
