@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from app import errors, learning, pool, processes
+from app import errors, learning, policy, pool, processes
 from app.settings import Settings
 from store import commands, database, images, labels, queue, rounds, workers
 from store import errors as store_errors
@@ -21,7 +21,6 @@ log = logging.getLogger("raum.worker")
 
 TICK = 0.05
 BEAT_SECONDS = 1.0
-LABELS_AFTER_FAILURE = 5
 GROWTH_FIRST_SHOWN = 48  # embedded images from which a first queue is worth publishing
 
 
@@ -54,7 +53,7 @@ class Worker:
         self.shown_images = 0
         self.wants_maps = False
         self.next_look_for_images = 0.0
-        self.round_blocked_until = -1  # after a failed round: the watermark that must be passed
+        self.round_failed_at = -1  # watermark of the last failed round, -1 after a good one
         self.beat_at = 0.0
         self.phase, self.message, self.fraction = "starting", "reading the workspace", None  # type: str, str, float | None
         with self.db.write() as tx:
@@ -120,7 +119,7 @@ class Worker:
                     )
                 if name == "round":
                     rounds.fail_stale(tx, time.time(), alive=lambda pid: False)
-                    self.round_blocked_until = labels.watermark(tx) if code else -1
+                    self.round_failed_at = labels.watermark(tx) if code else -1
                 workers.beat(tx, name, pid=0, phase="idle", fraction=None, message="", now=time.time())
             log.info("%s ended with code %s", name, code)
         return False
@@ -264,22 +263,12 @@ class Worker:
         if "round" in self.children or not self.settings.rounds or not self.pool.complete:
             return False
         with self.db.read() as tx:
-            if stored.get_setting(tx, "paused", False) or not self._round_is_due(tx):
+            if stored.get_setting(tx, "paused", False) or not policy.round_is_due(
+                tx, self.settings, failed_at=self.round_failed_at, now=time.time()
+            ):
                 return False
         self.children["round"] = processes.Child(self.settings, "round", [], None)
         return True
-
-    def _round_is_due(self, tx: Any) -> bool:
-        """Enough new labels, or some new labels and enough time; after a failure not before a few more labels."""
-        counted, last = labels.training_counts(tx), rounds.last(tx)
-        new = counted["labels"] - (last.settings["labels"] if last else 0)
-        if counted["classes"] < 2 or counted["labels"] < self.settings.round_min_labels:
-            return False
-        if self.round_blocked_until >= 0 and labels.watermark(tx) < self.round_blocked_until + LABELS_AFTER_FAILURE:
-            return False
-        waited = time.time() - (last.finished_at or last.begun_at) if last else 0.0
-        due_by_time = new >= LABELS_AFTER_FAILURE and waited >= 60 * self.settings.round_after_minutes
-        return last is None or new >= self.settings.round_after_labels or due_by_time
 
     def _say(self, phase: str, message: str, fraction: float | None = None) -> None:
         self.phase, self.message, self.fraction = phase, message, fraction

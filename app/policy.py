@@ -1,0 +1,25 @@
+"""WHEN a round is worth its minutes: the retrain policy."""
+
+from sqlalchemy import Connection
+
+from app.settings import Settings
+from store import labels, rounds
+
+FEW_LABELS = 5  # what must be new for a round by time, or for another try after a failure
+
+
+def round_is_due(tx: Connection, settings: Settings, *, failed_at: int, now: float) -> bool:
+    """Enough new labels, or a few and enough time; never by one label, and after a failure not at once again.
+
+    `failed_at` is the watermark at which the last round failed, -1 when it did not.
+    """
+    counted, last = labels.training_counts(tx), rounds.last(tx)
+    if counted["classes"] < 2 or counted["labels"] < settings.round_min_labels:
+        return False
+    if failed_at >= 0 and labels.watermark(tx) < failed_at + FEW_LABELS:
+        return False
+    if last is None:
+        return True
+    new = counted["labels"] - int(last.settings["labels"])
+    waited = now - (last.finished_at or last.begun_at)
+    return new >= settings.round_after_labels or (new >= FEW_LABELS and waited >= 60 * settings.round_after_minutes)
