@@ -2,17 +2,19 @@
 
 export const DIGITS = 9;
 
-// Rows [{digit, class_id, name, probability|null, top}] for one item.
+// Rows [{digit, class_id, name, probability|null, top, lead}]; the three that lead stay visible on a phone for one item.
 // Up to nine classes keep their own digit in class order; more follow the model's ranking, or the fixed order when asked blind.
 export function rows(item, classes) {
   const probability = new Map((item.blind ? [] : item.suggestions).map((each) => [each.class_id, each.probability]));
   const top = item.blind ? null : (item.suggestions[0]?.class_id ?? null);
+  const leading = new Set([...probability.keys()].slice(0, 3));
   return shown(item, classes).map((each, i) => ({
     digit: i + 1,
     class_id: each.class_id,
     name: each.name,
     probability: probability.get(each.class_id) ?? null,
     top: each.class_id === top,
+    lead: leading.size ? leading.has(each.class_id) : i < 3,
   }));
 }
 

@@ -1,10 +1,11 @@
 // The Data tab: more images, the way out for the labels, and the files that could not be used.
 
-import { get } from "./api.js";
-import { h, number, setText } from "./dom.js";
+import { get, post } from "./api.js";
+import { button, h, number, setText } from "./dom.js";
 import { command } from "./empty.js";
 import { lines } from "./setup.js";
-import { post } from "./api.js";
+
+const EXPORT_MS = 1800000;
 
 export function mount(slot, status) {
   const quarantine = h("div", { class: "rp-quarantine" });
@@ -60,8 +61,17 @@ function classes(status) {
 }
 
 function exporting() {
-  const link = (format, text, note) => h("p", {}, h("a", { href: `/api/v1/export?format=${format}`, class: "rm-button", download: true }, text), h("span", { class: "rp-quiet" }, note));
-  return [link("csv", "CSV", " one line per labelled image"), link("imagefolder", "ImageFolder", " a zip with one folder per class")];
+  const said = h("p", { class: "rp-quiet", role: "status" });
+  const folder = async () => {
+    setText(said, "copying the images …");
+    const done = await post("/api/v1/export", {}, EXPORT_MS).catch((problem) => ({ problem }));
+    setText(said, done.problem ? done.problem.message : `${number(done.labelled)} labelled and ${number(done.rejected)} rejected images are in ${done.folder}`);
+  };
+  return [
+    h("p", {}, h("a", { href: "/api/v1/export?format=csv", class: "rm-button", download: "labels.csv" }, "CSV"), h("span", { class: "rp-quiet" }, " one line per answered image")),
+    h("p", {}, button("ImageFolder", folder, { class: "rm-button" }), h("span", { class: "rp-quiet" }, " copies into the workspace, one folder per class")),
+    said,
+  ];
 }
 
 async function list(place) {

@@ -103,8 +103,7 @@ export class Label {
     if (!this.reasonFor) this.panel.show(ready, this.classes, { previous });
     setText(this.part("why"), ready.item.why ?? "");
     this.showMapCaption();
-    const { shown } = this;
-    this.shown = { ...shown, at: performance.now() };
+    this.shown = { at: performance.now() };
     this.root.classList.toggle("rm-broken", ready.broken);
     if (previous) this.say(`undone: ${described(previous, this.classes)}`);
     requestAnimationFrame(() => (this.shown.at = performance.now()));
@@ -320,7 +319,6 @@ export class Label {
   }
 
   pressed(event) {
-    if (this.root.offsetParent === null && getComputedStyle(this.root).position !== "fixed") return;
     if (!this.root.checkVisibility() || this.root.dataset.mode !== "label") return;
     const meant = meaning(event);
     if (!meant) return;
@@ -372,9 +370,13 @@ export class Label {
     const name = this.part("name");
     name.value = this.identity.annotator;
     name.addEventListener("change", () => {
+      this.release();
       this.identity.rename(name.value);
       name.value = this.identity.annotator;
+      this.history = [];
+      this.stock.waiting = [];
       this.next();
+      void this.status.ask();
     });
     name.addEventListener("keydown", (event) => event.key === "Enter" && name.blur());
     const slider = this.part("opacity").querySelector("input");

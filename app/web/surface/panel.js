@@ -18,7 +18,7 @@ export class Panel {
     this.rows = [];
     this.slots = Array.from({ length: choices.DIGITS }, (_, i) => this.#slot(i, pick));
     this.reasons = REASONS.map(([code, text], i) =>
-      button(h("span", { class: "rm-name-of" }, text), (mode) => give(code, mode), { class: "rm-choice rm-reason", "data-digit": i + 1 }),
+      button(h("span", { class: "rm-name-of" }, text), (mode) => give(code, mode), { class: "rm-choice rm-reason rm-lead", "data-digit": i + 1 }),
     );
     this.reasons.forEach((element, i) => element.prepend(h("kbd", {}, String(i + 1))));
   }
@@ -49,12 +49,14 @@ export class Panel {
     setText(slot.share, row.probability === null ? "" : percent(row.probability));
     slot.bar.style.transform = `scaleX(${row.probability ?? 0})`;
     slot.element.classList.toggle("rm-top", row.top);
+    slot.element.classList.toggle("rm-lead", row.lead);
     slot.element.classList.toggle("rm-before", previous?.class_id === row.class_id);
     slot.element.title = row.name;
   }
 
   askReason() {
     setText(this.note, "rejected. Why? (or Esc)");
+    this.list.style.minHeight = `${35 * this.rows.length - 3}px`;
     this.list.replaceChildren(...this.reasons);
   }
 
@@ -78,9 +80,10 @@ export class Panel {
 }
 
 function noted(item, classes) {
+  if (!classes.length) return "";
   const kept = classes.length > choices.DIGITS ? `first ${choices.DIGITS} of ${classes.length} classes; / finds the others` : "classes in their own order";
   if (item.blind) return `asked blind · ${kept}`;
-  if (!item.suggestions.length) return `no model yet · ${kept}`;
+  if (!item.suggestions.length) return `${item.publication ? "not ranked yet" : "no model yet"} · ${kept}`;
   const marks = [];
   if (item.older) marks.push(item.round ? `older model, round ${item.round}` : "older model");
   if (!item.calibrated) marks.push("probabilities not calibrated yet");

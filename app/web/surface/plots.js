@@ -4,7 +4,7 @@ import { svg } from "./dom.js";
 
 const W = 640;
 const H = 300;
-const M = { left: 52, right: 16, top: 14, bottom: 44 };
+const M = { left: 62, right: 30, top: 18, bottom: 52 };
 
 // Linear scale from a domain to pixels.
 export function scale(low, high, from, to) {
@@ -28,10 +28,10 @@ function frame({ title, x, y, xTicks, yTicks, xLabel, yLabel, xText = String, yT
     root.append(svg("line", { x1: M.left, x2: W - M.right, y1: y(value), y2: y(value), class: "rp-grid" }));
     root.append(text(M.left - 8, y(value) + 5, yText(value), "end"));
   }
-  for (const value of xTicks) root.append(text(x(value), H - M.bottom + 20, xText(value), "middle"));
+  for (const value of xTicks) root.append(text(x(value), H - M.bottom + 22, xText(value), "middle"));
   root.append(svg("line", { x1: M.left, x2: W - M.right, y1: H - M.bottom, y2: H - M.bottom, class: "rp-axis" }));
   root.append(text((M.left + W - M.right) / 2, H - 6, xLabel, "middle"));
-  root.append(text(M.left - 44, 11, yLabel, "start"));
+  root.append(text(4, 14, yLabel, "start"));
   return root;
 }
 
