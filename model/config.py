@@ -27,8 +27,8 @@ HF_PREFIX = "hf:"
 class NetworkConfig:
     """Everything needed to build the network and to feed it.
 
-    image_size: side of the square input in pixels. crop_ratio: the share of the image's short side that a centre crop
-    keeps before it is scaled to image_size (1.0: all of it). mean, std: per channel, of RGB scaled to 0..1.
+    image_size: side in pixels of the square input, which shows the whole picture: a map over it then covers the picture
+    on the page. mean, std: per channel, of RGB scaled to 0..1.
     dropout: of the Bayesian head. seed: of the weights' initialisation.
     """
 
@@ -36,7 +36,6 @@ class NetworkConfig:
     num_classes: int
     attention: str = "region"
     image_size: int = 224
-    crop_ratio: float = 1.0
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
     dropout: float = 0.3
@@ -93,7 +92,6 @@ def for_backbone(name: str, *, num_classes: int, image_size: int | None = None) 
             backbone=name,
             num_classes=num_classes,
             image_size=image_size or prepared.image_size,
-            crop_ratio=prepared.crop_ratio,
             mean=prepared.mean,
             std=prepared.std,
         )

@@ -14,11 +14,10 @@ FILE_NAME = "preprocessor_config.json"
 
 @dataclasses.dataclass(frozen=True)
 class Preprocess:
-    """image_size: side of the square input; crop_ratio: share of the short side that the centre crop keeps;
-    mean, std: per channel, of RGB scaled to 0..1 (a file's own rescale factor is folded in)."""
+    """image_size: side of the square input; mean, std: per channel, of RGB scaled to 0..1 (a rescale factor of the
+    file's own is folded in). The file's centre crop is not taken: we show the whole picture."""
 
     image_size: int
-    crop_ratio: float
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
 
@@ -38,14 +37,13 @@ def parse(values: dict[str, Any]) -> Preprocess:
     crop = _side(values.get("crop_size")) if values.get("do_center_crop") else None
     resize = _side(values.get("size")) if values.get("do_resize", True) else None
     image_size = crop or resize or 224
-    crop_ratio = min(1.0, crop / resize) if crop and resize else 1.0
     scale = 255.0 * float(values.get("rescale_factor", 1 / 255)) if values.get("do_rescale", True) else 255.0
     normalise = values.get("do_normalize", True)
     mean = values.get("image_mean", [0.5, 0.5, 0.5]) if normalise else [0.0, 0.0, 0.0]
     std = values.get("image_std", [0.5, 0.5, 0.5]) if normalise else [1.0, 1.0, 1.0]
     if len(mean) != 3 or len(std) != 3:
         raise errors.BadConfig(f"the preprocessor has {len(mean)} channels; only RGB models can be used")
-    return Preprocess(image_size, crop_ratio, _fold(mean, scale), _fold(std, scale))
+    return Preprocess(image_size, _fold(mean, scale), _fold(std, scale))
 
 
 def _fold(values: list[float], scale: float) -> tuple[float, float, float]:

@@ -110,8 +110,9 @@ def scan_rows(
     """
     wide = torch.float64 if u_LGBC.dtype == torch.float64 else torch.float32
     tensors = (u_LGBC, delta_LGBC, A_GCN, B_LGBN, C_LGBN, D, delta_bias)
+    keep = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
     with torch.autocast(u_LGBC.device.type, enabled=False):
-        return _Scan.apply(*(None if t is None else t.to(wide) for t in tensors), delta_softplus, backend)
+        return _Scan.apply(*(None if t is None else t.to(wide) for t in tensors), delta_softplus, backend, keep)
 
 
 def selective_scan_reference(
@@ -189,11 +190,10 @@ class _Scan(torch.autograd.Function):
     """Forward and exact backward around one linear recurrence in each direction; loops over the N states."""
 
     @staticmethod
-    def forward(ctx: Any, u, delta, A, B, C, D, bias, softplus: bool, backend: str) -> Tensor:
+    def forward(ctx: Any, u, delta, A, B, C, D, bias, softplus: bool, backend: str, keep: bool) -> Tensor:
         recurrence = RECURRENCES[backend]
         raw = delta if bias is None else delta + bias[:, None]
         step = _softplus(raw) if softplus else raw
-        keep = any(ctx.needs_input_grad)
         y = None if D is None else _rows(u, D[:, None])
         decays, states = [], []
         for n in range(A.shape[-1]):
@@ -203,8 +203,9 @@ class _Scan(torch.autograd.Function):
             if keep:
                 decays.append(decay)
                 states.append(state)
-        ctx.softplus, ctx.backend, ctx.states = softplus, backend, len(states)
-        ctx.save_for_backward(u, raw, step, A, B, C, D, bias, *decays, *states)
+        if keep:
+            ctx.softplus, ctx.backend, ctx.states = softplus, backend, len(states)
+            ctx.save_for_backward(u, raw, step, A, B, C, D, bias, *decays, *states)
         return y
 
     @staticmethod
@@ -231,7 +232,7 @@ class _Scan(torch.autograd.Function):
             g_step.mul_(torch.sigmoid(raw))
         g_D = None if D is None else torch.mul(gy, u, out=product).sum((0, 2))
         g_bias = None if bias is None else g_step.sum((0, 2))
-        return g_u, g_step, g_A, g_B, g_C, g_D, g_bias, None, None
+        return g_u, g_step, g_A, g_B, g_C, g_D, g_bias, None, None, None
 
 
 def _rows(tensor: Tensor, factor: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """VMamba (the v05_noz family): the structure, names and shapes of the released checkpoints, channel-last inside.
 
-Source: VMamba, arXiv 2401.10166, and its public configuration files. `vmamba_nano` is ours, for CPUs.
+Source: VMamba, arXiv 2401.10166, and its public configuration files. `vmamba_nano` is ours, for CPUs:
+its last stage keeps the grid of the third (6 x 6 cells at 96 px instead of 3 x 3), for maps that can be read.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class Variant:
 
 
 VARIANTS = {
-    "vmamba_nano": Variant((32, 64, 128, 192), (1, 1, 2, 1), 1.0, 0.0),
+    "vmamba_nano": Variant((32, 64, 128, 192), (1, 1, 2, 1), 1.0, 0.0, (2, 2, 1)),
     "vmamba_tiny": Variant((96, 192, 384, 768), (2, 2, 8, 2), 1.0, 0.2),
     "vmamba_tiny_s2l5": Variant((96, 192, 384, 768), (2, 2, 5, 2), 2.0, 0.2),
     "vmamba_small": Variant((96, 192, 384, 768), (2, 2, 15, 2), 2.0, 0.3),
@@ -73,7 +74,7 @@ class VMamba(nn.Module):
             _init_linear(self.classifier["head"])
 
     def features(self, x_BCHW: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """(B, H, W, D) after the classifier's norm. Drop path acts in training mode, and only with a generator."""
+        """(B, H, W, D) after the classifier's norm. Drop path draws from `generator`, or from torch's global one."""
         x = self.patch_embed(x_BCHW.contiguous(memory_format=torch.channels_last))
         for layer in self.layers:
             for block in layer["blocks"]:
@@ -103,10 +104,11 @@ class VSSBlock(nn.Module):
         return x + self._drop(self.mlp(self.norm2(x)), generator)
 
     def _drop(self, branch: Tensor, generator: torch.Generator | None) -> Tensor:
-        if generator is None or not self.training or self.drop_path == 0.0:
+        if not self.training or self.drop_path == 0.0:
             return branch
         keep = 1.0 - self.drop_path
-        draws = torch.rand(branch.shape[0], 1, 1, 1, generator=generator, device=generator.device)
+        device = branch.device if generator is None else generator.device
+        draws = torch.rand(branch.shape[0], 1, 1, 1, generator=generator, device=device)
         return branch * (draws < keep).to(branch).div_(keep)
 
 

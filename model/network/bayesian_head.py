@@ -1,0 +1,55 @@
+"""The classifier whose dropout stays on: passes of the head alone sample a posterior over the predictions.
+
+MC dropout after Gal and Ghahramani (arXiv 1506.02142). One draw is one mask for all images, as one draw from the
+posterior is one network: what an image gets then depends neither on its neighbours in the batch nor on their order.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class BayesianHead(nn.Module):
+    """logits = W Dropout(LN(v)) + b."""
+
+    def __init__(self, dim: int, num_classes: int, dropout: float) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(dim)
+        self.linear = nn.Linear(dim, num_classes)
+        self.dropout = dropout
+        nn.init.trunc_normal_(self.linear.weight, std=0.02)
+        nn.init.zeros_(self.linear.bias)
+
+    def forward(self, embedding_BD: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Logits (B, K): one mask per image in training mode, the mean network otherwise."""
+        normed_BD = self.norm(embedding_BD)
+        if self.training and self.dropout > 0:
+            normed_BD = normed_BD * self._masks(len(normed_BD), generator).to(normed_BD)
+        return self.linear(normed_BD)
+
+    def posterior(self, embedding_BD: Tensor, draws: int, generator: torch.Generator | None = None) -> Tensor:
+        """log_probs_BSK of `draws` masks, in training and in eval mode alike; fp32."""
+        masks_SD = self._masks(draws, generator).to(embedding_BD.device)
+        normed_BD = self.norm(embedding_BD.float())
+        weights_SKD = self.linear.weight.float() * masks_SD[:, None]
+        logits_BC = F.linear(normed_BD, weights_SKD.flatten(0, 1))
+        return (logits_BC.unflatten(1, (draws, -1)) + self.linear.bias).log_softmax(-1)
+
+    def linear_form(self, embedding_BD: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """directions_KD, scale_B, offset_K with logits_BK = scale_B (directions_KD . embedding) + offset_K, exactly.
+
+        The norm is linear once an image's own spread is known: that spread is the scale.
+        """
+        weights_KD = self.linear.weight * self.norm.weight
+        directions_KD = weights_KD - weights_KD.mean(1, keepdim=True)
+        scale_B = torch.rsqrt(embedding_BD.var(1, correction=0) + self.norm.eps)
+        return directions_KD, scale_B, self.linear.weight @ self.norm.bias + self.linear.bias
+
+    def _masks(self, count: int, generator: torch.Generator | None) -> Tensor:
+        """(count, D) of 0 and 1/(1-p); made on the generator's device, so that a CPU seed gives one answer anywhere."""
+        device = "cpu" if generator is None else generator.device
+        shape = (count, self.linear.in_features)
+        keep = 1.0 - self.dropout
+        return (torch.rand(shape, generator=generator, device=device) < keep).float().div_(keep)

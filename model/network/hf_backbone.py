@@ -1,0 +1,91 @@
+"""Backbones from Hugging Face transformers: the last map of any AutoModel, for people who have pretrained weights."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from model import errors
+
+MOST_PREFIX_TOKENS = 16  # class, distillation and register tokens stand before the patches
+_LABELS = ("id2label", "label2id")
+
+
+class HFBackbone(nn.Module):
+    """`features` gives the last map, channel-last, from models that return maps or tokens."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+        self.dim = _width(model.config)
+
+    def features(self, x_BCHW: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """(B, H, W, D). The generator is not used: these models draw from torch's global one, if at all."""
+        hidden = self.model(pixel_values=x_BCHW).last_hidden_state
+        if hidden.dim() == 4:
+            return hidden.permute(0, 2, 3, 1)
+        height, width = _grid(hidden.shape[1], x_BCHW.shape[-2:], getattr(self.model.config, "patch_size", None))
+        return hidden[:, hidden.shape[1] - height * width :].unflatten(1, (height, width))
+
+    def settings(self) -> dict[str, Any]:
+        """The model's configuration as plain values, without its class names."""
+        values = self.model.config.to_diff_dict()
+        return {name: value for name, value in values.items() if name not in _LABELS}
+
+
+def load(path_or_id: str) -> HFBackbone:
+    """With pretrained weights from a folder, the cache or the hub. Raises BadConfig by name."""
+    transformers = _transformers()
+    local = Path(path_or_id).expanduser().is_dir()
+    try:
+        model = transformers.AutoModel.from_pretrained(path_or_id, local_files_only=local, dtype=torch.float32)
+    except (OSError, ValueError) as problem:
+        first_line = str(problem).strip().splitlines()[0]
+        raise errors.BadConfig(f"cannot load the backbone {path_or_id!r}: {first_line}") from problem
+    return HFBackbone(model.eval())
+
+
+def from_settings(settings: dict[str, Any]) -> HFBackbone:
+    """The same structure with fresh weights, for a checkpoint to fill; needs neither folder nor network."""
+    transformers = _transformers()
+    plain = {name: value for name, value in settings.items() if name != "model_type"}
+    with torch.random.fork_rng(devices=[]):
+        config = transformers.AutoConfig.for_model(settings["model_type"], **plain)
+        return HFBackbone(transformers.AutoModel.from_config(config).eval())
+
+
+def _transformers() -> Any:
+    import transformers  # here, because it takes seconds and most runs never need it
+
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    return transformers
+
+
+def _width(config: Any) -> int:
+    """Channels of the last map; MobileNet-like configurations do not say it under one name."""
+    if config.model_type == "mobilenet_v2":
+        return 1280 if config.finegrained_output and config.depth_multiplier < 1 else round(1280 * config.depth_multiplier)
+    sizes = getattr(config, "hidden_sizes", None)
+    width = sizes[-1] if sizes else getattr(config, "hidden_size", None)
+    if width is None:
+        raise errors.BadConfig(f"a {config.model_type!r} model does not say how wide its last map is; use another")
+    return int(width)
+
+
+def _grid(tokens: int, size: tuple[int, int], patch: Any) -> tuple[int, int]:
+    """Height and width of the token grid; raises BadConfig where none fits."""
+    side = patch[0] if isinstance(patch, (list, tuple)) else patch
+    for stride in (side, 32, 16, 14, 8):
+        if stride:
+            height, width = size[0] // stride, size[1] // stride
+            if height * width and 0 <= tokens - height * width <= MOST_PREFIX_TOKENS:
+                return height, width
+    root = math.isqrt(tokens)
+    if root * root == tokens:
+        return root, root
+    raise errors.BadConfig(f"{tokens} tokens for an input of {size[0]} x {size[1]} form no grid; use another backbone")

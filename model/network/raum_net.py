@@ -1,0 +1,115 @@
+"""RAUM-Net: a backbone, region attention and a Bayesian head that share one pass of the backbone.
+
+Inspired by the paper, not a copy of it: its released code holds neither the Mamba backbone, nor the attention, nor the
+uncertainty, so the forms of the latter two are ours (attention/region.py, bayesian_head.py say what was known).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from model import config as configs
+from model import errors
+from model.network import bayesian_head, hf_backbone, selective_scan, vmamba
+from model.network.attention import cam, region
+
+ATTENTIONS: dict[str, type[nn.Module]] = {"cam": cam.MeanPooling, "region": region.RegionAttention}
+
+
+class Output(NamedTuple):
+    """logits (B, K); embedding (B, D); features (B, D, H, W); attention (B, H, W): the pooling weights, which sum to 1
+    per image, with embedding = sum of attention_i features_i; alpha (B, H, W): the attention before its gate."""
+
+    logits: Tensor
+    embedding: Tensor
+    features: Tensor
+    attention: Tensor
+    alpha: Tensor
+
+
+class RaumNet(nn.Module):
+    """Build it with `build`; `config` says what it is, `posterior` draws from its head."""
+
+    def __init__(self, config: configs.NetworkConfig, backbone: nn.Module) -> None:
+        super().__init__()
+        self.config = config
+        self.backbone = backbone
+        self.attention = ATTENTIONS[config.attention](backbone.dim)
+        self.head = bayesian_head.BayesianHead(backbone.dim, config.num_classes, config.dropout)
+
+    @property
+    def dim(self) -> int:
+        """Length D of the embedding."""
+        return self.backbone.dim
+
+    def forward(self, x_BCHW: Tensor, generator: torch.Generator | None = None) -> Output:
+        """Dropout and drop path act in training mode and draw from `generator`, or from torch's global one."""
+        features_BHWD = self.backbone.features(x_BCHW, generator)
+        pooled = self.attention(features_BHWD)
+        logits_BK = self.head(pooled.embedding, generator)
+        return Output(logits_BK, pooled.embedding, features_BHWD.permute(0, 3, 1, 2), pooled.pooling, pooled.alpha)
+
+    def features(self, x_BCHW: Tensor) -> Tensor:
+        """The last map (B, D, H, W) alone."""
+        return self.backbone.features(x_BCHW).permute(0, 3, 1, 2)
+
+    def posterior(self, embedding_BD: Tensor, draws: int, generator: torch.Generator | None = None) -> Tensor:
+        """log_probs_BSK: `draws` passes of the head over one embedding; no pass of the backbone."""
+        return self.head.posterior(embedding_BD, draws, generator)
+
+
+def build(config: configs.NetworkConfig, *, backbone_settings: dict[str, Any] | None = None) -> RaumNet:
+    """A network with the weights of config.seed, or with the backbone's own pretrained ones for `hf:`.
+
+    backbone_settings: what `describe_backbone` gave, to build an `hf:` backbone without its folder and weights.
+    """
+    if config.attention not in ATTENTIONS:
+        raise errors.UnknownName("attention", config.attention, ATTENTIONS)
+    if config.num_classes < 1:
+        raise errors.BadConfig(f"num_classes is {config.num_classes}; a network needs at least one class")
+    backbone = _backbone(config, backbone_settings)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        return RaumNet(config, backbone)
+
+
+def describe_backbone(net: RaumNet) -> dict[str, Any] | None:
+    """What `build` needs beside the config to make the same backbone again; None for our own variants."""
+    return net.backbone.settings() if isinstance(net.backbone, hf_backbone.HFBackbone) else None
+
+
+def scan_backend(net: RaumNet) -> str | None:
+    """The selective-scan backend that this net uses where it lies; None for a backbone without scans."""
+    if not isinstance(net.backbone, vmamba.VMamba):
+        return None
+    return selective_scan.chosen_backend(next(net.parameters()).device)
+
+
+def reclass(net: RaumNet, rows: Sequence[int | None], *, seed: int) -> None:
+    """Change the classes in place: new class i takes the head's row rows[i], or fresh weights where that is None."""
+    old = net.head.linear
+    if not rows or any(row is not None and not 0 <= row < old.out_features for row in rows):
+        raise errors.BadInput(f"rows {list(rows)} must name classes of a head that has {old.out_features}")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        fresh = bayesian_head.BayesianHead(net.dim, len(rows), net.head.dropout).linear.to(old.weight)
+    with torch.no_grad():
+        for new_row, old_row in enumerate(rows):
+            if old_row is not None:
+                fresh.weight[new_row] = old.weight[old_row]
+                fresh.bias[new_row] = old.bias[old_row]
+    net.head.linear = fresh
+    net.config = dataclasses.replace(net.config, num_classes=len(rows))
+
+
+def _backbone(config: configs.NetworkConfig, settings: dict[str, Any] | None) -> nn.Module:
+    if config.backbone.startswith(configs.HF_PREFIX):
+        if settings is not None:
+            return hf_backbone.from_settings(settings)
+        return hf_backbone.load(config.backbone[len(configs.HF_PREFIX) :])
+    return vmamba.build(config.backbone, num_classes=0, seed=config.seed)
