@@ -57,10 +57,10 @@ def test_the_mark_stands_out_from_the_shell_at_96_pixels() -> None:
 
 
 def test_without_a_class_every_class_comes_and_about_three_in_a_hundred_are_unusable() -> None:
-    seen = [demo.draw(seed, None) for seed in range(200)]
+    seen = [demo.draw(seed, None) for seed in range(100)]
     indices = [drawn.class_index for drawn in seen]
     assert set(indices) == {-1, *range(8)}
-    assert 1 <= indices.count(-1) <= 14
+    assert 1 <= indices.count(-1) <= 9
     assert all(drawn.region == (0, 0, 0, 0) for drawn in seen if drawn.class_index == -1)
 
 
