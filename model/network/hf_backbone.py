@@ -69,7 +69,9 @@ def _transformers() -> Any:
 def _width(config: Any) -> int:
     """Channels of the last map; MobileNet-like configurations do not say it under one name."""
     if config.model_type == "mobilenet_v2":
-        return 1280 if config.finegrained_output and config.depth_multiplier < 1 else round(1280 * config.depth_multiplier)
+        return (
+            1280 if config.finegrained_output and config.depth_multiplier < 1 else round(1280 * config.depth_multiplier)
+        )
     sizes = getattr(config, "hidden_sizes", None)
     width = sizes[-1] if sizes else getattr(config, "hidden_size", None)
     if width is None:

@@ -32,7 +32,9 @@ class RegionAttention(nn.Module):
 
     def __init__(self, dim: int) -> None:
         super().__init__()
-        self.norm = nn.LayerNorm(dim, elementwise_affine=False)  # features of any backbone reach the scorer at one scale
+        self.norm = nn.LayerNorm(
+            dim, elementwise_affine=False
+        )  # features of any backbone reach the scorer at one scale
         self.hidden = nn.Linear(dim, HIDDEN)
         self.score = nn.Linear(HIDDEN, 1)
         self.gamma = nn.Parameter(torch.tensor(GATE_START))

@@ -1,0 +1,82 @@
+"""One pass of the network over many images: embeddings, and the last maps where they are asked for."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from model import errors
+from model.data import augment
+from model.network import raum_net
+
+
+@dataclasses.dataclass(frozen=True)
+class Embedded:
+    """embeddings_ND float32; features_NDHW float16 and attention_NHW float32 (the pooling weights) when asked for."""
+
+    embeddings: NDArray[np.float32]
+    features: NDArray[np.float16] | None = None
+    attention: NDArray[np.float32] | None = None
+
+
+def embed(
+    net: raum_net.RaumNet,
+    images: Sequence[Any] | NDArray[np.uint8],
+    *,
+    batch: int = 64,
+    progress: Callable[[float, str], None] | None = None,
+    keep_features: bool = False,
+) -> Embedded:
+    """Embeddings of uint8 images (N, H, W, 3), which may be a memory map; each is scaled whole to the net's input.
+
+    progress gets the share done and a message after each batch. The net's mode is left as it was. Raises NotFinite
+    with the position of the first image whose embedding is NaN or infinite, and BadInput for other arrays.
+    """
+    if batch < 1:
+        raise errors.BadInput(f"batch is {batch}; give at least 1")
+    parts: list[list[NDArray[Any]]] = [[], [], []]
+    was_training = net.training
+    net.eval()
+    try:
+        with torch.inference_mode():
+            for start in range(0, len(images), batch):
+                output = net(_input(net, images[start : start + batch], start))
+                _check_finite(output.embedding, start)
+                parts[0].append(output.embedding.float().cpu().numpy())
+                if keep_features:
+                    parts[1].append(output.features.to(torch.float16).cpu().numpy())
+                    parts[2].append(output.attention.float().cpu().numpy())
+                if progress:
+                    done = min(start + batch, len(images))
+                    progress(done / len(images), f"{done:,} of {len(images):,} images embedded")
+    finally:
+        net.train(was_training)
+    if not parts[0]:
+        return Embedded(np.empty((0, net.dim), np.float32))
+    joined = [np.concatenate(part) if part else None for part in parts]
+    return Embedded(*joined)
+
+
+def _input(net: raum_net.RaumNet, images: Any, start: int) -> torch.Tensor:
+    pixels_BHWC = np.ascontiguousarray(images)
+    if pixels_BHWC.dtype != np.uint8 or pixels_BHWC.ndim != 4 or pixels_BHWC.shape[-1] != 3:
+        raise errors.BadInput(
+            f"images from {start} are {pixels_BHWC.dtype} {pixels_BHWC.shape}; give uint8 (N, H, W, 3), RGB"
+        )
+    device = next(net.parameters()).device
+    batch_BHWC = torch.from_numpy(pixels_BHWC).to(device)
+    return augment.center(batch_BHWC, size=net.config.image_size, mean=net.config.mean, std=net.config.std)
+
+
+def _check_finite(embedding_BD: torch.Tensor, start: int) -> None:
+    finite_B = embedding_BD.isfinite().all(1)
+    if not finite_B.all():
+        raise errors.NotFinite(
+            f"the embedding of image {start + int(finite_B.logical_not().nonzero()[0])} is not finite; "
+            "the checkpoint is broken: roll back to the one before"
+        )

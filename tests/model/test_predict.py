@@ -1,0 +1,52 @@
+"""Embedding a pool: the same numbers whatever the batch, features that pool to the embedding, clear refusals."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from model import config, errors, predict
+from model.network import raum_net
+
+
+@pytest.fixture(scope="module")
+def net():
+    return raum_net.build(config.NetworkConfig("vmamba_nano", num_classes=3, image_size=48, seed=2))
+
+
+def pool(count=7, side=60):
+    return np.random.default_rng(0).integers(0, 256, (count, side, side, 3), dtype=np.uint8)
+
+
+def test_batches_and_maps(net):
+    told = []
+    net.train()
+    whole = predict.embed(net, pool(), batch=7)
+    parts = predict.embed(net, pool(), batch=3, keep_features=True, progress=lambda *args: told.append(args))
+    assert net.training
+    assert whole.embeddings.shape == (7, 192)
+    assert whole.embeddings.dtype == np.float32
+    assert whole.features is None
+    np.testing.assert_allclose(parts.embeddings, whole.embeddings, rtol=1e-4, atol=1e-5)
+    assert parts.features.dtype == np.float16
+    pooled = np.einsum("ndhw,nhw->nd", parts.features.astype(np.float32), parts.attention)
+    np.testing.assert_allclose(pooled, parts.embeddings, atol=5e-3)
+    assert [share for share, _ in told] == pytest.approx([3 / 7, 6 / 7, 1.0])
+    assert told[-1][1] == "7 of 7 images embedded"
+
+
+def test_an_empty_pool_and_wrong_arrays(net):
+    assert predict.embed(net, pool(0)).embeddings.shape == (0, 192)
+    with pytest.raises(errors.BadInput, match=r"uint8 \(N, H, W, 3\)"):
+        predict.embed(net, pool().astype(np.float32))
+    with pytest.raises(errors.BadInput, match="batch is 0"):
+        predict.embed(net, pool(), batch=0)
+
+
+def test_an_embedding_that_is_not_finite_stops_by_name(net):
+    broken = raum_net.build(net.config)
+    with torch.no_grad():
+        broken.backbone.classifier["norm"].bias[0] = float("nan")
+    with pytest.raises(errors.NotFinite, match="image 0 is not finite"):
+        predict.embed(broken, pool())
