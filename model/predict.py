@@ -17,11 +17,11 @@ from model.network import raum_net
 
 @dataclasses.dataclass(frozen=True)
 class Embedded:
-    """embeddings_ND float32; features_NDHW float16 and attention_NHW float32 (the pooling weights) when asked for."""
+    """The features are half precision to save memory; they and the attention (pooling weights) only when asked for."""
 
-    embeddings: NDArray[np.float32]
-    features: NDArray[np.float16] | None = None
-    attention: NDArray[np.float32] | None = None
+    embeddings_ND: NDArray[np.float32]
+    features_NDHW: NDArray[np.float16] | None = None
+    attention_NHW: NDArray[np.float32] | None = None
 
 
 def embed(

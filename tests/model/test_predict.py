@@ -25,19 +25,19 @@ def test_batches_and_maps(net):
     whole = predict.embed(net, pool(), batch=7)
     parts = predict.embed(net, pool(), batch=3, keep_features=True, progress=lambda *args: told.append(args))
     assert net.training
-    assert whole.embeddings.shape == (7, 192)
-    assert whole.embeddings.dtype == np.float32
-    assert whole.features is None
-    np.testing.assert_allclose(parts.embeddings, whole.embeddings, rtol=1e-4, atol=1e-5)
-    assert parts.features.dtype == np.float16
-    pooled = np.einsum("ndhw,nhw->nd", parts.features.astype(np.float32), parts.attention)
-    np.testing.assert_allclose(pooled, parts.embeddings, atol=5e-3)
+    assert whole.embeddings_ND.shape == (7, 192)
+    assert whole.embeddings_ND.dtype == np.float32
+    assert whole.features_NDHW is None
+    np.testing.assert_allclose(parts.embeddings_ND, whole.embeddings_ND, rtol=1e-4, atol=1e-5)
+    assert parts.features_NDHW.dtype == np.float16
+    pooled = np.einsum("ndhw,nhw->nd", parts.features_NDHW.astype(np.float32), parts.attention_NHW)
+    np.testing.assert_allclose(pooled, parts.embeddings_ND, atol=5e-3)
     assert [share for share, _ in told] == pytest.approx([3 / 7, 6 / 7, 1.0])
     assert told[-1][1] == "7 of 7 images embedded"
 
 
 def test_an_empty_pool_and_wrong_arrays(net):
-    assert predict.embed(net, pool(0)).embeddings.shape == (0, 192)
+    assert predict.embed(net, pool(0)).embeddings_ND.shape == (0, 192)
     with pytest.raises(errors.BadInput, match=r"uint8 \(N, H, W, 3\)"):
         predict.embed(net, pool().astype(np.float32))
     with pytest.raises(errors.BadInput, match="batch is 0"):
