@@ -38,4 +38,4 @@ def all_(tx: Connection) -> list[records.Annotator]:
 
 
 def _annotator(row: sa.Row[Any]) -> records.Annotator:
-    return records.Annotator(**row._mapping)
+    return records.Annotator(**row._asdict())

@@ -74,4 +74,4 @@ def last(tx: Connection, kind: str) -> records.Command | None:
 
 def _command(row: sa.Row[Any]) -> records.Command:
     decoded = {"payload": json.loads(row.payload), "result": json.loads(row.result)}
-    return records.Command(**dict(row._mapping) | decoded)
+    return records.Command(**row._asdict() | decoded)

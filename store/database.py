@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
-from store import errors, schema
+from store import errors, schema, turns
 
 BUSY_S = 10  # how long SQLite itself waits for another process's lock
 BEGIN_TRIES = 3  # so many times BUSY_S before a write gives up
@@ -34,8 +33,7 @@ class Database:
         self._pid = os.getpid()
         self._reader = _engine(url, writes=False)
         self._writer = _engine(url, writes=True)
-        self._lock = threading.Lock()
-        self._holder: int | None = None
+        self._turns = turns.Turns()
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -75,17 +73,14 @@ class Database:
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
-        me = threading.get_ident()
-        if self._holder == me:
+        if self._turns.held_by_me():
             raise errors.NestedWrite("this thread is already writing: pass its transaction on instead of opening one")
-        if not self._lock.acquire(timeout=BUSY_S * BEGIN_TRIES):
-            raise errors.Busy(f"another thread has been writing to {self.url} for {BUSY_S * BEGIN_TRIES} s")
-        self._holder = me
+        if not self._turns.acquire(BUSY_S * BEGIN_TRIES):
+            raise errors.Busy(f"other threads have been writing to {self.url} for {BUSY_S * BEGIN_TRIES} s")
         try:
             yield
         finally:
-            self._holder = None
-            self._lock.release()
+            self._turns.release()
 
 
 def open(path_or_url: str | Path) -> Database:

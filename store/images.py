@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
 from typing import Any
 
 import sqlalchemy as sa
@@ -107,7 +106,7 @@ def counts(tx: Connection) -> dict[str, int]:
 
 
 def _insert(tx: Connection, rows: list[records.NewImage]) -> list[int]:
-    values: list[dict[str, Any]] = [asdict(row) for row in rows]
+    values: list[dict[str, Any]] = [vars(row) for row in rows]
     insert = sa.insert(_T).returning(_T.c.id, sort_by_parameter_order=True)
     ids = list(tx.scalars(insert, values))
     states = [_first_state(image_id, row) for image_id, row in zip(ids, rows, strict=True)]
@@ -127,7 +126,7 @@ def _draw(row: records.NewImage) -> int:
 
 
 def _image(row: sa.Row[Any]) -> records.Image:
-    return records.Image(**row._mapping)
+    return records.Image(**row._asdict())
 
 
 def _chunks(values: Sequence[Any]) -> Iterable[Sequence[Any]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict
 from itertools import groupby
 from typing import Any
 
@@ -27,7 +26,7 @@ def append(tx: Connection, new: records.NewEvent, now: float) -> tuple[records.E
     if stored is not None:
         return _same(stored, new), False
     _check(tx, new)
-    event = records.Event(**asdict(new), seq=seq, received_at=now)
+    event = records.Event(**vars(new), seq=seq, received_at=now)
     _insert(tx, event)
     _refold(tx, new.image_id)
     if new.kind in fold.RELEASING:
@@ -47,7 +46,7 @@ def state(tx: Connection, image_id: int) -> records.ImageState:
     row = tx.execute(sa.select(_S).where(_S.c.image_id == image_id)).one_or_none()
     if row is None:
         raise errors.UnknownImage(f"no image has id {image_id}")
-    return records.ImageState(**row._mapping)
+    return records.ImageState(**row._asdict())
 
 
 def settled(tx: Connection, up_to: int | None = None) -> list[records.Settled]:
@@ -123,27 +122,24 @@ def training_counts(tx: Connection, up_to: int | None = None) -> dict[str, int]:
 
 
 def counts(tx: Connection, since: float | None = None, annotator_id: int | None = None) -> dict[str, int]:
-    """Count what was said and what is left.
+    """Count images: total (settled), labelled, rejected; pool and holdout_open (not settled), skipped (and open).
 
-    Images: total (settled), labelled, rejected, pool and holdout_open (not settled),
-    skipped (and open). Events: events, today (standing answers since `since`), mine (those of `annotator_id`, ever).
+    Of the settled ones: today (since the time `since`), mine (by `annotator_id`), mine_today. Also: events, ever.
     """
     kinds = dict(_pairs(tx, sa.select(_S.c.kind, sa.func.count()).group_by(_S.c.kind)))
     lanes = dict(_pairs(tx, sa.select(_S.c.lane, sa.func.count()).group_by(_S.c.lane)))
-    skipped = sa.select(sa.func.count()).where(_S.c.lane != schema.CLOSED, _S.c.skips > 0)
-    standing = sa.select(sa.func.count()).select_from(_E).where(_E.c.kind.in_(fold.ANSWERS), ~_retracted(_E))
-    recent = None if since is None else standing.where(_E.c.received_at >= since)
-    mine = None if annotator_id is None else standing.where(_E.c.annotator_id == annotator_id)
+    recent, mine = _S.c.settled_at >= since, _S.c.annotator_id == annotator_id
     return {
         "total": kinds.get("label", 0) + kinds.get("reject", 0),
         "labelled": kinds.get("label", 0),
         "rejected": kinds.get("reject", 0),
         "pool": lanes.get(schema.POOL, 0),
         "holdout_open": lanes.get(schema.HOLDOUT, 0),
-        "skipped": tx.scalar(skipped) or 0,
+        "skipped": _number(tx, _S.c.lane != schema.CLOSED, _S.c.skips > 0),
+        "today": 0 if since is None else _number(tx, recent),
+        "mine": 0 if annotator_id is None else _number(tx, mine),
+        "mine_today": 0 if since is None or annotator_id is None else _number(tx, mine, recent),
         "events": watermark(tx),
-        "today": 0 if recent is None else tx.scalar(recent) or 0,
-        "mine": 0 if mine is None else tx.scalar(mine) or 0,
     }
 
 
@@ -186,7 +182,7 @@ def _same(stored: records.Event, new: records.NewEvent) -> records.Event:
 def _insert(tx: Connection, event: records.Event) -> None:
     tx.execute(sa.update(schema.counters).where(schema.counters.c.name == schema.WATERMARK).values(value=event.seq))
     try:
-        tx.execute(sa.insert(_E).values(asdict(event)))
+        tx.execute(sa.insert(_E).values(vars(event)))
     except sa.exc.IntegrityError as error:
         raise errors.BadEvent(f"a {event.kind} of image {event.image_id} cannot be stored: {error.orig}") from error
 
@@ -217,7 +213,7 @@ def _refold(tx: Connection, image_id: int) -> None:
 
 
 def _save(tx: Connection, after: records.ImageState) -> None:
-    tx.execute(sa.update(_S).where(_S.c.image_id == after.image_id).values(asdict(after)))
+    tx.execute(sa.update(_S).where(_S.c.image_id == after.image_id).values(vars(after)))
 
 
 def _retracted(events: Any) -> sa.ColumnElement[bool]:
@@ -238,9 +234,13 @@ def _events_by_image(tx: Connection) -> Iterator[records.Event]:
     return map(_event, tx.execute(sa.select(_E).order_by(_E.c.image_id, _E.c.seq)))
 
 
+def _number(tx: Connection, *conditions: sa.ColumnElement[bool]) -> int:
+    return int(tx.execute(sa.select(sa.func.count()).select_from(_S).where(*conditions)).scalar_one())
+
+
 def _pairs(tx: Connection, query: sa.Select[Any]) -> Iterator[tuple[Any, int]]:
     return ((row[0], row[1]) for row in tx.execute(query))
 
 
 def _event(row: sa.Row[Any]) -> records.Event:
-    return records.Event(**row._mapping)
+    return records.Event(**row._asdict())

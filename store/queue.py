@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import asdict
 from typing import Any, Protocol
 
 import sqlalchemy as sa
@@ -41,7 +40,7 @@ def publish(
     if shown is not None and (shown.round_id or 0) > (base or 0):
         raise errors.Superseded(f"publication {shown.id} is of round {shown.round_id}, this one of {base}: dropped")
     queue_rows.check(rows)
-    values = asdict(new) | {"metrics": json.dumps(new.metrics)}
+    values = vars(new) | {"metrics": json.dumps(new.metrics)}
     publication_id = int(tx.execute(sa.insert(_P).values(values).returning(_P.c.id)).scalar_one())
     if rows:
         tx.execute(sa.insert(_Q), [queue_rows.from_row(row) | {"publication_id": publication_id} for row in rows])
@@ -208,7 +207,7 @@ def _store(tx: Connection, leases: list[records.Lease]) -> None:
     """Write leases over the run-out ones of the same images."""
     if leases:
         tx.execute(sa.delete(_L).where(_L.c.image_id.in_([lease.image_id for lease in leases])))
-        tx.execute(sa.insert(_L), [asdict(lease) for lease in leases])
+        tx.execute(sa.insert(_L), [vars(lease) for lease in leases])
 
 
 def _prune(tx: Connection) -> None:
@@ -219,4 +218,4 @@ def _prune(tx: Connection) -> None:
 
 
 def _lease(row: sa.Row[Any]) -> records.Lease:
-    return records.Lease(**row._mapping)
+    return records.Lease(**row._asdict())

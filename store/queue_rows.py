@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 import sqlalchemy as sa
@@ -28,7 +27,7 @@ def check(rows: Sequence[records.QueueRow]) -> None:
 
 def from_row(row: records.QueueRow) -> dict[str, Any]:
     """Give the column values of a queue row; lists become JSON."""
-    return asdict(row) | {name: json.dumps(getattr(row, name)) for name in _JSON}
+    return vars(row) | {name: json.dumps(getattr(row, name)) for name in _JSON}
 
 
 def to_row(row: sa.Row[Any]) -> records.QueueRow:
@@ -42,4 +41,4 @@ def to_row(row: sa.Row[Any]) -> records.QueueRow:
 
 def to_publication(row: sa.Row[Any]) -> records.Publication:
     """Give the record of a publication row."""
-    return records.Publication(**dict(row._mapping) | {"metrics": json.loads(row.metrics)})
+    return records.Publication(**row._asdict() | {"metrics": json.loads(row.metrics)})

@@ -93,4 +93,4 @@ def _newest(tx: Connection, condition: sa.ColumnElement[bool]) -> records.Round 
 
 def _round(row: sa.Row[Any]) -> records.Round:
     decoded = {"settings": json.loads(row.settings), "metrics": json.loads(row.metrics)}
-    return records.Round(**dict(row._mapping) | decoded)
+    return records.Round(**row._asdict() | decoded)

@@ -202,7 +202,6 @@ label_events = sa.Table(
     sa.Index(None, "image_id", "seq"),
     sa.Index(None, "annotator_id", "seq"),
     sa.Index(None, "target_seq"),
-    sa.Index(None, "received_at"),
 )
 
 # The fold of label_events, one row per image, written in the same transaction as the event; rebuildable.
@@ -226,6 +225,8 @@ image_state = sa.Table(
     sa.Index(None, "lane", "skips", "draw"),
     sa.Index(None, "kind", "class_id"),
     sa.Index(None, "event_seq"),
+    sa.Index(None, "settled_at"),
+    sa.Index(None, "annotator_id", "settled_at"),
 )
 
 leases = sa.Table(

@@ -32,7 +32,7 @@ def beat(
 
 def workers(tx: Connection) -> list[records.WorkerState]:
     """List the processes that ever beat, by name; the caller judges by `beat_at` and pid whether they live."""
-    return [records.WorkerState(**row._mapping) for row in tx.execute(sa.select(_T).order_by(_T.c.name))]
+    return [records.WorkerState(**row._asdict()) for row in tx.execute(sa.select(_T).order_by(_T.c.name))]
 
 
 def get(tx: Connection, name: str) -> records.WorkerState | None:

@@ -197,9 +197,10 @@ def test_counts(world: World) -> None:
             "pool": 17,
             "holdout_open": 3,
             "skipped": 1,
-            "events": 7,
             "today": 1,
             "mine": 3,
+            "mine_today": 1,
+            "events": 7,
         }
 
 

@@ -193,7 +193,6 @@ def _tables() -> None:
     )
     op.create_index(op.f("ix_label_events_annotator_id_seq"), "label_events", ["annotator_id", "seq"])
     op.create_index(op.f("ix_label_events_image_id_seq"), "label_events", ["image_id", "seq"])
-    op.create_index(op.f("ix_label_events_received_at"), "label_events", ["received_at"])
     op.create_index(op.f("ix_label_events_target_seq"), "label_events", ["target_seq"])
     op.create_table(
         "leases",
@@ -260,5 +259,7 @@ def _tables() -> None:
         sa.PrimaryKeyConstraint("image_id", name=op.f("pk_image_state")),
     )
     op.create_index(op.f("ix_image_state_event_seq"), "image_state", ["event_seq"])
+    op.create_index(op.f("ix_image_state_settled_at"), "image_state", ["settled_at"])
+    op.create_index(op.f("ix_image_state_annotator_id_settled_at"), "image_state", ["annotator_id", "settled_at"])
     op.create_index(op.f("ix_image_state_kind_class_id"), "image_state", ["kind", "class_id"])
     op.create_index(op.f("ix_image_state_lane_skips_draw"), "image_state", ["lane", "skips", "draw"])
