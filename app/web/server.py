@@ -1,6 +1,6 @@
 """The page process: REST routes, pictures, and Gradio mounted at /, served by uvicorn. Never imports torch."""
 
-import logging
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -14,7 +14,6 @@ from app.web import downloads, early, guard, pictures, quick_gradio, routes, sur
 from store import database
 from store import errors as store_errors
 
-log = logging.getLogger(__name__)
 STATUS = {errors.BadRequest: 400, errors.NotFound: 404, store_errors.Unknown: 404, store_errors.Busy: 503}
 
 
@@ -34,7 +33,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_exception_handler(errors.AppError, _refused)
     app.add_exception_handler(store_errors.StoreError, _refused)
     app.add_exception_handler(RequestValidationError, _malformed)
-    _mount_gradio(app)
+    asyncio.run(_mount_gradio(app))
     app.add_middleware(early.EarlyHead, head=surface_files.head())
     app.add_middleware(guard.Guard, host=settings.host)
     return app
@@ -47,7 +46,8 @@ def serve(settings: Settings) -> None:
     uvicorn.run(create_app(settings), host=settings.host, port=settings.port, log_level="warning", access_log=False)
 
 
-def _mount_gradio(app: FastAPI) -> None:
+async def _mount_gradio(app: FastAPI) -> None:
+    """A coroutine because Gradio makes locks: where no event loop runs it opens one for each and closes none."""
     gradio = quick_gradio.load()
     from app.web import page
 

@@ -111,6 +111,17 @@ class Page:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
+        self.server: uvicorn.Server | None = None
+        self.thread = threading.Thread(target=self._serve, daemon=True)
+        self.thread.start()
+        deadline = time.monotonic() + 30
+        while not (self.server and self.server.started) and self.thread.is_alive() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert self.server is not None
+        self.port = self.server.servers[0].sockets[0].getsockname()[1]
+
+    def _serve(self) -> None:
+        """The app is made in this thread: the test's own already runs Playwright's event loop."""
         config = uvicorn.Config(
             server.create_app(self.settings),
             host="127.0.0.1",
@@ -119,15 +130,11 @@ class Page:
             timeout_graceful_shutdown=1,
         )
         self.server = uvicorn.Server(config)
-        self.thread = threading.Thread(target=self.server.run, daemon=True)
-        self.thread.start()
-        deadline = time.monotonic() + 20
-        while not self.server.started and time.monotonic() < deadline:
-            time.sleep(0.01)
-        self.port = self.server.servers[0].sockets[0].getsockname()[1]
+        self.server.run()
 
     def stop(self) -> None:
-        self.server.should_exit = True
+        if self.server is not None:
+            self.server.should_exit = True
         self.thread.join(timeout=20)
 
     def events(self) -> list[Any]:

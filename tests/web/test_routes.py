@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -122,7 +123,7 @@ def unfriendly(kind: str) -> tuple[Image.Image, dict[str, Any], tuple[int, int]]
         "bmp": (plain, {"format": "BMP"}, (60, 40)),
         "cmyk": (plain.convert("CMYK"), {"format": "JPEG"}, (60, 40)),
         "turned": (plain, {"format": "JPEG", "exif": turned}, (40, 60)),
-        "deep": (plain.convert("I").point(lambda value: value * 256), {"format": "PNG"}, (60, 40)),
+        "deep": (Image.fromarray(np.asarray(plain).astype(np.uint16) * 256), {"format": "PNG"}, (60, 40)),
         "huge": (plain.resize((3000, 2000)), {"format": "JPEG"}, (2048, 1365)),
     }[kind]
 

@@ -1,0 +1,41 @@
+"""A headless Chromium for the tests, or the reason why there is none."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
+
+
+def path() -> str:
+    """Chromium's path; without one the test is skipped by name, or fails where RAUM_REQUIRE_BROWSER=1 says so."""
+    found = next((where for where in map(shutil.which, NAMES) if where), None)
+    if found is not None:
+        return found
+    if os.environ.get("RAUM_REQUIRE_BROWSER") == "1":
+        pytest.fail("RAUM_REQUIRE_BROWSER=1, but no Chromium is installed")
+    pytest.skip("no Chromium is installed, the page is not tried in a browser")
+
+
+@contextmanager
+def launched() -> Iterator[Any]:
+    """A running browser."""
+    executable = path()
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=executable, args=ARGUMENTS)
+        yield chromium
+        chromium.close()
