@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -27,6 +28,19 @@ class Variant:
     ssm_ratio: float
     drop_path: float
     strides: tuple[int, int, int] = (2, 2, 2)
+
+
+class Shape(NamedTuple):
+    """What the weights alone can tell of a variant."""
+
+    dims: tuple[int, ...]
+    depths: tuple[int, ...]
+    ssm_ratio: float
+
+
+def shape_of(variant: Variant) -> Shape:
+    """The part of a variant that its weights show; strides and drop path leave no trace in them."""
+    return Shape(variant.dims, variant.depths, variant.ssm_ratio)
 
 
 VARIANTS = {
