@@ -230,9 +230,9 @@ def _draw(held: pool.Pool, found: ranking.Ranking, settings: Settings) -> tuple[
     for image_id in wanted:
         if image_id not in held.maps:
             continue
-        features, pooling, attention = held.maps[image_id]
+        features, pooling = held.maps[image_id]
         top = found.top_classes[image_id]
-        maps = overlays.kinds_of(features, pooling, attention, directions_KD, top, trained=held.checkpoint is not None)
+        maps = overlays.kinds_of(features, pooling, directions_KD, top, trained=held.checkpoint is not None)
         for kind, grid in maps.items():
             overlays.write(waiting / f"{image_id}-{kind}.png", grid)
         kinds[image_id] = list(maps)

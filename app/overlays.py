@@ -30,11 +30,12 @@ def evidence(features_DHW: Grid, pooling_HW: Grid, directions_KD: Grid, classes:
 
 
 def kinds_of(
-    features_DHW: Grid, pooling_HW: Grid, attention_HW: Grid, directions_KD: Grid, top: Sequence[int], *, trained: bool
+    features_DHW: Grid, pooling_HW: Grid, directions_KD: Grid, top: Sequence[int], *, trained: bool
 ) -> dict[str, Grid]:
     """The maps of one image: evidence for its top class, the contrast with the runner-up, attention once it is trained.
 
-    Evidence is centred over the cells, because adding the same to every cell says nothing about where.
+    Evidence is centred over the cells, because adding the same to every cell says nothing about where; attention is
+    the pooling weight above its floor.
     """
     maps = evidence(features_DHW, pooling_HW, directions_KD, top[:2])
     drawn = {"evidence": maps[0] - maps[0].mean()}
@@ -42,7 +43,7 @@ def kinds_of(
         difference = maps[0] - maps[1]
         drawn["contrast"] = difference - difference.mean()
     if trained:
-        drawn["region"] = attention_HW.astype(np.float32) - attention_HW.min()
+        drawn["region"] = pooling_HW - pooling_HW.min()
     return drawn
 
 

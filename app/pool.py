@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from app.settings import Settings
 from model import checkpoint, config, last_layer, predict
 from model.data import pixels
-from model.network import raum_net, selective_scan
+from model.network import raum_net
 from store.records import Image, Publication
 
-Maps = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]  # features DHW, pooling HW, attention HW
+Maps = tuple[NDArray[np.float16], NDArray[np.float32]]  # features DHW, pooling weights HW
 MOST_MAPS_BYTES = 300_000_000
 
 
@@ -55,8 +55,9 @@ class Pool:
 
     @property
     def device_text(self) -> str:
-        device = next(self.net.parameters()).device
-        return f"{device.type}, {torch.get_num_threads()} threads; scan {selective_scan.chosen_backend(device)}"
+        kind = next(self.net.parameters()).device.type
+        scan = raum_net.scan_backend(self.net)
+        return f"{kind}, {torch.get_num_threads()} threads" + (f"; scan {scan}" if scan else "")
 
 
 def open_cache(settings: Settings, network: config.NetworkConfig) -> pixels.PixelCache:
@@ -149,7 +150,7 @@ def compute_maps(pool: Pool, wanted: Iterable[int], *, seconds: float) -> int:
 def remember_maps(pool: Pool, ids: Sequence[int], found: Any) -> None:
     """Keep feature maps for drawing; the least recently used go when there are too many."""
     for row, image_id in enumerate(ids):
-        pool.maps[image_id] = (found.features_NDHW[row], found.pooling_NHW[row], found.attention_NHW[row])
+        pool.maps[image_id] = (found.features_NDHW[row], found.attention_NHW[row])
         pool.maps.move_to_end(image_id)
     each = sum(array.nbytes for array in next(iter(pool.maps.values()))) if pool.maps else 1
     while len(pool.maps) * each > MOST_MAPS_BYTES:
