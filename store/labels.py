@@ -12,6 +12,7 @@ from sqlalchemy.engine import Connection
 from store import errors, fold, records, schema
 
 _E, _S, _C, _I = schema.label_events, schema.image_state, schema.classes, schema.images
+_BEFORE = sa.select(_S, _I.c.status, _I.c.holdout).join_from(_S, _I, _I.c.id == _S.c.image_id)
 _PAGE = 2000  # rows fetched at a time
 
 
@@ -135,7 +136,7 @@ def counts(tx: Connection, since: float | None = None, annotator_id: int | None 
         "rejected": kinds.get("reject", 0),
         "pool": lanes.get(schema.POOL, 0),
         "holdout_open": lanes.get(schema.HOLDOUT, 0),
-        "skipped": _number(tx, _S.c.lane != schema.CLOSED, _S.c.skips > 0),
+        "skipped": _number(tx, _S.c.lane.in_((schema.POOL, schema.HOLDOUT)), _S.c.skips > 0),
         "today": 0 if since is None else _number(tx, recent),
         "mine": 0 if annotator_id is None else _number(tx, mine),
         "mine_today": 0 if since is None or annotator_id is None else _number(tx, mine, recent),
@@ -145,18 +146,16 @@ def counts(tx: Connection, since: float | None = None, annotator_id: int | None 
 
 def rebuild(tx: Connection) -> int:
     """Fold every image anew from its events; returns how many states were wrong (0 unless something is broken)."""
-    images = sa.select(_S, _I.c.status, _I.c.holdout).join_from(_S, _I, _I.c.id == _S.c.image_id)
     events = groupby(_events_by_image(tx), key=lambda event: event.image_id)
     image_id, said = next(events, (None, iter(())))
     wrong = 0
-    for row in tx.execute(images.order_by(_S.c.image_id)).all():
-        *values, status, holdout = row
-        before = records.ImageState(**dict(zip(_S.c.keys(), values, strict=True)))
+    for row in tx.execute(_BEFORE.order_by(_S.c.image_id)).all():
+        before, lane = _before(row)
         mine: list[records.Event] = []
         if before.image_id == image_id:
             mine = list(said)
             image_id, said = next(events, (None, iter(())))
-        after = fold.fold(before, mine, open_lane=fold.open_lane(status=status, holdout=holdout))
+        after = fold.fold(before, mine, open_lane=lane)
         if after != before:
             wrong += 1
             _save(tx, after)
@@ -182,13 +181,14 @@ def _same(stored: records.Event, new: records.NewEvent) -> records.Event:
 def _insert(tx: Connection, event: records.Event) -> None:
     tx.execute(sa.update(schema.counters).where(schema.counters.c.name == schema.WATERMARK).values(value=event.seq))
     try:
-        tx.execute(sa.insert(_E).values(vars(event)))
+        tx.execute(sa.insert(_E), vars(event))
     except sa.exc.IntegrityError as error:
         raise errors.BadEvent(f"a {event.kind} of image {event.image_id} cannot be stored: {error.orig}") from error
 
 
 def _check(tx: Connection, new: records.NewEvent) -> None:
-    state(tx, new.image_id)
+    if tx.scalar(sa.select(_I.c.id).where(_I.c.id == new.image_id)) is None:
+        raise errors.UnknownImage(f"no image has id {new.image_id}")
     if (new.kind == "retract") != (new.target_seq is not None):
         raise errors.BadEvent(f"a {new.kind} came with target {new.target_seq}: a retract, and only it, names one")
     if new.kind == "label" and new.class_id is None:
@@ -206,14 +206,19 @@ def _check(tx: Connection, new: records.NewEvent) -> None:
 
 
 def _refold(tx: Connection, image_id: int) -> None:
-    before = state(tx, image_id)
-    image = tx.execute(sa.select(_I.c.status, _I.c.holdout).where(_I.c.id == image_id)).one()
-    lane = fold.open_lane(status=image.status, holdout=image.holdout)
+    before, lane = _before(tx.execute(_BEFORE.where(_S.c.image_id == image_id)).one())
     _save(tx, fold.fold(before, of_image(tx, image_id), open_lane=lane))
 
 
+def _before(row: sa.Row[Any]) -> tuple[records.ImageState, str]:
+    """Split a row of _BEFORE into the state as kept and the lane of the image while it is not settled."""
+    values = row._asdict()
+    lane = fold.open_lane(status=values.pop("status"), holdout=values.pop("holdout"))
+    return records.ImageState(**values), lane
+
+
 def _save(tx: Connection, after: records.ImageState) -> None:
-    tx.execute(sa.update(_S).where(_S.c.image_id == after.image_id).values(vars(after)))
+    tx.execute(sa.update(_S).where(_S.c.image_id == sa.bindparam("this")), vars(after) | {"this": after.image_id})
 
 
 def _retracted(events: Any) -> sa.ColumnElement[bool]:

@@ -4,8 +4,9 @@ import random
 from collections.abc import Callable
 
 import numpy as np
+import pytest
 
-from store import labels, queue, records
+from store import draw, labels, queue, records
 from tests.store.conftest import World
 
 
@@ -241,6 +242,18 @@ def test_an_undo_of_what_somebody_holds_now_gives_a_lease_that_has_run_out(world
     assert mine.expires_at == world.now
     with world.db.read() as tx:
         assert queue.live_leases(tx, world.now) == [theirs]
+
+
+@pytest.mark.parametrize("name", ["_QUEUED", "_RANDOM", "_SKIPPED"])
+def test_no_search_reads_the_whole_pool(world: World, name: str) -> None:
+    values = {"publication": 1, "now": 1.0, "taken": [1], "count": 5, "lane": "pool", "annotator": 1}
+    query = {"_QUEUED": draw._QUEUED, "_RANDOM": draw._RANDOM, "_SKIPPED": draw._SKIPPED}[name].params(**values)
+    sql = query.compile(world.db._reader, compile_kwargs={"literal_binds": True})
+    with world.db.read() as tx:
+        plan = [row[3] for row in tx.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}")]
+    assert plan
+    assert not [step for step in plan if step.startswith("SCAN")]
+    assert name == "_SKIPPED" or not [step for step in plan if "TEMP B-TREE" in step]
 
 
 def test_a_generator_of_numpy_serves_too(world: World) -> None:
