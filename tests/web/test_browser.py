@@ -21,18 +21,26 @@ def chromium() -> Iterator[Any]:
 
 @pytest.fixture
 def opened(chromium: Any) -> Iterator[Callable[..., Any]]:
-    """opened(page_server, width=..., height=...) is a tab with the first image on it; no console error may appear."""
+    """opened(page_server, width=..., height=...) is a tab with the first image on it; no console error may appear.
+
+    With frame=True Gradio's own bundle is loaded, too; without, the surface stands alone, as in the page's first second.
+    """
     contexts: list[Any] = []
     errors: list[str] = []
 
-    def open_tab(server: Page, *, width: int = 1280, height: int = 720, wait: str = IMAGE, **options: Any) -> Any:
+    def open_tab(
+        server: Page, *, width: int = 1280, height: int = 720, wait: str = IMAGE, frame: bool = False, **options: Any
+    ) -> Any:
         context = chromium.new_context(viewport={"width": width, "height": height}, **options)
         contexts.append(context)
         tab = context.new_page()
         tab.on("pageerror", lambda problem: errors.append(str(problem)))
         tab.on("console", lambda told: errors.append(told.text) if told.type == "error" else None)
+        if not frame:
+            tab.route("**/assets/**", lambda route: route.abort())
         tab.goto(server.url)
-        tab.wait_for_selector(".raum-slot .raum")
+        if frame:
+            tab.wait_for_selector(".raum-slot .raum")
         tab.wait_for_selector(wait)
         return tab
 
@@ -58,7 +66,7 @@ def said(server: Page) -> list[tuple[str, int | None, str | None]]:
 
 
 def test_labels_by_key_and_records_how(page_server: Page, opened: Callable[..., Any]) -> None:
-    tab = opened(page_server)
+    tab = opened(page_server, frame=True)
     before = tab.evaluate(SHOWN)
     press(tab, "2", "1", "Enter")
     assert tab.evaluate(SHOWN) != before
@@ -231,7 +239,7 @@ def test_answers_wait_while_the_server_is_away_and_survive_a_reload(
 
 def test_names_are_text_never_html(make_page: Callable[..., Page], opened: Callable[..., Any]) -> None:
     names = ("<img src=x onerror=window.hacked=1>", "<b>bold</b>", "a & b")
-    tab = opened(make_page(names))
+    tab = opened(make_page(names), frame=True)
     assert tab.locator(".rm-choice:visible .rm-name-of").all_inner_texts() == list(names)
     press(tab, "/")
     assert tab.locator(".rm-option").first.inner_text().startswith("<img src=x")
@@ -259,7 +267,7 @@ def test_the_first_screen_asks_for_a_folder_or_the_demo(
     make_page: Callable[..., Page], opened: Callable[..., Any]
 ) -> None:
     server = make_page(empty=True)
-    tab = opened(server, wait=".rm-cards")
+    tab = opened(server, wait=".rm-cards", frame=True)
     tab.fill("#rm-folder", "/no/such/folder")
     tab.click("text=Use this folder")
     tab.wait_for_selector(".rm-problem:has-text('/no/such/folder')")
@@ -271,7 +279,7 @@ def test_the_first_screen_asks_for_a_folder_or_the_demo(
 
 
 def test_a_phone_shows_image_three_classes_and_every_answer(page_server: Page, opened: Callable[..., Any]) -> None:
-    tab = opened(page_server, width=360, height=740, has_touch=True)
+    tab = opened(page_server, width=360, height=740, has_touch=True, frame=True)
     assert tab.locator(".rm-choice:visible").count() == 3
     boxes = [tab.locator(selector).first.bounding_box() for selector in (IMAGE, ".rm-choice", '[data-action="reject"]')]
     assert all(
@@ -287,7 +295,7 @@ def test_a_phone_shows_image_three_classes_and_every_answer(page_server: Page, o
 def test_every_tab_opens_and_labelling_never_scrolls(
     page_server: Page, opened: Callable[..., Any], scheme: str
 ) -> None:
-    tab = opened(page_server, color_scheme=scheme)
+    tab = opened(page_server, color_scheme=scheme, frame=True)
     assert tab.evaluate("document.documentElement.scrollHeight") <= 720
     assert tab.evaluate("document.documentElement.dataset.raumTheme") == scheme
     tab.click("button[role=tab]:has-text('Progress')")
@@ -308,7 +316,7 @@ def test_every_tab_opens_and_labelling_never_scrolls(
 def test_help_lists_the_keys_and_nothing_is_fetched_from_elsewhere(
     page_server: Page, opened: Callable[..., Any]
 ) -> None:
-    tab = opened(page_server)
+    tab = opened(page_server, frame=True)
     asked: list[str] = []
     tab.on("request", lambda request: asked.append(request.url))
     tab.reload()

@@ -49,6 +49,17 @@ function arriving(status) {
   return { kind: "arriving", mode: "label", update, make: () => [h("p", {}), h("progress", { max: 1, "aria-label": "images read" }), h("small", {})] };
 }
 
+// What hinders in the background, as one quiet button in the status line that leads to where it is told.
+export function notice(place, status) {
+  const stopped = status && !status.worker_alive && status.images > 0;
+  const aside = status?.quarantined ?? 0;
+  const told = stopped ? "worker stopped" : aside ? `${number(aside)} set aside` : "";
+  if (place.dataset.told === told) return;
+  place.dataset.told = told;
+  const title = stopped ? "Answers are kept; nothing is learned until the worker runs again" : "Files that could not be used, and why";
+  place.replaceChildren(...(told ? [button(told, () => openTab(stopped ? "Progress" : "Data"), { title })] : []));
+}
+
 export function openTab(name) {
   [...document.querySelectorAll('[role="tab"]')].find((tab) => tab.textContent.trim() === name)?.click();
 }

@@ -84,6 +84,7 @@ export class Label {
     if (!away && this.outbox.away) this.outbox.kick();
     this.showSaved();
     this.showEmpty();
+    empty.notice(this.part("notice"), value);
   }
 
   fill() {
@@ -313,6 +314,7 @@ export class Label {
 
   listen() {
     document.addEventListener("keydown", (event) => this.pressed(event));
+    document.addEventListener("click", (event) => event.detail && event.target.closest?.("[role=tab]")?.blur());
     window.addEventListener("pagehide", () => this.release());
     window.addEventListener("online", () => this.outbox.kick());
     this.status.listen((value, away) => this.heard(value, away));
