@@ -1,6 +1,7 @@
 """`serve` and its two processes, before either is heavy: checks what was asked, writes it down, starts them."""
 
 import logging
+import os
 import sys
 import time
 from pathlib import Path
@@ -38,7 +39,8 @@ def page(workspace: Path, *, host: str | None, port: int | None) -> None:
 
 
 def worker(workspace: Path, *, backbone: str | None) -> None:
-    """The worker process."""
+    """The worker process; it leaves half of the cores to rounds, page and browser."""
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // 2)))
     from app import worker as working
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)

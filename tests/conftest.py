@@ -1,6 +1,10 @@
 """What every test may use: the project's root and the real image sets beside it, where they exist."""
 
+import os
 from pathlib import Path
+
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # before NumPy and torch: small work on few cores
+    os.environ.setdefault(_name, "1")
 
 import pytest
 
