@@ -14,6 +14,7 @@ from model.last_layer_training import Doubles, Floats, Ints
 
 FOLDS = 4
 FOLD_POOL = 1500  # other rows used while cross-validating
+FOLD_PASSES = 3
 SHARPNESS = np.geomspace(0.5, 16.0, 16)  # candidates, in units of the pool's score spread
 SPREADS = (0.1, 0.2, 0.4, 0.8)  # candidates, in units of the residual's standard deviation
 USUAL_SHARPNESS, USUAL_SPREAD = 3.0, 0.2  # kept while labels say little
@@ -57,7 +58,7 @@ def choose(
     plain = dataclasses.replace(recipe, pseudo_weight=0.0)
     if classes == 0:
         width = x_NR.shape[1]
-        nothing = last_layer_training.Solution(np.empty((width, 0)), np.eye(width), np.empty(0))
+        nothing = last_layer_training.Solution(np.empty((width, 0)), np.eye(width))
         return Choice(nothing, 1.0, 1.0, False)
     if classes < 2:
         solution = last_layer_training.solve(x_NR, labelled, labels, classes, recipe=plain, usable_N=usable_N)
@@ -98,7 +99,7 @@ def _cross_validate(
     x_NR: Floats, labelled: Ints, labels: Ints, classes: int, recipe: last_layer_training.Recipe, rows: Ints
 ) -> _OutOfFold:
     """Scores of each label by a fit without it; the first label of every class is always taught."""
-    rank_L = _rank_within_class(labels, classes)
+    rank_L, short = _rank_within_class(labels, classes), dataclasses.replace(recipe, passes=FOLD_PASSES)
     x_MR, scores, units, truths = x_NR[rows], [], [], []
     for fold in range(FOLDS):
         held_L = (rank_L > 0) & (rank_L % FOLDS == fold)
@@ -106,7 +107,7 @@ def _cross_validate(
             continue
         usable_M = np.ones(len(rows), dtype=bool)
         taught = np.flatnonzero(~held_L)
-        part = last_layer_training.solve(x_MR, taught, labels[taught], classes, recipe=recipe, usable_N=usable_M)
+        part = last_layer_training.solve(x_MR, taught, labels[taught], classes, recipe=short, usable_N=usable_M)
         unit = _score_spread(x_MR, usable_M, part)
         x_HR = x_MR[: len(labelled)][held_L]
         scores.append(x_HR @ part.weights_RK / unit)

@@ -31,11 +31,10 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Solution:
-    """Weights of the seen classes, the factor of their shared posterior covariance and the estimated class priors."""
+    """Weights of the seen classes and the factor of their shared posterior covariance."""
 
     weights_RK: Doubles
     covariance_factor_RR: Doubles  # L with L L^T = inverse of the posterior precision, for unit noise
-    priors_K: Doubles
 
 
 def solve(
@@ -46,30 +45,37 @@ def solve(
     `pseudo_weight` zero gives the plain ridge fit. Rows outside `usable_N` (rejected images) never teach.
     """
     onehot_LK = np.eye(classes)[labels]
-    counts_K = onehot_LK.sum(axis=0)
-    label_weights_L = counts_K[labels] ** -recipe.balance
+    label_weights_L = onehot_LK.sum(axis=0)[labels] ** -recipe.balance
     label_weights_L /= label_weights_L.mean()
     weights_RK = _ridge(x_NR[labelled], onehot_LK, label_weights_L, recipe.ridge)
-    priors_K = (counts_K + 1.0) / (len(labels) + classes)
     pool_N = usable_N.copy()
     pool_N[labelled] = False
-    weigh_N = np.zeros(len(x_NR))
-    weigh_N[labelled] = recipe.label_weight * label_weights_L
-    if recipe.pseudo_weight > 0 and pool_N.any() and classes > 1:
-        rows, targets_MK = np.concatenate([labelled, np.flatnonzero(pool_N)]), None
-        x_MR, frequencies_K = x_NR[rows], priors_K
-        for step in range(recipe.passes):
-            soft_PK = _soften(x_MR[len(labelled) :] @ weights_RK, recipe.sharpness)
-            if step:
-                priors_K = _update_priors(soft_PK, frequencies_K, len(labels))
-            soft_PK = balance(soft_PK, priors_K)
-            share = recipe.first_share + (1 - recipe.first_share) * step / max(1, recipe.passes - 1)
-            pseudo_P = recipe.pseudo_weight * _most_confident(soft_PK, share)
-            targets_MK = np.concatenate([onehot_LK, soft_PK])
-            row_weights_M = np.concatenate([recipe.label_weight * label_weights_L, pseudo_P])
-            weights_RK = _ridge(x_MR, targets_MK, _even_out(targets_MK, row_weights_M, recipe.balance), recipe.ridge)
-        weigh_N[rows[len(labelled) :]] = recipe.pseudo_evidence * pseudo_P
-    return Solution(weights_RK, _covariance_factor(x_NR, weigh_N, recipe.ridge), priors_K)
+    pool = np.flatnonzero(pool_N)
+    if recipe.pseudo_weight <= 0 or not len(pool) or classes < 2:
+        return Solution(
+            weights_RK, _covariance_factor(x_NR[labelled], recipe.label_weight * label_weights_L, recipe.ridge)
+        )
+    x_MR = x_NR[np.concatenate([labelled, pool])]
+    sure_L = recipe.label_weight * label_weights_L
+    weights_RK = _self_train(x_MR, onehot_LK, sure_L, weights_RK, recipe)
+    evidence_M = np.concatenate([sure_L, np.full(len(pool), recipe.pseudo_weight * recipe.pseudo_evidence)])
+    return Solution(weights_RK, _covariance_factor(x_MR, evidence_M, recipe.ridge))
+
+
+def _self_train(x_MR: Floats, onehot_LK: Doubles, sure_L: Doubles, weights_RK: Doubles, recipe: Recipe) -> Doubles:
+    """Weights after `passes` of pseudo-labelling; the first L rows are labelled, the rest is the pool."""
+    taught, counts_K = len(onehot_LK), onehot_LK.sum(axis=0)
+    priors_K = (counts_K + 1.0) / (taught + len(counts_K))
+    for step in range(recipe.passes):
+        soft_PK = _soften(x_MR[taught:] @ weights_RK, recipe.sharpness)
+        if step:
+            priors_K = _estimate_priors(soft_PK, counts_K)
+        soft_PK = balance(soft_PK, priors_K)
+        share = recipe.first_share + (1 - recipe.first_share) * step / max(1, recipe.passes - 1)
+        weights_M = np.concatenate([sure_L, recipe.pseudo_weight * _most_confident(soft_PK, share)])
+        targets_MK = np.concatenate([onehot_LK, soft_PK])
+        weights_RK = _ridge(x_MR, targets_MK, _even_out(targets_MK, weights_M, recipe.balance), recipe.ridge)
+    return weights_RK
 
 
 def balance(probs_PK: Doubles, priors_K: Doubles) -> Doubles:
@@ -86,10 +92,17 @@ def _soften(scores_PK: Doubles, sharpness: float) -> Doubles:
     return np.asarray(special.softmax(sharpness * scores_PK / max(float(scores_PK.std()), 1e-9), axis=1))
 
 
-def _update_priors(soft_PK: Doubles, frequencies_K: Doubles, labels: int) -> Doubles:
-    # Half estimated from labels and pool, half even: estimated alone, a class that is over-predicted grows by itself.
-    pooled_K = (soft_PK.sum(axis=0) + labels * frequencies_K) / (len(soft_PK) + labels)
-    return np.asarray(0.5 * pooled_K + 0.5 / len(frequencies_K))
+def _estimate_priors(soft_PK: Doubles, counts_K: Doubles) -> Doubles:
+    """Shares of labels and pool, drawn towards even ones: estimated alone, an over-predicted class feeds itself.
+
+    The pull is half, and less where the labels' counts are uneven beyond chance (positive-part Stein shrinkage by
+    their chi-square), so that a long tail is not flattened.
+    """
+    classes, labels = len(counts_K), counts_K.sum()
+    pooled_K = (soft_PK.sum(axis=0) + labels * (counts_K + 1.0) / (labels + classes)) / (len(soft_PK) + labels)
+    chi_square = float(((counts_K - labels / classes) ** 2).sum() * classes / labels)
+    trust = max(0.5, 1.0 - (classes - 1) / max(chi_square, 1e-9))
+    return np.asarray(trust * pooled_K + (1.0 - trust) / classes)
 
 
 def _most_confident(soft_PK: Doubles, share: float) -> Doubles:
@@ -107,17 +120,21 @@ def _even_out(targets_MK: Doubles, weights_M: Doubles, exponent: float) -> Doubl
 
 def _ridge(x_MR: Floats, targets_MK: Doubles, weights_M: Doubles, ridge: float) -> Doubles:
     centre_K = (weights_M @ targets_MK) / weights_M.sum()
-    weighted_MR = x_MR * weights_M[:, None].astype(np.float32)
-    gram_RR = (weighted_MR.T @ x_MR).astype(np.float64)
-    gram_RR[np.diag_indices_from(gram_RR)] += ridge
-    right_RK = (weighted_MR.T @ (targets_MK - centre_K).astype(np.float32)).astype(np.float64)
-    return np.asarray(linalg.solve(gram_RR, right_RK, assume_a="pos"))
+    roots_M1 = np.sqrt(weights_M)[:, None].astype(np.float32)
+    scaled_MR = x_MR * roots_M1
+    right_RK = scaled_MR.T @ ((targets_MK - centre_K).astype(np.float32) * roots_M1)
+    return np.asarray(linalg.cho_solve((_precision_factor(scaled_MR, ridge), False), right_RK.astype(np.float64)))
 
 
-def _covariance_factor(x_NR: Floats, weights_N: Doubles, ridge: float) -> Doubles:
-    used = weights_N > 0
-    weighted_MR = x_NR[used] * np.sqrt(weights_N[used])[:, None].astype(np.float32)
-    precision_RR = (weighted_MR.T @ weighted_MR).astype(np.float64)
-    precision_RR[np.diag_indices_from(precision_RR)] += ridge
-    upper_RR = linalg.cholesky(precision_RR, lower=False)  # precision = U^T U, so its inverse is U^-1 U^-T
+def _covariance_factor(x_MR: Floats, weights_M: Doubles, ridge: float) -> Doubles:
+    upper_RR = _precision_factor(x_MR * np.sqrt(weights_M)[:, None].astype(np.float32), ridge)
+    # precision = U^T U, so its inverse is U^-1 U^-T
     return np.asarray(linalg.solve_triangular(upper_RR, np.eye(len(upper_RR)), lower=False))
+
+
+def _precision_factor(scaled_MR: Floats, ridge: float) -> Doubles:
+    """Upper Cholesky factor of X^T X + ridge, X already scaled by the roots of its weights."""
+    # BLAS's syrk computes one triangle only: half the work of a product; it wants Fortran order, which is X^T here
+    gram_RR = linalg.blas.ssyrk(1.0, scaled_MR.T, lower=0).astype(np.float64)
+    gram_RR[np.diag_indices_from(gram_RR)] += ridge
+    return np.asarray(linalg.cholesky(gram_RR, lower=False, check_finite=False))

@@ -62,9 +62,13 @@ def by_cluster(cost_N: npt.ArrayLike, request: Request) -> Ints:
 def _shared_space(request: Request) -> tuple[Floats, npt.NDArray[np.bool_]]:
     """Candidates, then labelled images, on the main directions -> (x_ND, which rows are labelled)."""
     both_ND = np.concatenate([request.embeddings_ND, request.labelled_LD])
+    # sums and k-means' starts depend on the order of rows: in an order of their own values images may be permuted
+    arranged = spread.order(np.zeros(len(both_ND)), both_ND)
     rng = np.random.default_rng(request.seed)
-    space = last_layer_space.find(both_ND, rank=CLUSTER_DIRECTIONS, rng=rng, standardise=False)
-    return space.project(both_ND), np.arange(len(both_ND)) >= request.size
+    space = last_layer_space.find(both_ND[arranged], rank=CLUSTER_DIRECTIONS, rng=rng, standardise=False)
+    x_ND = np.empty((len(both_ND), space.basis_DR.shape[1]), dtype=np.float32)
+    x_ND[arranged] = space.project(both_ND[arranged])
+    return x_ND, np.arange(len(both_ND)) >= request.size
 
 
 def _cluster(x_ND: Floats, clusters: int, seed: int) -> Ints:
@@ -72,9 +76,7 @@ def _cluster(x_ND: Floats, clusters: int, seed: int) -> Ints:
     clustering = faiss.Kmeans(
         x_ND.shape[1], clusters, niter=20, nredo=restarts, seed=seed, min_points_per_centroid=1, verbose=False
     )
-    # k-means starts from rows drawn by position: in an order of their own values the images may be permuted
-    arranged = np.lexsort((x_ND[:, min(1, x_ND.shape[1] - 1)], x_ND[:, 0]))
-    clustering.train(np.ascontiguousarray(x_ND[arranged]))
+    clustering.train(np.ascontiguousarray(x_ND[spread.order(np.zeros(len(x_ND)), x_ND)]))
     _, nearest_N1 = clustering.index.search(x_ND, 1)
     return np.asarray(nearest_N1[:, 0], dtype=np.int64)
 
@@ -82,7 +84,9 @@ def _cluster(x_ND: Floats, clusters: int, seed: int) -> Ints:
 def _by_typicality(x_ND: Floats, members: Ints) -> Ints:
     if not len(members):
         return members
-    return members[np.argsort(-neighbours.typicality(x_ND[members]), kind="stable")]
+    typicality_M = neighbours.typicality(x_ND[members])
+    # two nearest to each other are equally typical but for the last bit: rounded, their own values decide
+    return members[spread.order(-np.round(typicality_M / typicality_M.max(), 5), x_ND[members])]
 
 
 def _round_robin(queues: list[Ints], labels_K: npt.NDArray[np.integer]) -> Ints:

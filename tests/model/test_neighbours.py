@@ -1,0 +1,54 @@
+"""Neighbours, clusters and typicality against plain arithmetic."""
+
+import numpy as np
+import pytest
+
+from model import errors, neighbours
+
+
+def test_kmeans_is_the_same_for_a_seed_and_finds_clear_clusters() -> None:
+    rng = np.random.default_rng(0)
+    centres = np.eye(4, 6) * 20
+    points = np.repeat(centres, 25, axis=0) + rng.normal(size=(100, 6))
+    centroids, assignment = neighbours.kmeans(points, 4, 3)
+    again, same = neighbours.kmeans(points, 4, 3)
+    np.testing.assert_array_equal(centroids, again)
+    np.testing.assert_array_equal(assignment, same)
+    distances = ((points[:, None].astype(np.float32) - centroids[None]) ** 2).sum(axis=2)
+    np.testing.assert_array_equal(assignment, distances.argmin(axis=1))
+    assert neighbours.kmeans(points[:3], 9, 0)[0].shape == (3, 6)
+
+
+def test_nearest_per_class_is_the_brute_force_answer() -> None:
+    rng = np.random.default_rng(1)
+    query, labelled, labels = rng.normal(size=(6, 5)), rng.normal(size=(40, 5)), rng.integers(3, size=40)
+    wanted = [[0, 2], [1, 0], [2, 1], [0, 1], [7, 0], [1, 2]]
+    found = neighbours.nearest_per_class(query, labelled, labels, wanted, per_class=2)
+    for m, row in enumerate(found):
+        assert [c for c, _ in row] == wanted[m]
+        for c, positions in row:
+            members = np.flatnonzero(labels == c)
+            order = members[np.argsort(((labelled[members] - query[m]) ** 2).sum(axis=1))]
+            assert positions == order[:2].tolist()
+
+
+def test_typicality_is_the_inverse_mean_distance() -> None:
+    points = np.array([[0.0], [1.0], [2.0], [30.0]])
+    found = neighbours.typicality(points, neighbours=2)
+    np.testing.assert_allclose(found, [1 / 1.5, 1.0, 1 / 1.5, 1 / 28.5], rtol=1e-5)
+    assert neighbours.typicality(points[:1]).tolist() == [1.0]
+
+
+def test_what_is_not_finite_is_named() -> None:
+    with pytest.raises(errors.NotFinite, match="query_MD is not finite in row 1"):
+        neighbours.nearest([[0.0], [np.nan]], [[1.0]], 1)
+    with pytest.raises(errors.BadInput, match="two axes"):
+        neighbours.kmeans([1.0, 2.0], 1, 0)
+
+
+def test_normalise_ignores_scale_and_constant_columns() -> None:
+    rng = np.random.default_rng(2)
+    points = rng.normal(size=(30, 4))
+    scaled = points * np.array([1, 100, 0.01, 5]) + 7
+    np.testing.assert_allclose(neighbours.normalise(points), neighbours.normalise(scaled), atol=1e-3)
+    assert np.isfinite(neighbours.normalise(np.ones((3, 2)))).all()
