@@ -11,7 +11,7 @@ from pathlib import Path
 from rich import console
 from rich import progress as bars
 
-from app import errors, processes, settings
+from app import errors, ingest_labels, processes, settings
 from store import database, images, queue, workers
 
 BEAT_SECONDS = 0.5
@@ -55,10 +55,26 @@ def ingest(
             progress=lambda fraction, message: tell("reading", fraction, message),
             stop=_orphaned(child),
         )
-    print(
+    print("\n".join(_told(report)))
+
+
+def _told(report: ingest_labels.IngestReport) -> list[str]:
+    """What an ingest did, and every oddity that a person should know of."""
+    sentences = [
         f"{report.added:,} images added, {report.known:,} known already, {report.quarantined:,} in quarantine, "
         f"{report.holdout:,} held out"
-    )
+    ]
+    oddities = {
+        "known images whose file is another one now (their answers stay)": report.changed,
+        "folders that could not be read": report.closed,
+        "folders that name no class": report.unmatched,
+    }
+    sentences += [f"{len(found):,} {what}, the first is {found[0]}" for what, found in oddities.items() if found]
+    if report.links:
+        sentences.append(f"{report.links:,} links were passed over: only real files below the folder are taken")
+    if report.stopped:
+        sentences.append("stopped before the end: run it again to add the rest")
+    return sentences
 
 
 def _names(classes_file: Path | None) -> list[str] | None:

@@ -85,6 +85,7 @@ def quarantine(db: Database) -> list[dict[str, Any]]:
 
 def _machine(states: dict[str, WorkerState], now: float) -> dict[str, Any]:
     worker, training = states.get("worker"), states.get("round")
+    device, _, kernel = ((worker.device if worker else None) or "").partition("; scan ")
     shown = training if training and training.phase != "idle" and now - training.beat_at < ALIVE_SECONDS else worker
     return {
         "worker_alive": bool(worker and now - worker.beat_at < ALIVE_SECONDS),
@@ -93,8 +94,8 @@ def _machine(states: dict[str, WorkerState], now: float) -> dict[str, Any]:
         "fraction": shown.fraction if shown else None,
         "throughput": shown.throughput if shown else None,
         "eta_s": shown.eta_s if shown else None,
-        "device": worker.device if worker else None,
-        "kernel": (worker.device or "").partition("; scan ")[2] or None if worker else None,
+        "device": device or None,
+        "kernel": kernel or None,
         "training": bool(training and shown is training),
     }
 

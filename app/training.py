@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from app import errors, pool
 from model import calibration, checkpoint, config, predict, uncertainty
+from model import errors as model_errors
 from model import train as training
 from model.data import datasets, occlusion, pixels
 from model.network import raum_net
@@ -125,7 +126,7 @@ def _read(
     for at, path in enumerate(paths):
         try:
             images.append(pixels.decode(path, size=side))
-        except pixels.errors.UnreadableImage as problem:
+        except model_errors.UnreadableImage as problem:
             print(f"left out: {problem}")
             continue
         rows[at] = len(images) - 1
