@@ -146,7 +146,7 @@ def simulate(
     seeds: Annotated[int, typer.Option(help="repetitions, each with its own split and start")] = 5,
     backbone: Annotated[str, typer.Option(help="as in serve")] = "vmamba_nano",
     target: Annotated[float, typer.Option(help="accuracy whose cost in labels is reported")] = 0.6,
-    audit: Annotated[float, typer.Option(help="share of random audit images among those asked")] = 0.1,
+    audit: Annotated[float, typer.Option(help="share of random audit images among those asked")] = 0.0,
     rounds_at: Annotated[
         str, typer.Option(help="label counts at which the whole network is trained, e.g. 40,120,300")
     ] = "",
@@ -157,9 +157,9 @@ def simulate(
     json_file: Json = None,
 ) -> None:
     """The same loop without people: an oracle that knows the truth answers."""
-    from app import jobs
+    from app import simulate as loop
 
-    jobs.simulate(
+    loop.simulate(
         images,
         demo=demo,
         strategies=[name.strip() for name in strategies.split(",") if name.strip()],
@@ -238,9 +238,9 @@ def bench_page(
     json_file: Json = None,
 ) -> None:
     """Key press to next image painted, in headless Chromium on the demo pool."""
-    from app import jobs
+    from app import benching
 
-    jobs.bench_page(answers=answers, training=training, json_file=json_file)
+    benching.page(answers=answers, training=training, json_file=json_file)
 
 
 def run() -> None:
