@@ -14,6 +14,7 @@ from app.web import downloads, early, guard, pictures, quick_gradio, routes, sur
 from store import database
 from store import errors as store_errors
 
+IDLE_SECONDS = 0.5
 STATUS = {errors.BadRequest: 400, errors.NotFound: 404, store_errors.Unknown: 404, store_errors.Busy: 503}
 
 
@@ -51,9 +52,12 @@ async def _mount_gradio(app: FastAPI) -> None:
     gradio = quick_gradio.load()
     from app.web import page
 
+    blocks = page.build()
+    # No event of this page goes through Gradio's queue; looking into it every millisecond costs 6 % of a core.
+    blocks._queue.sleep_when_free = blocks._queue.progress_update_sleep_when_free = IDLE_SECONDS
     gradio.mount_gradio_app(
         app,
-        page.build(),
+        blocks,
         path="/",
         footer_links=[],
         run_history=False,
