@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import faiss
 import numpy as np
 import numpy.typing as npt
 
@@ -15,6 +14,7 @@ Ints = npt.NDArray[np.int64]
 
 CLUSTER_DIRECTIONS = 64  # of the normalised embeddings; in all 1,280 k-means finds fewer of the classes
 RESTARTS = 10
+MOST_RESTARTED = 20_000  # rows; with more, k-means has little luck left to lose
 MOST_CLUSTERS = 500  # TypiClust's own bound
 CANDIDATES_PER_ASKED = 10  # cluster margin: uncertain candidates for each image asked (Citovsky et al. 2021)
 
@@ -72,13 +72,11 @@ def _shared_space(request: Request) -> tuple[Floats, npt.NDArray[np.bool_]]:
 
 
 def _cluster(x_ND: Floats, clusters: int, seed: int) -> Ints:
-    restarts = RESTARTS if len(x_ND) <= 20_000 else 1
-    clustering = faiss.Kmeans(
-        x_ND.shape[1], clusters, niter=20, nredo=restarts, seed=seed, min_points_per_centroid=1, verbose=False
-    )
-    clustering.train(np.ascontiguousarray(x_ND[spread.order(np.zeros(len(x_ND)), x_ND)]))
-    _, nearest_N1 = clustering.index.search(x_ND, 1)
-    return np.asarray(nearest_N1[:, 0], dtype=np.int64)
+    restarts = RESTARTS if len(x_ND) <= MOST_RESTARTED else 1
+    arranged = spread.order(np.zeros(len(x_ND)), x_ND)
+    cluster_N = np.empty(len(x_ND), dtype=np.int64)
+    _, cluster_N[arranged] = neighbours.kmeans(x_ND[arranged], clusters, seed, restarts=restarts)
+    return cluster_N
 
 
 def _by_typicality(x_ND: Floats, members: Ints) -> Ints:
