@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import functools
 import importlib
-import math
 from typing import Any
 
 import torch
@@ -24,6 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from model import errors
+from model.network import recurrence
 
 BACKENDS = ("loop", "two_level", "mamba_ssm", "reference")
 
@@ -145,60 +145,19 @@ def selective_scan_reference(
     return y.to(dtype)
 
 
-def recurrence_loop(a: Tensor, b: Tensor, *, reverse: bool = False) -> Tensor:
-    """h_t = a_t h_{t-1} + b_t along the first axis, written over b; reverse: h_t = a_{t+1} h_{t+1} + b_t."""
-    a_rows, b_rows = a.unbind(0), b.unbind(0)
-    if reverse:
-        a_rows, b_rows = a_rows[:0:-1], b_rows[::-1]
-    else:
-        a_rows = a_rows[1:]
-    state = b_rows[0]
-    for decay, row in zip(a_rows, b_rows[1:], strict=True):
-        state = row.addcmul_(decay, state)
-    return b
-
-
-def recurrence_two_level(a: Tensor, b: Tensor, *, reverse: bool = False) -> Tensor:
-    """The same recurrence in about 3 sqrt(L) launches; only products of decays appear, so nothing can overflow.
-
-    The tokens are cut into n pieces of Q; all pieces are scanned side by side, then their carries one after another.
-    """
-    if reverse:
-        shifted = torch.cat([torch.zeros_like(a[:1]), a.flip(0)[:-1]])
-        return recurrence_two_level(shifted, b.flip(0)).flip(0)
-    length = a.shape[0]
-    piece = max(1, math.isqrt(length))
-    count = -(-length // piece)
-    pad = count * piece - length
-    lanes = a.shape[1:]
-    decay = torch.cat([a, a.new_ones(pad, *lanes)]).view(count, piece, *lanes).transpose(0, 1).contiguous()
-    state = torch.cat([b, b.new_zeros(pad, *lanes)]).view(count, piece, *lanes).transpose(0, 1).contiguous()
-    for step in range(1, piece):
-        state[step].addcmul_(decay[step], state[step - 1])
-        decay[step].mul_(decay[step - 1])
-    carry = torch.zeros_like(state[-1])
-    for index in range(1, count):
-        carry[index] = torch.addcmul(state[-1, index - 1], decay[-1, index - 1], carry[index - 1])
-    state.addcmul_(decay, carry)
-    return state.transpose(0, 1).reshape(count * piece, *lanes)[:length]
-
-
-RECURRENCES = {"loop": recurrence_loop, "two_level": recurrence_two_level}
-
-
 class _Scan(torch.autograd.Function):
     """Forward and exact backward around one linear recurrence in each direction; loops over the N states."""
 
     @staticmethod
     def forward(ctx: Any, u, delta, A, B, C, D, bias, softplus: bool, backend: str, keep: bool) -> Tensor:
-        recurrence = RECURRENCES[backend]
+        recur = recurrence.RECURRENCES[backend]
         raw = delta if bias is None else delta + bias[:, None]
         step = _softplus(raw) if softplus else raw
         y = None if D is None else _rows(u, D[:, None])
         decays, states = [], []
         for n in range(A.shape[-1]):
             decay = _rows(step, A[:, None, :, n]).exp_()
-            state = recurrence(decay, _rows(u, B[..., n : n + 1]).mul_(step))
+            state = recur(decay, _rows(u, B[..., n : n + 1]).mul_(step))
             y = _accumulate(y, state, C[..., n : n + 1], reuse=not keep)
             if keep:
                 decays.append(decay)
@@ -219,7 +178,7 @@ class _Scan(torch.autograd.Function):
         product = torch.empty(gy.shape, dtype=gy.dtype, device=gy.device)
         for n, (decay, state) in enumerate(zip(decays, states, strict=True)):
             B_n, A_n = B[..., n : n + 1], A[:, None, :, n]
-            g = RECURRENCES[ctx.backend](decay, _rows(gy, C[..., n : n + 1]), reverse=True)
+            g = recurrence.RECURRENCES[ctx.backend](decay, _rows(gy, C[..., n : n + 1]), reverse=True)
             g_C[..., n] = torch.mul(gy, state, out=product).sum(-1)
             entry = _rows(u, B_n)
             g_decay = torch.addcmul(state, entry, step, value=-1).mul_(g)  # a_t h_{t-1} g_t without dividing by a_t
