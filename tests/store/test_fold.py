@@ -21,7 +21,7 @@ STEPS = st.lists(
         st.integers(0, PEOPLE - 1),
         st.integers(0, 30),
     ),
-    max_size=25,
+    max_size=20,
 )
 
 
@@ -86,7 +86,7 @@ def _judge(said: list[records.Event], image_id: int) -> tuple[object, ...]:
     return lane, seq, class_id, answers, len(skippers)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(steps=STEPS)
 def test_the_state_is_what_the_rules_say_and_a_rebuild_finds_nothing_wrong(template: Path, steps: list[Step]) -> None:
     with _fresh(template) as db, db.write() as tx:
