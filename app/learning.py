@@ -1,6 +1,7 @@
 """What the machine does: `refresh`, the fast learning step, and `round_`, the slow one; each touches the store twice."""
 
 import dataclasses
+import math
 import os
 import shutil
 import time
@@ -53,7 +54,7 @@ def refresh(db: Database, settings: Settings, held: pool.Pool, *, now: float, rn
         embeddings=held.folder,
         calibrated=found.calibrated,
         pool_size=found.pool_size,
-        metrics={**found.metrics, "seconds": round(took, 3)},
+        metrics=_plain({**found.metrics, "seconds": round(took, 3)}),
         created_at=now,
     )
     with db.write() as tx:
@@ -252,5 +253,6 @@ def _round_of(held: pool.Pool) -> int | None:
 
 
 def _plain(metrics: dict[str, Any]) -> dict[str, Any]:
-    """NumPy numbers as Python's, so that they become JSON."""
-    return {name: value.item() if isinstance(value, np.generic) else value for name, value in metrics.items()}
+    """NumPy numbers as Python's and what is not a number as None, so that they become JSON."""
+    plain = {name: value.item() if isinstance(value, np.generic) else value for name, value in metrics.items()}
+    return {name: None if isinstance(v, float) and not math.isfinite(v) else v for name, v in plain.items()}
