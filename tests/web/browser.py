@@ -16,6 +16,8 @@ ARGUMENTS = [
     "--disable-sync",
     "--no-first-run",
 ]
+IMAGE = ".rm-frame img"
+SHOWN = "document.querySelector('.rm-frame img')?.getAttribute('src') ?? ''"
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 
@@ -39,3 +41,18 @@ def launched() -> Iterator[Any]:
         chromium = playwright.chromium.launch(executable_path=executable, args=ARGUMENTS)
         yield chromium
         chromium.close()
+
+
+def press(tab: Any, *keys: str) -> None:
+    """Press each key once the image before it is on the page."""
+    for key in keys:
+        tab.wait_for_selector(IMAGE)
+        tab.keyboard.press(key)
+
+
+def saved(tab: Any) -> None:
+    tab.wait_for_selector('.rm-saved[data-state="saved"]')
+
+
+def said(server: Any) -> list[tuple[str, int | None, str | None]]:
+    return [(event.kind, event.class_id, event.reason) for event in server.events()]

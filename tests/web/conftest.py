@@ -1,5 +1,6 @@
 """A workspace with drawn images, classes, a published queue and maps; the page over it, served in a thread."""
 
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from app import settings
 from app.web import server
 from store import classes, database, images, queue
 from store.records import NewImage, NewPublication, QueueRow
+from tests.web import browser
 
 NAMES = ("Ash", "Birch", "Cedar", "Elm")
 POOL, HOLDOUT = 24, 4
@@ -151,16 +153,28 @@ class Page:
         return httpx.Client(base_url=self.url, timeout=10)
 
 
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The standard workspace, to be copied; its image rows keep pointing to the pictures here."""
+    workspace = tmp_path_factory.mktemp("template") / "workspace"
+    workspace.mkdir()
+    fill(workspace)
+    return workspace
+
+
 @pytest.fixture
-def make_page(tmp_path: Path) -> Iterator[Callable[..., Page]]:
-    """Makes served pages over a fresh workspace: make_page(names, publish=..., empty=...)."""
+def make_page(tmp_path: Path, template: Path) -> Iterator[Callable[..., Page]]:
+    """Makes served pages over a fresh workspace: make_page(names) or make_page(empty=True)."""
     made: list[Page] = []
 
-    def make(names: tuple[str, ...] = NAMES, *, publish: bool = True, empty: bool = False, **overrides: Any) -> Page:
+    def make(names: tuple[str, ...] = NAMES, *, empty: bool = False, **overrides: Any) -> Page:
         workspace = tmp_path / "workspace"
-        workspace.mkdir()
-        if not empty:
-            fill(workspace, names, publish=publish)
+        if names == NAMES and not empty:
+            shutil.copytree(template, workspace)
+        else:
+            workspace.mkdir()
+        if names != NAMES:
+            fill(workspace, names)
         made.append(Page(workspace, **overrides))
         return made[-1]
 
@@ -173,3 +187,46 @@ def make_page(tmp_path: Path) -> Iterator[Callable[..., Page]]:
 def page_server(make_page: Callable[..., Page]) -> Page:
     """The page over the standard workspace."""
     return make_page()
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    with browser.launched() as found:
+        yield found
+
+
+@pytest.fixture
+def opened(chromium: Any) -> Iterator[Callable[..., Any]]:
+    """opened(page_server, width=..., height=...) is a tab with the first image on it; no console error may appear.
+
+    With frame=True Gradio's own bundle is loaded, too; without, the surface stands alone, as in the page's first second.
+    """
+    contexts: list[Any] = []
+    errors: list[str] = []
+
+    def open_tab(
+        server: Page,
+        *,
+        width: int = 1280,
+        height: int = 720,
+        wait: str = browser.IMAGE,
+        frame: bool = False,
+        **options: Any,
+    ) -> Any:
+        context = chromium.new_context(viewport={"width": width, "height": height}, **options)
+        contexts.append(context)
+        tab = context.new_page()
+        tab.on("pageerror", lambda problem: errors.append(str(problem)))
+        tab.on("console", lambda told: errors.append(told.text) if told.type == "error" else None)
+        if not frame:
+            tab.route("**/assets/**", lambda route: route.abort())
+        tab.goto(server.url)
+        if frame:
+            tab.wait_for_selector(".raum-slot .raum")
+        tab.wait_for_selector(wait)
+        return tab
+
+    yield open_tab
+    for context in contexts:
+        context.close()
+    assert [error for error in errors if "net::ERR" not in error and "400 (Bad Request)" not in error] == []

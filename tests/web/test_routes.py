@@ -3,6 +3,7 @@
 import io
 import uuid
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -128,22 +129,27 @@ def unfriendly(kind: str) -> tuple[Image.Image, dict[str, Any], tuple[int, int]]
     }[kind]
 
 
-@pytest.mark.parametrize("kind", ["tiff", "bmp", "cmyk", "turned", "deep", "huge"])
-def test_what_a_browser_cannot_show_is_made_showable(web: httpx.Client, page_server: Page, kind: str) -> None:
-    picture, saving, size = unfriendly(kind)
-    path = page_server.workspace / "pictures" / f"{kind}.img"
-    picture.save(path, **saving)
-    db = database.open(page_server.settings.database)
+def test_what_a_browser_cannot_show_is_made_showable(web: httpx.Client, page_server: Page) -> None:
+    for number, kind in enumerate(("tiff", "bmp", "cmyk", "turned", "deep", "huge")):
+        picture, saving, size = unfriendly(kind)
+        path = page_server.workspace / f"{kind}.img"
+        picture.save(path, **saving)
+        shown = web.get(f"/image/{added(page_server, path, number)}")
+        assert shown.headers["content-type"] == "image/jpeg", kind
+        opened = Image.open(io.BytesIO(shown.content))
+        assert opened.size == size, kind
+        assert opened.mode in ("RGB", "L"), kind
+        low, high = opened.convert("L").getextrema()
+        assert high - low > 200, f"{kind}: the gradient is still there"
+
+
+def added(server: Page, path: Path, number: int) -> int:
+    db = database.open(server.settings.database)
     with db.write() as tx:
-        (image_id,) = images.add_many(tx, [NewImage(path=str(path), digest=f"{7:064x}", width=1, height=1)])
+        row = NewImage(path=str(path), digest=f"{number + 1000:064x}", width=1, height=1)
+        (image_id,) = images.add_many(tx, [row])
     db.close()
-    shown = web.get(f"/image/{image_id}")
-    assert shown.headers["content-type"] == "image/jpeg"
-    opened = Image.open(io.BytesIO(shown.content))
-    assert opened.size == size
-    assert opened.mode in ("RGB", "L")
-    low, high = opened.convert("L").getextrema()
-    assert high - low > 200, "the gradient is still there"
+    return image_id
 
 
 def test_the_original_goes_out_unchanged_where_it_can(web: httpx.Client, page_server: Page) -> None:

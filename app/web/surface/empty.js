@@ -1,6 +1,7 @@
 // What stands where the image would be when there is none, or when something hinders: a sentence and a button that helps.
 
 import { Refused, post } from "./api.js";
+import * as controls from "./controls.js";
 import { button, h, number, percent, setText } from "./dom.js";
 import * as setup from "./setup.js";
 
@@ -20,7 +21,7 @@ export function show(label) {
 
 function choose(label) {
   const status = label.status.value;
-  if (label.current?.broken) return simple("broken", "This image could not be loaded. Skip it, or reject it as a bad image.", [["skip", () => label.act("skip", "click")], ["reject", () => label.act("reject", "click")]]);
+  if (label.current?.broken) return simple("broken", "This image could not be loaded. Skip it, or reject it as a bad image.", [["skip", () => controls.act(label, "skip", "click")], ["reject", () => controls.act(label, "reject", "click")]]);
   if (status && !status.images) return status.ingest && !status.ingest.error ? arriving(status) : { ...setup.state(status), mode: "setup" };
   if (label.current && !label.classes.length && status) return { kind: "classes", mode: "label", make: () => setup.classNames(label) };
   if (label.current) return null;

@@ -2,20 +2,20 @@
 
 import { Refused, get, post } from "./api.js";
 import * as choices from "./choices.js";
-import { button, h, number, setText } from "./dom.js";
+import * as controls from "./controls.js";
+import { number, setText } from "./dom.js";
 import * as empty from "./empty.js";
 import { uuid } from "./identity.js";
-import { SHEET, meaning } from "./keys.js";
+import * as leases from "./leases.js";
 import { Outbox } from "./outbox.js";
-import { Panel, REASONS } from "./panel.js";
+import { Panel } from "./panel.js";
+import { Reasons } from "./reasons.js";
 import { Search } from "./search.js";
 import { Stage } from "./stage.js";
 import { Stock, prepare } from "./stock.js";
 
-const REASON_MS = 1500;
 const RENEW_MS = 60000;
 const KEPT = 40; // answered images kept decoded for undo
-const ACTIONS = [["accept", "⏎", "accept"], ["reject", "x", "reject"], ["skip", "s", "skip"], ["flag", "f", "flag"], ["undo", "z", "undo"], ["cycle", "o", "map"], ["help", "?", "keys"]];
 
 export class Label {
   constructor(root, identity, status) {
@@ -24,16 +24,15 @@ export class Label {
     this.classes = [];
     this.current = null;
     this.history = [];
-    this.reasonFor = null;
     this.answeredToday = 0;
     this.timings = [];
     this.stage = new Stage(root, identity);
-    this.panel = new Panel(root, { pick: (id, mode) => this.answer("label", { class_id: id }, mode), give: (code, mode) => this.giveReason(code, mode) });
+    this.panel = new Panel(root, { pick: (id, mode) => this.answer("label", { class_id: id }, mode), give: (code, mode) => this.reasons.give(code, mode) });
     this.search = new Search(root, { pick: (id, event) => this.answer("label", { class_id: id }, "search", event), add: (name) => this.addAndAnswer(name), source: () => this.searchable() });
-    this.stock = new Stock({ claim: (count) => this.claim(count), answering: () => this.outbox.size, changed: () => this.fill(), now: () => performance.now() });
+    this.stock = new Stock({ claim: (count) => leases.claim(this.identity, count), answering: () => this.outbox.size, changed: () => this.fill(), now: () => performance.now() });
     this.outbox = this.makeOutbox();
-    this.dressStatusLine();
-    this.dressHelp();
+    this.reasons = new Reasons(this);
+    controls.dress(this);
     this.listen();
   }
 
@@ -50,16 +49,11 @@ export class Label {
     this.outbox.adopt(Date.now());
     void this.stock.topUp();
     void this.loadClasses();
-    setInterval(() => this.renew(), RENEW_MS);
+    setInterval(() => this.keep(), RENEW_MS);
     this.showSaved();
   }
 
   // --- what comes in
-
-  async claim(count) {
-    const who = `annotator=${encodeURIComponent(this.identity.annotator)}&client=${encodeURIComponent(this.identity.client)}`;
-    return (await post(`/api/v1/next?count=${Math.min(count, 100)}&${who}`)).images;
-  }
 
   async loadClasses() {
     try {
@@ -79,7 +73,7 @@ export class Label {
       }
       if (value.publication !== this.publication || !this.current) void this.stock.topUp();
       this.publication = value.publication;
-      if (!this.outbox.size) this.answeredToday = value.labels?.today ?? this.answeredToday;
+      if (!this.outbox.size) this.answeredToday = value.labels?.mine_today ?? value.labels?.today ?? this.answeredToday;
     }
     if (!away && this.outbox.away) this.outbox.kick();
     this.showSaved();
@@ -101,7 +95,7 @@ export class Label {
     this.current = ready;
     this.previous = previous;
     this.stage.show(ready);
-    if (!this.reasonFor) this.panel.show(ready, this.classes, { previous });
+    if (!this.reasons.open) this.panel.show(ready, this.classes, { previous });
     setText(this.part("why"), ready.item.why ?? "");
     this.showMapCaption();
     this.shown = { at: performance.now() };
@@ -111,16 +105,20 @@ export class Label {
   }
 
   repaintPanel() {
-    if (this.current && !this.reasonFor) this.panel.show(this.current, this.classes, { previous: this.previous });
+    if (this.current && !this.reasons.open) this.panel.show(this.current, this.classes, { previous: this.previous });
     this.showEmpty();
   }
 
   showMapCaption() {
     const map = this.stage.current();
     const older = this.current?.item.older && map ? " (from an older model)" : "";
-    const hidden = this.current?.maps.length && !map ? "map hidden (h)" : "";
-    setText(this.part("map"), map ? `${map.caption}${older}` : hidden);
+    setText(this.part("map"), map ? `${map.caption}${older}` : this.whyNoMap());
     this.part("opacity").hidden = !map;
+  }
+
+  whyNoMap() {
+    if (!this.current || this.current.item.blind || !this.current.item.suggestions.length) return "";
+    return this.current.maps.length ? "map hidden (h shows it)" : "no map of this image yet";
   }
 
   showEmpty() {
@@ -205,29 +203,11 @@ export class Label {
   reject(mode, event) {
     if (!this.current) return;
     const ready = this.current;
-    this.endReason();
-    if (this.identity.wishes.reasons) this.reasonFor = { ready, body: this.recorded(ready, mode), timer: setTimeout(() => this.endReason(), REASON_MS) };
+    const body = this.recorded(ready, mode);
+    this.reasons.end();
+    if (this.identity.wishes.reasons) this.reasons.begin(ready, body);
     this.answer("reject", { reason: null }, mode, event);
-    if (this.reasonFor) this.panel.askReason();
-  }
-
-  giveReason(code, mode) {
-    const { body, ready } = this.reasonFor ?? {};
-    if (!body) return;
-    const said = { ...body, uuid: uuid(), kind: "reject", reason: code, input_mode: mode, client_at: Date.now() / 1000 };
-    this.outbox.push({ uuid: said.uuid, path: "/api/v1/events", body: said });
-    const last = this.history.findLast((each) => each.ready === ready);
-    if (last) last.body = said;
-    this.endReason();
-    this.say(`rejected: ${REASONS.find(([known]) => known === code)[1]}`);
-  }
-
-  endReason() {
-    if (!this.reasonFor) return;
-    clearTimeout(this.reasonFor.timer);
-    this.reasonFor = null;
-    if (this.current) this.panel.show(this.current, this.classes, { previous: this.previous });
-    else this.panel.clear();
+    this.reasons.ask();
   }
 
   flag(mode) {
@@ -251,7 +231,7 @@ export class Label {
   }
 
   undo() {
-    this.endReason();
+    this.reasons.end();
     const last = this.history.pop();
     const body = { uuid: uuid(), annotator: this.identity.annotator, client: this.identity.client, target: last?.body.uuid ?? null };
     if (last) {
@@ -296,13 +276,9 @@ export class Label {
     this.stock.settled(entry.body.image_id);
   }
 
-  renew() {
-    if (this.current || this.stock.first) post("/api/v1/renew", { annotator: this.identity.annotator, client: this.identity.client }).catch(() => {});
-  }
-
-  release() {
-    const body = JSON.stringify({ annotator: this.identity.annotator, client: this.identity.client });
-    navigator.sendBeacon("/api/v1/release", new Blob([body], { type: "application/json" }));
+  keep() {
+    if (this.current || this.stock.first) leases.renew(this.identity);
+    this.outbox.adopt(Date.now());
   }
 
   searchable() {
@@ -310,104 +286,25 @@ export class Label {
     return { classes: this.classes, suggestions: item && !item.blind ? item.suggestions : [] };
   }
 
-  // --- keys and buttons
-
-  listen() {
-    document.addEventListener("keydown", (event) => this.pressed(event));
-    document.addEventListener("click", (event) => event.detail && event.target.closest?.("[role=tab]")?.blur());
-    window.addEventListener("pagehide", () => this.release());
-    window.addEventListener("online", () => this.outbox.kick());
-    this.status.listen((value, away) => this.heard(value, away));
-  }
-
-  pressed(event) {
-    if (!this.root.checkVisibility() || this.root.dataset.mode !== "label") return;
-    const meant = meaning(event);
-    if (!meant) return;
-    event.preventDefault();
-    this.act(meant.action, "key", event, meant.digit);
-  }
-
-  act(action, mode, event = null, digit = 0) {
-    if (action === "digit") this.digit(digit, event);
-    else if (action === "accept") this.accept(mode, event);
-    else if (action === "reject") this.reject(mode, event);
-    else if (action === "skip") this.answer("skip", {}, mode, event);
-    else if (action === "flag") this.flag(mode);
-    else if (action === "undo") this.undo();
-    else if (action === "search") this.search.open();
-    else if (action === "help") this.part("help").hidden = !this.part("help").hidden;
-    else if (action === "escape") this.escape();
-    else this.map(action);
-  }
-
-  map(action) {
-    if (action === "cycle") this.stage.cycle();
-    else this.stage.toggle();
+  changeMap(change) {
+    change();
     this.showMapCaption();
   }
 
-  digit(digit, event) {
-    if (this.reasonFor) {
-      if (REASONS[digit - 1]) this.giveReason(REASONS[digit - 1][0], "key");
-      return;
-    }
-    const row = this.panel.rows[digit - 1];
-    if (row) this.answer("label", { class_id: row.class_id }, "key", event);
-    else if (this.current) this.say(`no class on ${digit}`);
+  // Another person sits down: the images of the one before go back.
+  rename(name) {
+    leases.release(this.identity);
+    this.identity.rename(name);
+    this.history = [];
+    this.stock.waiting = [];
+    this.next();
+    void this.status.ask();
   }
 
-  escape() {
-    this.part("help").hidden = true;
-    this.endReason();
-  }
-
-  dressStatusLine() {
-    const keys = ACTIONS.map(([action, key, text]) => {
-      const element = button(h("kbd", {}, key), (mode, event) => this.act(action, mode, event), { class: "rm-key", "data-action": action });
-      element.append(text);
-      return element;
-    });
-    this.part("keys").append(...keys);
-    const name = this.part("name");
-    name.value = this.identity.annotator;
-    name.addEventListener("change", () => {
-      this.release();
-      this.identity.rename(name.value);
-      name.value = this.identity.annotator;
-      this.history = [];
-      this.stock.waiting = [];
-      this.next();
-      void this.status.ask();
-    });
-    name.addEventListener("keydown", (event) => event.key === "Enter" && name.blur());
-    const slider = this.part("opacity").querySelector("input");
-    slider.value = this.identity.wishes.opacity;
-    slider.addEventListener("input", () => {
-      this.identity.wish("opacity", Number(slider.value));
-      this.stage.draw();
-    });
-    slider.addEventListener("change", () => slider.blur());
-  }
-
-  dressHelp() {
-    const wish = (name, text) => {
-      const box = h("input", { type: "checkbox" });
-      box.checked = this.identity.wishes[name];
-      box.addEventListener("change", () => {
-        this.identity.wish(name, box.checked);
-        this.stage.layout();
-        box.blur();
-      });
-      return h("label", { class: "rm-wish" }, box, text);
-    };
-    this.part("help").append(
-      h("h2", {}, "Keys"),
-      h("dl", {}, ...SHEET.flatMap(([key, text]) => [h("dt", {}, h("kbd", {}, key)), h("dd", {}, text)])),
-      wish("split", "image and map side by side on wide windows"),
-      wish("reasons", "ask for the reason after a reject"),
-      button("close", () => (this.part("help").hidden = true), { class: "rm-button" }),
-    );
+  listen() {
+    window.addEventListener("pagehide", () => leases.release(this.identity));
+    window.addEventListener("online", () => this.outbox.kick());
+    this.status.listen((value, away) => this.heard(value, away));
   }
 }
 

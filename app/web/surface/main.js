@@ -2,7 +2,7 @@
 
 import * as data from "./data.js";
 import { h, setText } from "./dom.js";
-import { Identity } from "./identity.js";
+import { Identity, uuid } from "./identity.js";
 import { Label } from "./label.js";
 import * as progress from "./progress.js";
 import { Status, line } from "./status.js";
@@ -42,7 +42,7 @@ async function start() {
   window.addEventListener("raum-slot", adopt);
   adopt();
   const label = new Label(root, identity, status);
-  window.raum = { timings: label.timings, label };
+  window.raum = { timings: label.timings, label, uuid };
   await identity.settle();
   label.begin();
   void status.ask();

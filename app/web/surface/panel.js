@@ -83,7 +83,7 @@ function noted(item, classes) {
   if (!classes.length) return "";
   const kept = classes.length > choices.DIGITS ? `first ${choices.DIGITS} of ${classes.length} classes; / finds the others` : "classes in their own order";
   if (item.blind) return `asked blind · ${kept}`;
-  if (!item.suggestions.length) return `${item.publication ? "not ranked yet" : "no model yet"} · ${kept}`;
+  if (!item.suggestions.length) return `${item.publication && item.reason !== "typical" ? "not ranked yet" : "no model yet"} · ${kept}`;
   const marks = [];
   if (item.older) marks.push(item.round ? `older model, round ${item.round}` : "older model");
   if (!item.calibrated) marks.push("probabilities not calibrated yet");

@@ -69,10 +69,9 @@ export class Stage {
   draw(map = this.current(), size = null) {
     const ratio = Math.min(2, window.devicePixelRatio || 1);
     const context = this.canvas.getContext("2d");
-    if (size) {
-      this.canvas.width = Math.round(size.width * ratio);
-      this.canvas.height = Math.round(size.height * ratio);
-    } else context.clearRect(0, 0, this.canvas.width, this.canvas.height);
+    const wanted = size ? [Math.round(size.width * ratio), Math.round(size.height * ratio)] : [this.canvas.width, this.canvas.height];
+    if (this.canvas.width !== wanted[0] || this.canvas.height !== wanted[1]) [this.canvas.width, this.canvas.height] = wanted;
+    else context.clearRect(0, 0, ...wanted);
     if (!map) return;
     const { width, height } = this.canvas;
     context.globalAlpha = this.identity.wishes.opacity / 100;

@@ -34,6 +34,10 @@ export class Status {
   }
 }
 
+function resting(work) {
+  return work.phase === "idle" || work.phase === "ready";
+}
+
 // "round 7 · training 42 % · 18 s left"
 export function line(status, away) {
   if (away) return "server away";
@@ -42,8 +46,8 @@ export function line(status, away) {
   if (status.round) parts.push(`round ${status.round}`);
   const work = status.ingest && !status.ingest.error ? status.ingest : status;
   if (!status.worker_alive && !status.ingest) parts.push("the worker is not running");
-  else if (status.paused && status.phase === "idle") parts.push("training paused");
-  else if (work.phase && work.phase !== "idle") {
+  else if (status.paused && resting(work)) parts.push("training paused");
+  else if (work.phase && !resting(work)) {
     parts.push(work.fraction ? `${work.phase} ${percent(work.fraction)}` : work.phase);
     if (work.eta_s && work === status) parts.push(`${duration(work.eta_s)} left`);
   } else if (!status.round) parts.push(status.publication ? "no round yet" : "no model yet");

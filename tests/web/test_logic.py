@@ -1,0 +1,81 @@
+"""The surface's pure decisions, run where they live: which class is on which digit, what a key means, how a map is made."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.web.conftest import Page
+
+CLASSES = [{"class_id": number, "name": f"Kind {number}"} for number in range(1, 13)]
+ITEM = {
+    "blind": False,
+    "suggestions": [
+        {"class_id": 7, "name": "Kind 7", "probability": 0.6},
+        {"class_id": 2, "name": "Kind 2", "probability": 0.4},
+    ],
+}
+CALL = "([file, name, values]) => import(`/surface/x/${file}.js`).then((module) => module[name](...values))"
+
+
+@pytest.fixture
+def run(page_server: Page, opened: Callable[..., Any]) -> Callable[..., Any]:
+    """run("choices", "rows", item, classes) calls one exported function."""
+    tab = opened(page_server)
+    return lambda file, name, *values: tab.evaluate(CALL, [file, name, list(values)])
+
+
+def test_digits_search_and_acceptance(run: Callable[..., Any]) -> None:
+    few = run("choices", "rows", ITEM, CLASSES[:9])
+    assert [row["class_id"] for row in few] == list(range(1, 10))
+    assert [row["class_id"] for row in few if row["top"]] == [7]
+    many = run("choices", "rows", ITEM, CLASSES)
+    assert [row["class_id"] for row in many] == [7, 2, 1, 3, 4, 5, 6, 8, 9]
+    blind = run("choices", "rows", {**ITEM, "blind": True}, CLASSES)
+    assert [row["class_id"] for row in blind] == list(range(1, 10))
+    assert {row["probability"] for row in blind} == {None}
+    assert run("choices", "accepted", ITEM)["class_id"] == 7
+    assert run("choices", "accepted", {**ITEM, "blind": True}) is None
+    names = [
+        {"class_id": 1, "name": "Song Sparrow"},
+        {"class_id": 2, "name": "Sparrowhawk"},
+        {"class_id": 3, "name": "House Sparrow"},
+    ]
+    found = run("choices", "matches", "spar", names, [{"class_id": 3, "probability": 0.2}])
+    assert [each["class_id"] for each in found] == [3, 2, 1], "the likelier first, then names that begin so"
+    assert run("choices", "matches", "owl", names, []) == []
+
+
+def test_keys_mean_the_same_on_other_keyboards(run: Callable[..., Any]) -> None:
+    def meaning(key: str, code: str = "", **flags: bool) -> Any:
+        return run("keys", "meaning", {"key": key, "code": code, "target": None, **flags})
+
+    assert meaning("3", "Digit3") == {"action": "digit", "digit": 3}
+    assert meaning("&", "Digit1") == {"action": "digit", "digit": 1}, "AZERTY's unshifted row"
+    assert meaning("/", "Digit7", shiftKey=True) == {"action": "search"}, "the German slash"
+    assert meaning("X", "KeyX", shiftKey=True) == {"action": "reject"}
+    assert meaning("x", ctrlKey=True) is None
+    assert meaning("1", "Digit1", repeat=True) is None
+    assert meaning("z", "KeyZ", repeat=True) == {"action": "undo"}
+
+
+def test_maps_are_smooth_and_their_contour_encloses_the_hill(run: Callable[..., Any]) -> None:
+    grid = {"values": [1.0 if index == 12 else 0.0 for index in range(25)], "width": 5, "height": 5}
+    smooth = run("maps", "resample", {**grid, "values": [0.5] * 25}, 40, 40)
+    assert all(abs(value - 0.5) < 1e-5 for value in _values(smooth)), "a flat map stays flat"
+    hill = _values(run("maps", "resample", grid, 40, 40))
+    assert max(range(1600), key=hill.__getitem__) // 40 in (19, 20)
+    lines = run("maps", "segments", hill, 40, 40, 0.2)
+    assert len(lines) > 12
+    assert all(0.3 < value < 0.7 for line in lines for value in line), "the ring lies around the middle"
+
+
+def _values(smooth: dict[str, Any]) -> list[float]:
+    values = smooth["values"]
+    return [values[str(index)] for index in range(len(values))] if isinstance(values, dict) else list(values)
+
+
+def test_plots_have_round_ticks(run: Callable[..., Any]) -> None:
+    assert run("plots", "ticks", 8, 138, 6) == [50, 100]
+    assert run("plots", "ticks", 0, 1, 4) == [0, 0.5, 1]
+    assert run("stage", "fitted", 320, 240, 800, 300) == {"width": 400, "height": 300}
