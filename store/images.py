@@ -19,9 +19,11 @@ def add_many(tx: Connection, rows: Sequence[records.NewImage]) -> list[int]:
     """Add files and return the ids of the new ones in order; a path already there (or repeated) is left alone."""
     ids: list[int] = []
     for chunk in _chunks(rows):
-        first = {row.path: row for row in reversed(chunk)}
+        first: dict[str, records.NewImage] = {}
+        for row in chunk:
+            first.setdefault(row.path, row)
         seen = set(tx.scalars(sa.select(_T.c.path).where(_T.c.path.in_(first))))
-        new = [row for row in chunk if row is first[row.path] and row.path not in seen]
+        new = [row for path, row in first.items() if path not in seen]
         if new:
             ids += _insert(tx, new)
     return ids

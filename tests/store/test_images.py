@@ -10,8 +10,9 @@ def _new(path: str, **more: object) -> records.NewImage:
 
 
 def test_only_new_paths_are_added_and_ids_follow_the_order(db: database.Database) -> None:
+    same = _new("a")
     with db.write() as tx:
-        first = images.add_many(tx, [_new("b"), _new("a"), _new("b", digest="again")])
+        first = images.add_many(tx, [_new("b"), same, _new("b", digest="again"), same])
         second = images.add_many(tx, [_new("a", digest="other"), _new("c")])
     with db.read() as tx:
         assert [image.path for image in images.get_many(tx, first + second)] == ["b", "a", "c"]

@@ -1,5 +1,7 @@
 """Label events: stored once, never changed, folded into what counts now."""
 
+import dataclasses
+
 import pytest
 import sqlalchemy as sa
 
@@ -222,3 +224,54 @@ def test_an_answer_ends_ones_own_lease_only(world: World) -> None:
     world.say("skip", image)
     with world.db.read() as tx:
         assert tx.scalar(sa.select(sa.func.count()).select_from(schema.leases)) == 0
+
+
+def _imports(world: World) -> list[records.NewEvent]:
+    """Labels and rejects of most images, some images twice."""
+    return [
+        records.NewEvent(
+            uuid=f"i{at}",
+            image_id=image,
+            annotator_id=world.people[at % 2],
+            kind="reject" if at % 5 == 0 else "label",
+            class_id=None if at % 5 == 0 else world.classes[at % 3],
+            source="import",
+        )
+        for at, image in enumerate(world.pool + world.holdout[:2] + world.pool[:7])
+    ]
+
+
+def test_appending_many_at_once_equals_appending_one_by_one(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(labels, "_CHUNK", 4)
+    world.say("label", world.pool[1])
+    new = _imports(world)
+    with world.db.write() as tx:
+        assert labels.append_many(tx, new[:3] + new[:1] + new[3:], 9.0) == len(new)
+        at_once = labels.settled(tx), list(labels.all_events(tx)), labels.watermark(tx)
+        assert labels.rebuild(tx) == 0
+        assert labels.append_many(tx, new, 10.0) == 0
+        tx.rollback()
+    with world.db.write() as tx:
+        for event in new:
+            labels.append(tx, event, 9.0)
+        assert (labels.settled(tx), list(labels.all_events(tx)), labels.watermark(tx)) == at_once
+
+
+@pytest.mark.parametrize("where", [0, 11, 28])
+def test_one_wrong_event_among_many_stops_them_all(world: World, monkeypatch: pytest.MonkeyPatch, where: int) -> None:
+    monkeypatch.setattr(labels, "_CHUNK", 10)
+    new = _imports(world)
+    wrong = [
+        (errors.BadEvent, {"image_id": 999}),
+        (errors.BadEvent, {"class_id": None, "kind": "label"}),
+        (errors.BadEvent, {"kind": "retract"}),
+    ]
+    if where:
+        wrong.append((errors.UuidTaken, {"uuid": "i0"}))
+    for kind_of_error, change in wrong:
+        changed = [*new[:where], dataclasses.replace(new[where], **change), *new[where + 1 :]]
+        with pytest.raises(kind_of_error), world.db.write() as tx:
+            labels.append_many(tx, changed, 9.0)
+    with world.db.read() as tx:
+        assert labels.watermark(tx) == 0
+        assert labels.settled(tx) == []
