@@ -39,7 +39,7 @@ def append(tx: Connection, new: records.NewEvent, now: float) -> tuple[records.E
 def append_many(tx: Connection, new: Sequence[records.NewEvent], now: float) -> int:
     """Append many labels and rejects at once, as an import does; returns how many were new. All or none.
 
-    Raises like append(), whose result it equals, thirty times as fast; leases stay.
+    Raises like append(), whose result it equals, some fifteen times as fast; leases stay.
     """
     if any(event.kind not in fold.ANSWERS for event in new):
         raise errors.BadEvent("only labels and rejects are appended many at once")
