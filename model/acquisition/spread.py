@@ -9,6 +9,7 @@ from model import errors
 from model.acquisition.request import Request
 
 Ints = npt.NDArray[np.int64]
+NONE: Ints = np.empty(0, dtype=np.int64)
 SAME = 1e-4  # two images are duplicates when their distance is below this share of the mean length of embeddings
 
 
@@ -25,19 +26,21 @@ def first_different(cost_N: npt.ArrayLike, request: Request) -> Ints:
     return distinct(order(cost_N, request.embeddings_ND), request)
 
 
-def distinct(ranked: Ints, request: Request) -> Ints:
-    """The first `count` of `ranked` that are no duplicates of each other, filled up with the duplicates if too few."""
-    x_ND = request.embeddings_ND
-    near = SAME * float(np.sqrt((x_ND**2).sum(axis=1).mean())) if len(x_ND) else 0.0
+def distinct(ranked: Ints, request: Request, count: int | None = None, before: Ints = NONE) -> Ints:
+    """The first `count` of `ranked` that duplicate neither each other nor `before`; duplicates only fill up."""
+    x_ND, count = request.embeddings_ND, request.count if count is None else count
+    near = SAME * float(np.sqrt(np.einsum("nd,nd->", x_ND, x_ND) / max(1, len(x_ND))))
+    kept_CD = np.empty((len(before) + count, x_ND.shape[1]), dtype=np.float32)
+    kept_CD[: len(before)] = x_ND[before]
     taken: list[int] = []
     passed: list[int] = []
-    kept_CD = np.empty((request.count, x_ND.shape[1]), dtype=np.float32)
     for position in ranked:
-        if len(taken) == request.count:
+        if len(taken) == count:
             break
-        if taken and np.abs(kept_CD[: len(taken)] - x_ND[position]).max(axis=1).min() <= near:
+        kept = len(before) + len(taken)
+        if kept and np.abs(kept_CD[:kept] - x_ND[position]).max(axis=1).min() <= near:
             passed.append(int(position))
             continue
-        kept_CD[len(taken)] = x_ND[position]
+        kept_CD[kept] = x_ND[position]
         taken.append(int(position))
-    return np.asarray((taken + passed)[: request.count], dtype=np.int64)
+    return np.asarray((taken + passed)[:count], dtype=np.int64)
