@@ -33,6 +33,7 @@ def test_a_reject_is_stored_at_once_and_its_reason_follows(page_server: Page, op
     press(tab, "x")
     assert tab.evaluate(SHOWN) != rejected
     assert tab.inner_text('[data-part="note"]').startswith("rejected")
+    assert tab.locator(".rm-group figcaption").all_inner_texts() == ["Birch", "Cedar", "Elm"], "of the image now shown"
     press(tab, "2")
     saved(tab)
     assert said(page_server) == [("reject", None, None), ("reject", None, "none_of_the_classes")]

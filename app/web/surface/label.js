@@ -95,7 +95,8 @@ export class Label {
     this.current = ready;
     this.previous = previous;
     this.stage.show(ready);
-    if (!this.reasons.open) this.panel.show(ready, this.classes, { previous });
+    this.panel.show(ready, this.classes, { previous });
+    this.reasons.ask();
     setText(this.part("why"), ready.item.why ?? "");
     this.showMapCaption();
     this.shown = { at: performance.now() };

@@ -4,7 +4,7 @@ import { svg } from "./dom.js";
 
 const W = 640;
 const H = 300;
-const M = { left: 62, right: 30, top: 18, bottom: 52 };
+const M = { left: 62, right: 30, top: 26, bottom: 52 };
 
 // Linear scale from a domain to pixels.
 export function scale(low, high, from, to) {
