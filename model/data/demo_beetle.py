@@ -16,7 +16,7 @@ Points = NDArray[np.float64]
 Colour = tuple[int, int, int]
 
 MARK_CENTRE = (0.0, 0.17)  # body units: x to the beetle's right, y towards its tail, 1 = body length
-MARK_HALF = 0.118
+MARK_HALF = 0.17
 
 
 @dataclass(frozen=True)

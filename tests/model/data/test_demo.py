@@ -29,7 +29,7 @@ def test_shape_type_and_region_inside_the_image() -> None:
         assert drawn.image.dtype == np.uint8
         assert 0 <= left < right <= 256
         assert 0 <= top < bottom <= 256
-        assert 0.08 * 256 <= max(right - left, bottom - top) <= 0.25 * 256
+        assert 0.08 * 256 <= max(right - left, bottom - top) <= 0.32 * 256
 
 
 @pytest.mark.parametrize("seed", range(6))
