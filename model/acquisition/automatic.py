@@ -9,12 +9,12 @@ from model.acquisition import clustered
 from model.acquisition.request import Request
 
 Ints = npt.NDArray[np.int64]
-COLD_LABELS_PER_CLASS = 1.0
+COLD_LABELS_PER_CLASS = 2.0
 
 
 def auto(request: Request) -> Ints:
-    """Typical images until there is about a label for each class, then the smallest margins of the mean posterior,
-    ten for each image asked, one of each cluster (spec of the measurements: docs/results.md).
+    """Typical images until there are about two labels for each class, then the smallest margins of the mean posterior,
+    ten for each image asked, one of each cluster.
 
     `context["num_classes"]` says how many classes there are; else the draws' last axis does.
     """

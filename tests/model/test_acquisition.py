@@ -95,7 +95,7 @@ def test_typical_asks_one_image_of_every_cluster_that_has_no_label() -> None:
     assert set(group[_select("auto", None, points, 5)]) == set(range(5))
 
 
-def test_auto_turns_from_typical_to_uncertain_once_there_is_a_label_for_each_class() -> None:
+def test_auto_turns_from_typical_to_uncertain_once_there_are_two_labels_for_each_class() -> None:
     draws, points = _problem(6)
     few, enough = points[:3] * 0.5, points[:20] * 0.5
     np.testing.assert_array_equal(
