@@ -96,4 +96,4 @@ def _why(lease: Lease, row: QueueRow | None, publication: Publication | None) ->
     told = f"{rank}: {WHY.get(lease.reason, lease.reason)}"
     if lease.reason == "typical" and publication.kind == "cold":
         return f"no model yet: showing you typical images first ({rank})"
-    return told if row.epistemic is None else f"{told}, epistemic {row.epistemic:.2f}"
+    return told if row.epistemic is None else f"{told}, epistemic {row.epistemic:.2g}"

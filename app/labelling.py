@@ -74,11 +74,19 @@ def submit(db: Database, event: dict[str, Any], *, now: float) -> dict[str, Any]
 
 
 def undo(
-    db: Database, *, uuid: str, annotator: str, client: str, now: float, lease_seconds: float = 300.0
+    db: Database,
+    *,
+    uuid: str,
+    annotator: str,
+    client: str,
+    now: float,
+    target: str | None = None,
+    lease_seconds: float = 300.0,
 ) -> dict[str, Any]:
     """Retract this annotator's latest standing answer and lease its image again, so that it is shown as it was.
 
-    A reject and the reason that followed it are taken back together. Repeating a uuid changes nothing.
+    `target` is the uuid of the answer that the tab means; with two tabs it may not be the latest. A reject and the
+    reason that followed it are taken back together. Repeating a uuid changes nothing.
     """
     name, identifier = _checked_name(annotator), _checked_uuid(uuid)
     with db.write(durable=True) as tx:
@@ -88,7 +96,7 @@ def undo(
             taken = labels.get(tx, known.target_seq) if known.target_seq is not None else None
             event_id = known.seq
         else:
-            taken = labels.last_undoable(tx, person.id)
+            taken = _meant(tx, person.id, target)
             if taken is None:
                 return {"undone": False, "event_id": None, "item": None}
             event_id = _retract(tx, taken, identifier, person.id, now)
@@ -114,6 +122,15 @@ def release(db: Database, *, annotator: str, client: str, now: float) -> dict[st
     with db.write() as tx:
         person = annotators.ensure(tx, _checked_name(annotator), now)
         return {"released": queue.release(tx, person.id, client)}
+
+
+def _meant(tx: Any, annotator_id: int, target: str | None) -> Any:
+    """The answer to take back: the one that is named while it stands, else the annotator's latest."""
+    named = labels.get_by_uuid(tx, _checked_uuid(target)) if target else None
+    if named is None or named.annotator_id != annotator_id or named.kind not in KINDS:
+        return labels.last_undoable(tx, annotator_id)
+    stands = all(event.target_seq != named.seq for event in labels.of_image(tx, named.image_id))
+    return named if stands else labels.last_undoable(tx, annotator_id)
 
 
 def _retract(tx: Any, taken: Any, identifier: str, annotator_id: int, now: float) -> int:

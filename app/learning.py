@@ -44,7 +44,7 @@ def refresh(db: Database, settings: Settings, held: pool.Pool, *, now: float, rn
     with db.read() as tx:
         seen = snapshot.take(tx, holdout=held.holdout, now=now)
     found = ranking.rank(held.image_ids, held.prepared, seen, settings=settings, rng=rng)
-    drawn, without = _draw(held, found, settings)
+    drawn, without = _draw(held, found, settings, seen.leased)
     took = time.perf_counter() - began
     new = NewPublication(
         kind="cold" if found.cold else "refresh",
@@ -125,8 +125,8 @@ def _run(
         fresh = snapshot.take(tx, holdout=held.holdout, now=clock())
     found = ranking.rank(held.image_ids, held.prepared, fresh, settings=settings, rng=rng)
     head = [row.image_id for row in found.rows[: settings.overlay_head]]
-    pool.compute_maps(held, head, seconds=10.0)
-    drawn, _ = _draw(held, found, settings)
+    pool.compute_maps(held, fresh.leased + head, seconds=10.0)
+    drawn, _ = _draw(held, found, settings, fresh.leased)
     metrics = {**report.metrics, **found.metrics, "seconds": round(clock() - began, 1)}
     meta = {"round": round_id, "seed": seed, "watermark": seen.watermark, "metrics": _plain(metrics)}
     checkpoint.save(settings.workspace / file, net, class_ids=seen.class_ids, meta=meta)
@@ -218,14 +218,19 @@ class _Drawn:
             self.waiting.rename(target)
 
 
-def _draw(held: pool.Pool, found: ranking.Ranking, settings: Settings) -> tuple[_Drawn, int]:
-    """Draw the maps of the head of the queue as far as their feature maps are at hand; returns how many rows lack them."""
+def _draw(held: pool.Pool, found: ranking.Ranking, settings: Settings, leased: list[int]) -> tuple[_Drawn, int]:
+    """Draw the maps of the leased images and of the head of the queue, as far as their feature maps are at hand.
+
+    Returns the rows with their maps, and how many of those images still lack them."""
     waiting = overlays.folder(settings.workspace, f"new-{os.getpid()}")
     shutil.rmtree(waiting, ignore_errors=True)
     if found.directions is None:
         return _Drawn(found.rows, waiting), 0
-    wanted = [row.image_id for row in found.rows[: settings.overlay_head] if row.reason != "audit"]
-    pool.compute_maps(held, wanted[:8], seconds=MAPS_SECONDS)
+    held_now = set(leased)
+    waited_for = [row.image_id for row in found.rows if row.image_id in held_now]
+    head = [row.image_id for row in found.rows[: settings.overlay_head] if row.reason != "audit"]
+    wanted = list(dict.fromkeys(waited_for + head))
+    pool.compute_maps(held, wanted[:16], seconds=MAPS_SECONDS)
     directions_KD, _ = found.directions
     kinds: dict[int, list[str]] = {}
     for image_id in wanted:

@@ -22,6 +22,7 @@ from model import config as configs
 
 Floats = NDArray[np.floating]
 Progress = Callable[[float, str], None]
+WIDTH = 120  # columns of the table where no terminal says otherwise
 
 
 def simulate(
@@ -56,6 +57,8 @@ def simulate(
         )
     )  # fmt: skip
     console = console or consoles.Console()
+    if not console.is_terminal:
+        console.width = max(console.width, WIDTH)
     with bars.Progress(*bars.Progress.get_default_columns(), bars.TimeElapsedColumn(), console=console) as shown:
         task = shown.add_task("reading", total=1.0)
 

@@ -69,7 +69,7 @@ def table(result: dict[str, Any]) -> Table:
     shown = sorted({0, 1, len(labels_B) // 4, len(labels_B) // 2, len(labels_B) - 1} & set(range(len(labels_B))))
     out = Table(title=f"{result['name']}: test accuracy by labels, {result['seeds']} seeds", caption=result["measured"])
     for column in ["strategy", *[f"@{labels_B[b]}" for b in shown], "AUBC", f"labels to {target:g}", "saved (95 %)"]:
-        out.add_column(column, justify="left" if column == "strategy" else "right")
+        out.add_column(column, justify="left" if column == "strategy" else "right", no_wrap=True)
     for name, figures in result["strategies"].items():
         se = figures["aubc_se"]
         high = figures["labels_to_target_high"]

@@ -154,7 +154,7 @@ def counts(tx: Connection, since: float | None = None, annotator_id: int | None 
     """
     kinds = dict(_pairs(tx, sa.select(_S.c.kind, sa.func.count()).group_by(_S.c.kind)))
     lanes = dict(_pairs(tx, sa.select(_S.c.lane, sa.func.count()).group_by(_S.c.lane)))
-    recent, mine = _S.c.settled_at >= since, _S.c.annotator_id == annotator_id
+    recent, mine = _S.c.settled_at >= (since or 0.0), _S.c.annotator_id == (annotator_id or 0)
     return {
         "total": kinds.get("label", 0) + kinds.get("reject", 0),
         "labelled": kinds.get("label", 0),

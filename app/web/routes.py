@@ -57,6 +57,7 @@ def undo(request: Request, body: Json = Body()) -> Json:  # noqa: B008
         annotator=annotator,
         client=client,
         now=time.time(),
+        target=body.get("target"),
         lease_seconds=_settings(request).lease_seconds,
     )
 

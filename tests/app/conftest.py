@@ -1,7 +1,6 @@
 """A workspace with drawn images and classes in a real store."""
 
 import shutil
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,5 +70,3 @@ def _picture(kind: int, rng: np.random.Generator) -> np.ndarray:
     picture = rng.integers(0, 90, (32, 32, 3))
     picture[shape] = rng.integers(150, 255, 3)
     return picture.astype(np.uint8)
-
-

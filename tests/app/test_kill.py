@@ -67,7 +67,9 @@ class Person:
             self.acknowledged.append(event["uuid"])
             self.held[item["image_id"]].append((asked, time.monotonic()))
             if rng.random() < 0.6:  # so that the small pool is never used up
-                self._post(client, "/api/v1/undo", {"uuid": str(uuid.uuid4()), "annotator": self.name, "client": self.name})
+                self._post(
+                    client, "/api/v1/undo", {"uuid": str(uuid.uuid4()), "annotator": self.name, "client": self.name}
+                )
 
     def _post(self, client: httpx.Client, path: str, body: dict[str, Any]) -> dict[str, Any] | None:
         while not self.stop.is_set():

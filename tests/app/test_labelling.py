@@ -162,3 +162,12 @@ def test_two_tabs_of_one_person_hold_different_images(workspace: Workspace) -> N
     assert not {item["image_id"] for item in left} & {item["image_id"] for item in right}
     labelling.release(workspace.db, annotator="ann", client="left", now=101.0)
     assert {i["image_id"] for i in ask(workspace, client="third")} == {i["image_id"] for i in left}
+
+
+def test_an_undo_takes_back_the_answer_that_its_tab_means(workspace: Workspace) -> None:
+    left, right = ask(workspace, client="left", count=1)[0], ask(workspace, client="right", count=1)[0]
+    meant = str(uuid.uuid4())
+    answer(workspace, left["image_id"], kind="label", class_id=workspace.class_ids[0], uuid=meant)
+    answer(workspace, right["image_id"], kind="label", class_id=workspace.class_ids[1])
+    done = labelling.undo(workspace.db, uuid=str(uuid.uuid4()), annotator="ann", client="left", target=meant, now=102.0)
+    assert done["item"]["image_id"] == left["image_id"]
