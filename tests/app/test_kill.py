@@ -1,5 +1,6 @@
 """Page and worker are killed with -9 at random moments, twenty times: no acknowledged answer is lost, no image given twice."""
 
+import itertools
 import os
 import random
 import signal
@@ -161,5 +162,5 @@ def _check(workspace: Workspace, people: list[Person]) -> None:
     db.close()
     for image_id in {image for person in people for image in person.held}:
         spans = sorted((span, person.name) for person in people for span in person.held.get(image_id, []))
-        for (first, a), (second, b) in zip(spans, spans[1:], strict=False):
+        for (first, a), (second, b) in itertools.pairwise(spans):
             assert a == b or first[1] <= second[0] + 1e-3 or second[1] <= first[0], f"image {image_id} was given twice"
