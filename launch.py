@@ -243,6 +243,20 @@ def bench_page(
     benching.page(answers=answers, training=training, json_file=json_file)
 
 
+@bench.command("loop")
+def bench_loop(
+    images: Annotated[Path | None, typer.Option(help="ImageFolder with the truth; without it the demo pool")] = None,
+    answers: Annotated[int, typer.Option(help="images to label by key while a round trains")] = 60,
+    backbone: Annotated[str, typer.Option(help="as in serve")] = "vmamba_nano",
+    screenshot: Annotated[Path | None, typer.Option(help="write the page with its map to this PNG")] = None,
+    json_file: Json = None,
+) -> None:
+    """Label in headless Chromium while a round trains: is every answer stored, how soon does it count, what changes?"""
+    from app import benching
+
+    benching.loop(images, answers=answers, backbone=backbone, screenshot=screenshot, json_file=json_file)
+
+
 def run() -> None:
     """Entry: an expected error is one sentence and exit code 2, never a traceback."""
     from app import errors

@@ -32,16 +32,10 @@ def bench_page(
     not ready within a pace. `seed` is the digit to begin with. Raises errors.BadRequest where there is no browser or
     no image.
     """
-    try:
-        from playwright import sync_api
-    except ImportError as problem:
-        raise errors.BadRequest("bench page needs Playwright: pip install -r requirements-dev.txt") from problem
-    executable = next((found for found in map(shutil.which, BROWSERS) if found), None)
-    if executable is None:
-        raise errors.BadRequest("bench page needs a Chromium: install Debian's package chromium")
+    sync_api, executable = browser()
     with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=ARGUMENTS)
-        tab = browser.new_page(viewport={"width": width, "height": height})
+        chromium = playwright.chromium.launch(executable_path=executable, args=ARGUMENTS)
+        tab = chromium.new_page(viewport={"width": width, "height": height})
         tab.goto(url)
         try:
             tab.wait_for_selector(".rm-frame img", timeout=30_000)
@@ -49,11 +43,23 @@ def bench_page(
         except sync_api.TimeoutError as problem:
             raise errors.BadRequest(f"the page at {url} shows no image to label") from problem
         taken = sorted(float(each) for each in tab.evaluate("window.raum.timings"))
-        version = browser.version
-        browser.close()
+        version = chromium.version
+        chromium.close()
     how = HOW.format(version=version, width=width, height=height, n=len(taken), pace_ms=pace_ms, url=url)
     shares = {"p50_ms": _share(taken, 0.50), "p95_ms": _share(taken, 0.95), "max_ms": taken[-1]}
     return {"n": len(taken), **{name: round(each, 1) for name, each in shares.items()}, "waits": waits, "how": how}
+
+
+def browser() -> tuple[Any, str]:
+    """Playwright's module and the path of a Chromium. Raises errors.BadRequest naming what is missing."""
+    try:
+        from playwright import sync_api
+    except ImportError as problem:
+        raise errors.BadRequest("bench page needs Playwright: pip install -r requirements-dev.txt") from problem
+    executable = next((found for found in map(shutil.which, BROWSERS) if found), None)
+    if executable is None:
+        raise errors.BadRequest("bench page needs a Chromium: install Debian's package chromium")
+    return sync_api, executable
 
 
 def _press(tab: Any, answers: int, pace_ms: int, seed: int) -> int:
