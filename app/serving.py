@@ -2,8 +2,8 @@
 
 import logging
 import os
-import sys
 import time
+from logging import handlers
 from pathlib import Path
 from typing import Any
 
@@ -43,9 +43,15 @@ def worker(workspace: Path, *, backbone: str | None) -> None:
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // 2)))
     from app import worker as working
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
-    logging.getLogger("httpx").setLevel(logging.WARNING)
-    working.run(settings.load(workspace, backbone=backbone))
+    chosen = settings.load(workspace, backbone=backbone)
+    chosen.log_dir.mkdir(parents=True, exist_ok=True)
+    kept = handlers.RotatingFileHandler(
+        chosen.log_dir / "worker.log", maxBytes=2_000_000, backupCount=2, encoding="utf-8"
+    )
+    said = logging.StreamHandler()
+    said.setLevel(logging.WARNING)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", handlers=[kept, said])
+    working.run(chosen)
 
 
 def _ask_for_images(

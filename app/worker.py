@@ -236,6 +236,7 @@ class Worker:
             done = learning.refresh(self.db, self.settings, self.pool, now=time.time(), rng=self.rng)
         except store_errors.Superseded:
             return True  # a round published meanwhile: adopt it first, then refresh on its embeddings
+        log.info("publication %s, up to label event %s: %s", done.publication, done.watermark, done.message)
         self.published = done.watermark
         self.shown_images = len(self.pool.image_ids)
         self.wants_maps = bool(done.without_maps)
