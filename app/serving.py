@@ -24,11 +24,16 @@ def serve(
 ) -> int:
     """Ask the worker for the images that were named, then supervise page and worker until interrupted."""
     chosen = settings.load(workspace, host=host, port=port, backbone=backbone)
+    if supervisor.answers((chosen.host, chosen.port)):
+        raise errors.BadRequest(
+            f"something already serves {chosen.host}:{chosen.port}: stop it, or choose another port with --port"
+        )
     chosen.workspace.mkdir(parents=True, exist_ok=True)
     _ask_for_images(chosen, images, classes, labels_from_folders, demo)
     print(f"RAUM serves {chosen.workspace} at http://{chosen.host}:{chosen.port} (Ctrl-C ends it)", flush=True)
-    page_options = ["--host", chosen.host, "--port", str(chosen.port)]
-    return supervisor.run(chosen.workspace, page_options, ["--backbone", chosen.backbone])
+    return supervisor.run(
+        chosen.workspace, address=(chosen.host, chosen.port), worker_arguments=["--backbone", chosen.backbone]
+    )
 
 
 def page(workspace: Path, *, host: str | None, port: int | None) -> None:
@@ -39,7 +44,9 @@ def page(workspace: Path, *, host: str | None, port: int | None) -> None:
 
 
 def worker(workspace: Path, *, backbone: str | None) -> None:
-    """The worker process; it leaves half of the cores to rounds, page and browser."""
+    """The worker process; it leaves half of the cores to rounds, and the page and the browser go first."""
+    if hasattr(os, "nice"):
+        os.nice(5)
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // 2)))
     from app import worker as working
 

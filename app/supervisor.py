@@ -1,6 +1,7 @@
 """`serve`: starts the page and the worker as two processes, starts again whichever ends, and ends both when asked to."""
 
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -10,6 +11,7 @@ from app import processes
 
 LONGEST_PAUSE = 10.0
 STEADY_SECONDS = 30.0
+PAGE_FIRST_SECONDS = 1.0  # for the browser to fetch the first image
 
 
 class Child:
@@ -42,16 +44,21 @@ class Child:
         return None
 
 
-def run(workspace: Path, page_arguments: list[str], worker_arguments: list[str]) -> int:
-    """Supervise until SIGINT or SIGTERM; returns the exit code for the shell."""
+def run(workspace: Path, *, address: tuple[str, int], worker_arguments: list[str]) -> int:
+    """Supervise until SIGINT or SIGTERM; returns the exit code for the shell.
+
+    The worker starts once the page answers: people see the first image before torch is imported.
+    """
     signal.signal(signal.SIGTERM, _interrupt)
+    host, port = address
     common = ["--workspace", str(workspace)]
-    children = [
-        Child("page", ["page", *common, *page_arguments]),
-        Child("worker", ["worker", *common, *worker_arguments]),
-    ]
+    children = [Child("page", ["page", *common, "--host", host, "--port", str(port)])]
+    began = time.monotonic()
     try:
         while True:
+            if len(children) == 1 and (answers(address) or time.monotonic() - began > LONGEST_PAUSE):
+                time.sleep(PAGE_FIRST_SECONDS)
+                children.append(Child("worker", ["worker", *common, *worker_arguments]))
             for child in children:
                 code = child.look(time.monotonic())
                 if code is not None:
@@ -61,6 +68,13 @@ def run(workspace: Path, page_arguments: list[str], worker_arguments: list[str])
         return 0
     finally:
         _end(children)
+
+
+def answers(address: tuple[str, int]) -> bool:
+    """Whether something listens there."""
+    with socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET) as probe:
+        probe.settimeout(0.2)
+        return probe.connect_ex(address) == 0
 
 
 def _interrupt(*_: object) -> None:
