@@ -150,8 +150,12 @@ def _run(
 
 
 def train_config(settings: Settings, seed: int) -> config.TrainConfig:
-    """What the settings say of the training."""
+    """What the settings say of the training; a pretrained backbone is tuned gently, and on a CPU only for a minute or two."""
     chosen = config.TrainConfig(method=settings.method, occlusion_rate=settings.occlusion_rate, seed=seed)
+    if settings.backbone.startswith(config.HF_PREFIX):
+        chosen = dataclasses.replace(chosen, lr=1e-4, lr_head=1e-3)
+        if pool.device().type == "cpu":
+            chosen = dataclasses.replace(chosen, steps=60, batch_labelled=8, batch_unlabelled=8)
     return dataclasses.replace(chosen, steps=settings.steps) if settings.steps else chosen
 
 

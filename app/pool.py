@@ -54,6 +54,11 @@ class Pool:
         return self._prepared
 
     @property
+    def wants_rounds(self) -> bool:
+        """Whether rounds start by themselves: not for a pretrained backbone on a CPU, where refreshes do the learning."""
+        return not (self.config.backbone.startswith(config.HF_PREFIX) and device().type == "cpu")
+
+    @property
     def device_text(self) -> str:
         kind = next(self.net.parameters()).device.type
         scan = raum_net.scan_backend(self.net)

@@ -261,7 +261,7 @@ class Worker:
         return not self.wants_maps
 
     def _start_round(self) -> bool:
-        if "round" in self.children or not self.settings.rounds or not self.pool.complete:
+        if "round" in self.children or not (self.settings.rounds and self.pool.complete and self.pool.wants_rounds):
             return False
         with self.db.read() as tx:
             if stored.get_setting(tx, "paused", False) or not policy.round_is_due(
