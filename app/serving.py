@@ -7,8 +7,7 @@ from logging import handlers
 from pathlib import Path
 from typing import Any
 
-from app import errors, ingest_files, settings, supervisor
-from store import commands, database
+from app import errors, settings, supervisor
 
 
 def serve(
@@ -64,6 +63,11 @@ def worker(workspace: Path, *, backbone: str | None) -> None:
 def _ask_for_images(
     chosen: settings.Settings, images: Path | None, classes: Path | None, labels_from_folders: bool, demo: bool
 ) -> None:
+    if images is None and classes is None and not demo:
+        return
+    from app import ingest_files  # here, because without images to take the page starts half a second sooner
+    from store import commands, database
+
     payload: dict[str, Any] = {}
     if images is not None:
         folder = images.expanduser().absolute()
