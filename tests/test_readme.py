@@ -19,7 +19,9 @@ def blocks() -> list[str]:
 def test_it_opens_with_the_line_that_runs_and_the_line_that_tests() -> None:
     run, test = blocks()[:2]
     assert run == "python3 -m venv .venv && .venv/bin/pip install -r requirements.txt && .venv/bin/python launch.py"
-    assert test == "python3 -m venv .venv && .venv/bin/pip install -r requirements-dev.txt && .venv/bin/python -m pytest"
+    assert (
+        test == "python3 -m venv .venv && .venv/bin/pip install -r requirements-dev.txt && .venv/bin/python -m pytest"
+    )
     assert README.index(run) < 300
 
 
@@ -38,5 +40,7 @@ def test_every_verb_and_option_it_names_exists() -> None:
 
 
 def test_every_file_it_names_is_there() -> None:
-    for target in re.findall(r"\]\((docs/[^)#]+)\)", README) + re.findall(r"`((?:docs|app|model|store)/[\w./-]+)`", README):
+    for target in re.findall(r"\]\((docs/[^)#]+)\)", README) + re.findall(
+        r"`((?:docs|app|model|store)/[\w./-]+)`", README
+    ):
         assert (ROOT / target).exists(), target

@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-UNREACHABLE = ("error sending request", "Could not connect", "dns error", "failed to lookup", "timed out", "tunnel error")
+UNREACHABLE = (
+    "error sending request",
+    "Could not connect",
+    "dns error",
+    "failed to lookup",
+    "timed out",
+    "tunnel error",
+)
 
 
 def names(file: str) -> set[str]:
