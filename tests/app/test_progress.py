@@ -1,0 +1,71 @@
+"""What a reader sees: states in words, and no number that too few answers made."""
+
+from typing import Any
+
+from app import policy, progress
+from store import commands, queue, rounds, workers
+from store.records import NewPublication
+from tests.app.conftest import Workspace
+from tests.app.test_learning import label
+
+
+def publish(workspace: Workspace, kind: str, round_id: int | None = None, **metrics: Any) -> None:
+    new = NewPublication(kind=kind, watermark=0, created_at=1.0, round_id=round_id, metrics=metrics)
+    with workspace.db.write() as tx:
+        queue.publish(tx, new, [], based_on_round=round_id or 0)
+
+
+def test_the_curve_thins_refreshes_keeps_rounds_and_hides_what_is_not_measured(workspace: Workspace) -> None:
+    publish(workspace, "cold", labels=0, n=0)
+    for count in range(1, 13):
+        publish(workspace, "refresh", labels=count, n=6, accuracy=1.0, low=0.6, high=1.0, ece=0.1)
+    with workspace.db.write() as tx:
+        round_id = rounds.begin(tx, 0, {"labels": 12}, 0, 1.0)
+    publish(workspace, "round", round_id, labels=12, n=25, accuracy=0.8, low=0.6, high=0.9, ece=0.1)
+    points = progress.history(workspace.db)
+    assert [(point["kind"], point["labels"]) for point in points] == [
+        ("cold", 0), ("refresh", 1), ("refresh", 6), ("refresh", 11), ("round", 12)
+    ]  # fmt: skip
+    assert [point["accuracy"] for point in points] == [None, None, None, None, 0.8]
+
+
+def test_status_tells_worker_ingest_and_failures(workspace: Workspace) -> None:
+    with workspace.db.write() as tx:
+        asked = commands.ask(tx, "ingest", {"folder": "/x"}, 1.0)
+        workers.beat(tx, "worker", pid=1, phase="ready", message="fine", device="cpu; scan loop", now=100.0)
+        failed = rounds.begin(tx, 0, {"labels": 1}, 0, 1.0)
+        rounds.fail(tx, failed, "no memory", 2.0)
+    told = progress.status(workspace.db, now=101.0)
+    assert told["worker_alive"]
+    assert (told["device"], told["kernel"]) == ("cpu", "loop")
+    assert told["ingest"]["phase"] == "waiting"
+    assert told["last_failure"] == f"round {failed} failed: no memory"
+    with workspace.db.write() as tx:
+        commands.finish(tx, asked, error="there is no folder /x", now=3.0)
+    told = progress.status(workspace.db, now=200.0)
+    assert not told["worker_alive"]
+    assert told["ingest"]["error"] == "there is no folder /x"
+    assert told["images"] == 60
+    assert told["labels"]["holdout_open"] == 12
+
+
+def test_a_round_is_due_by_labels_or_by_time_never_by_one_label(workspace: Workspace) -> None:
+    chosen = workspace.settings
+
+    def due(now: float = 10.0, failed_at: int = -1) -> bool:
+        with workspace.db.read() as tx:
+            return policy.round_is_due(tx, chosen, failed_at=failed_at, now=now)
+
+    label(workspace, workspace.ids[:19])
+    assert not due()
+    label(workspace, workspace.ids[19:20])
+    assert due()
+    assert not due(failed_at=18)
+    with workspace.db.write() as tx:
+        round_id = rounds.begin(tx, 0, {"labels": 20}, 20, 5.0)
+        rounds.publish(tx, round_id, {}, None, 6.0)
+    label(workspace, workspace.ids[20:21])
+    assert not due(now=1e9)
+    label(workspace, workspace.ids[21:25])
+    assert not due(now=7.0)
+    assert due(now=6.0 + 60 * chosen.round_after_minutes)
