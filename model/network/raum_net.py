@@ -40,6 +40,8 @@ class RaumNet(nn.Module):
         self.config = config
         self.backbone = backbone
         self.attention = ATTENTIONS[config.attention](backbone.dim)
+        if config.attention == "region" and isinstance(backbone, vmamba.VMamba) and backbone.variant.map_norm:
+            nn.init.zeros_(self.attention.gamma)  # from scratch there is no classifier to protect: start half open
         self.head = bayesian_head.BayesianHead(backbone.dim, config.num_classes, config.dropout)
 
     @property

@@ -29,11 +29,11 @@ def test_the_embedding_is_the_pooled_features_exactly(net):
     torch.testing.assert_close(output.features, net.features(images()))
 
 
-def test_the_gate_starts_near_the_mean_and_opens_to_the_attention():
+def test_the_gate_starts_half_open_from_scratch_and_opens_to_the_attention():
     net = raum_net.build(config.NetworkConfig("vmamba_nano", num_classes=3, image_size=64)).eval()
     torch.nn.init.normal_(net.attention.score.weight, std=3.0)
     output = net(images())
-    gate = torch.sigmoid(torch.tensor(-2.0))
+    gate = torch.sigmoid(torch.tensor(0.0))
     uniform = torch.full_like(output.alpha, 1 / output.alpha[0].numel())
     torch.testing.assert_close(output.attention, (1 - gate) * uniform + gate * output.alpha)
     with torch.no_grad():

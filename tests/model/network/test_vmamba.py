@@ -114,7 +114,7 @@ def test_the_start_is_upstreams_and_leaves_the_global_generator_alone():
 
 
 def test_drop_path_skips_whole_images_and_only_in_training():
-    block = vmamba.VSSBlock(32, 1.0, drop_path=0.5)
+    block = vmamba.VSSBlock(vmamba.VARIANTS["vmamba_nano"], 32, drop_path=0.5)
     x = torch.randn(16, 4, 4, 32, generator=torch.Generator().manual_seed(0))
     assert torch.equal(block.eval()(x), block(x))
     block.train()
