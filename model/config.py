@@ -51,8 +51,8 @@ class TrainConfig:
     warmup: a share of the run. ema: decay of the weights' average. tau: least mean probability of a pseudo-label.
     kappa: largest standard deviation of that probability over `draws` posterior draws. lambda_u: weight of the
     pseudo-label loss; it starts after the share ramp_start and is whole after a further share ramp. occlusion_rate:
-    largest share of a
-    training view that is hidden. early: share of the run that is trained at early_size times the image size.
+    largest share of a training view that is hidden. spot, guide: weights of the spotter's own loss and of what it tells
+    the attention (model/semi/spotter.py). early: share of the run that is trained at early_size times the image size.
     """
 
     method: str = "raum"
@@ -74,6 +74,8 @@ class TrainConfig:
     ramp: float = 0.2
     early: float = 0.0
     early_size: float = 0.67
+    spot: float = 1.0
+    guide: float = 0.3
     occlusion_rate: float = 0.3
     label_smoothing: float = 0.0
     seed: int = 0

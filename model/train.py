@@ -18,7 +18,7 @@ from torch import nn
 from model import config as configs
 from model import errors
 from model.data import augment
-from model.semi import methods, schedules
+from model.semi import methods, schedules, spotter
 
 Progress = Callable[[float, str], None]
 _LOOK_EVERY = 4  # steps between two looks at threads() and stop()
@@ -105,13 +105,13 @@ class _Run:
         self.images, self.labels_N, self.unlabelled = images, np.asarray(labels_N), unlabelled
         self.device = next(net.parameters()).device
         self.average = copy.deepcopy(net).eval().requires_grad_(False)
-        self.optimizer = _optimizer(net, config)
+        self.spotter = spotter.Spotter(net).to(self.device)
+        self.optimizer = _optimizer(net, config, self.spotter)
         self.generator = torch.Generator().manual_seed(config.seed)
         self.rng = np.random.default_rng(config.seed)
         self.labelled_order = _Order(_balanced(self.labels_N), self.rng)
         self.unlabelled_order = _Order(np.arange(len(unlabelled)), self.rng)
         self.steps, self.history, self.data_seconds = 0, [], 0.0
-        torch.manual_seed(config.seed)  # drop-path and dropout inside the net draw from the global generator
 
     def step(self, done: float) -> None:
         """One optimiser step at `done` of the run."""
@@ -123,22 +123,47 @@ class _Run:
         targets_B = torch.from_numpy(self.labels_N[chosen_B]).to(self.device)
         trust = schedules.trust(done, start=self.config.ramp_start, ramp=self.config.ramp) * self.config.lambda_u
         strong_BCHW, pseudo_B, weights_B, looked = self._believed(trust, size)
-        logits_BK = self.net(torch.cat([views_BCHW, strong_BCHW]) if len(strong_BCHW) else views_BCHW).logits
-        labelled = F.cross_entropy(logits_BK[: len(chosen_B)], targets_B, label_smoothing=self.config.label_smoothing)
-        unlabelled = labelled.new_zeros(())
+        count = len(chosen_B)
+        inputs_BCHW = torch.cat([views_BCHW, strong_BCHW]) if len(strong_BCHW) else views_BCHW
+        losses_B, plain_B = self._losses(inputs_BCHW, torch.cat([targets_B, pseudo_B]) if looked else targets_B)
+        labelled, unlabelled = losses_B[:count].mean(), losses_B.new_zeros(())
         if len(strong_BCHW):
-            losses_B = F.cross_entropy(logits_BK[len(chosen_B) :], pseudo_B, reduction="none")
-            unlabelled = (losses_B * weights_B).sum() / looked
+            unlabelled = (losses_B[count:] * weights_B).sum() / looked
         self._descend(labelled + trust * unlabelled)
-        self.history.append((labelled.item(), unlabelled.item(), len(strong_BCHW) / max(looked, 1), len(logits_BK)))
+        accepted = len(strong_BCHW) / max(looked, 1)
+        self.history.append((plain_B[:count].mean().item(), unlabelled.item(), accepted, len(inputs_BCHW)))
         self.steps += 1
+
+    def _losses(self, inputs_BCHW: torch.Tensor, targets_B: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Each image's whole loss, and the part of it that is the classifier's own.
+
+        The rest is the spotter's own, and what its evidence, as far as it is sure, tells the attention: look there.
+        """
+        output = self.net(inputs_BCHW, self.generator)
+        plain_B = self._entropy(output.logits, targets_B)
+        if self.config.spot == 0:
+            return plain_B, plain_B.detach()
+        spotted_BK, largest_BC, map_BHWC = self.spotter(output.features)
+        losses_B = plain_B + self.config.spot * self._entropy(spotted_BK, targets_B)
+        if self.config.guide > 0:
+            grid = (output.alpha.shape[1], output.alpha.shape[2])
+            told_BHW = self.spotter.evidence(largest_BC, map_BHWC, targets_B, grid=grid)
+            sure_B = spotted_BK.detach().softmax(dim=1).gather(1, targets_B[:, None])[:, 0]
+            heard_B = -(told_BHW * output.alpha.clamp(min=1e-6).log()).sum(dim=(1, 2))
+            losses_B = losses_B + self.config.guide * sure_B * heard_B
+        return losses_B, plain_B.detach()
+
+    def _entropy(self, logits_BK: torch.Tensor, targets_B: torch.Tensor) -> torch.Tensor:
+        return F.cross_entropy(
+            logits_BK.float(), targets_B, reduction="none", label_smoothing=self.config.label_smoothing
+        )
 
     def _believed(self, trust: float, size: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, int]:
         """Strong views of the accepted images, their pseudo-labels and weights, and how many were looked at.
 
         Refused images have weight 0 in the loss, so their strong views are never made: the same gradient for less.
         """
-        nothing = torch.empty(0, device=self.device)
+        nothing = torch.empty(0, dtype=torch.int64, device=self.device)
         if trust == 0 or not self.method.unlabelled or len(self.unlabelled) == 0:
             return nothing, nothing, nothing, 0
         chosen_B = self.unlabelled_order.take(self.config.batch_unlabelled)
@@ -196,6 +221,7 @@ class _Run:
 
     def finish(self) -> None:
         """Give the net the averaged weights and put it in eval mode."""
+        self.spotter.close()
         self.net.load_state_dict(self.average.state_dict())
         self.net.eval()
 
@@ -243,14 +269,15 @@ def _balanced(labels_N: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.repeat(np.arange(len(labels_N)), repeats_K[labels_N])
 
 
-def _optimizer(net: nn.Module, config: configs.TrainConfig) -> torch.optim.Optimizer:
+def _optimizer(net: nn.Module, config: configs.TrainConfig, helper: nn.Module) -> torch.optim.Optimizer:
     """AdamW; no decay on vectors, biases, A_logs and Ds; the head may have its own rate."""
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in net.named_parameters():
         if parameter.requires_grad:
             plain = parameter.ndim < 2 or name.endswith(_NO_DECAY)
-            peak = config.lr_head if name.startswith("head") else config.lr
+            peak = config.lr_head if name.startswith(("head", "attention")) else config.lr
             groups.setdefault((peak, 0.0 if plain else config.weight_decay), []).append(parameter)
+    groups.setdefault((config.lr_head, 0.0), []).extend(helper.parameters())
     return torch.optim.AdamW(
         [{"params": held, "lr": peak, "peak": peak, "weight_decay": decay} for (peak, decay), held in groups.items()],
         betas=(0.9, 0.99),

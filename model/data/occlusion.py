@@ -23,6 +23,8 @@ def masks(
     random place, so the share is met to the pixel by cutting the score at its order statistic: no search, no
     rejection. Draw on the CPU; move the result where it is needed.
     """
+    if count == 0:
+        return torch.zeros(0, size, size, dtype=torch.bool)
     across_P, down_P = _grid(size)
     centre_B2 = torch.rand(count, 2, generator=generator) * 2 - 1
     x_BP, y_BP = across_P - centre_B2[:, :1], down_P - centre_B2[:, 1:]
