@@ -56,12 +56,12 @@ class TrainConfig:
     """
 
     method: str = "raum"
-    steps: int = 300
+    steps: int = 380
     seconds: float = 0.0
-    batch_labelled: int = 32
-    batch_unlabelled: int = 32
-    lr: float = 2e-3
-    lr_head: float = 2e-3
+    batch_labelled: int = 16
+    batch_unlabelled: int = 16
+    lr: float = 4e-3
+    lr_head: float = 4e-3
     weight_decay: float = 0.05
     warmup: float = 0.1
     clip_norm: float = 5.0
@@ -70,12 +70,12 @@ class TrainConfig:
     kappa: float = 0.05
     draws: int = 10
     lambda_u: float = 1.0
-    ramp_start: float = 0.3
-    ramp: float = 0.2
+    ramp_start: float = 0.6
+    ramp: float = 0.1
     early: float = 0.0
     early_size: float = 0.67
     spot: float = 1.0
-    guide: float = 0.3
+    guide: float = 0.5
     occlusion_rate: float = 0.3
     label_smoothing: float = 0.0
     seed: int = 0

@@ -40,9 +40,9 @@ class Strength:
 
 
 WEAK = Strength(crop=0.85, rotate=8.0)
-LABELLED = Strength(crop=0.7, stretch=1.15, rotate=20.0, brightness=0.3, contrast=0.3, saturation=0.3, hue=15.0)
+LABELLED = Strength(crop=0.8, stretch=1.15, rotate=15.0, brightness=0.3, contrast=0.3, saturation=0.3, hue=15.0)
 STRONG = Strength(
-    crop=0.6, stretch=1.25, rotate=30.0, shear=8.0, brightness=0.4, contrast=0.4, saturation=0.5, hue=30.0, grey=0.1,
+    crop=0.7, stretch=1.2, rotate=20.0, shear=5.0, brightness=0.4, contrast=0.4, saturation=0.5, hue=30.0, grey=0.1,
     blur=0.2, occlude=0.5,
 )  # fmt: skip
 
