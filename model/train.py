@@ -101,13 +101,13 @@ class _Run:
     def __init__(
         self, net: nn.Module, images: Any, labels_N: Any, unlabelled: Any, config: configs.TrainConfig
     ) -> None:
-        self.net, self.config, self.method = net.train(), config, methods.METHODS[config.method]
+        self.net, self.config, self.method = net.train(), config, methods.find(config.method)
         self.images, self.labels_N, self.unlabelled = images, np.asarray(labels_N), unlabelled
         self.device = next(net.parameters()).device
         self.average = copy.deepcopy(net).eval().requires_grad_(False)
-        self.spotter = spotter.Spotter(net).to(self.device)
-        self.optimizer = _optimizer(net, config, self.spotter)
         self.generator = torch.Generator().manual_seed(config.seed)
+        self.spotter = spotter.Spotter(net, self.generator).to(self.device)
+        self.optimizer = _optimizer(net, config, self.spotter)
         self.rng = np.random.default_rng(config.seed)
         self.labelled_order = _Order(_balanced(self.labels_N), self.rng)
         self.unlabelled_order = _Order(np.arange(len(unlabelled)), self.rng)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+from model import errors
 from model.semi import fixmatch, pseudo_labels, raum, supervised
 
 
@@ -25,3 +26,10 @@ METHODS: dict[str, Method] = {
     "fixmatch": Method(fixmatch.select, unlabelled=True, draws=False),
     "raum": Method(raum.select, unlabelled=True, draws=True),
 }
+
+
+def find(name: str) -> Method:
+    """The method of that name; raises UnknownName with the nearest one."""
+    if name not in METHODS:
+        raise errors.UnknownName("method", name, METHODS)
+    return METHODS[name]

@@ -20,7 +20,7 @@ class Spotter(nn.Module):
     side), else the last map; `evidence` says which cells spoke for a class, and there the attention is told to look.
     """
 
-    def __init__(self, net: Any) -> None:
+    def __init__(self, net: Any, generator: torch.Generator) -> None:
         super().__init__()
         self.maps: list[torch.Tensor] = []
         self.tap = None
@@ -28,7 +28,9 @@ class Spotter(nn.Module):
         if isinstance(net.backbone, vmamba.VMamba):
             width = net.backbone.variant.dims[1]
             self.tap = net.backbone.layers[1]["blocks"][-1].register_forward_hook(self._keep)
-        self.linear = nn.Linear(width, net.config.num_classes)
+        classes = net.config.num_classes
+        self.weight = nn.Parameter(torch.randn(classes, width, generator=generator) * 0.3 * width**-0.5)
+        self.bias = nn.Parameter(torch.zeros(classes))
 
     def _keep(self, _module: nn.Module, _inputs: Any, map_BHWC: torch.Tensor) -> None:
         self.maps = [map_BHWC]
@@ -42,7 +44,7 @@ class Spotter(nn.Module):
         """Logits (B, K), the largest values (B, C) and a map (B, H, W, C), of the pass that gave `features_BDHW`."""
         map_BHWC = self.maps.pop() if self.tap is not None else features_BDHW.permute(0, 2, 3, 1)
         largest_BC = map_BHWC.flatten(1, 2).amax(dim=1).float()
-        return self.linear(largest_BC), largest_BC, map_BHWC
+        return F.linear(largest_BC, self.weight, self.bias), largest_BC, map_BHWC
 
     @torch.no_grad()
     def evidence(
@@ -53,7 +55,7 @@ class Spotter(nn.Module):
         A channel's part w_yc m_c belongs to the cell that holds its largest value m_c; parts that speak against the
         class, or no more for it than for the average class, count nothing.
         """
-        lean_BC = self.linear.weight[targets_B] - self.linear.weight.mean(dim=0)
+        lean_BC = self.weight[targets_B] - self.weight.mean(dim=0)
         typical_BC = map_BHWC.float().mean(dim=(1, 2))
         parts_BC = (lean_BC * (largest_BC - typical_BC)).clamp(min=0)
         count, height, width, _ = map_BHWC.shape
