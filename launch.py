@@ -9,7 +9,6 @@ import typer
 
 # Several processes share the cores; linear algebra that spins on all of them at once was measured ten times slower.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 app = typer.Typer(add_completion=False, no_args_is_help=False, pretty_exceptions_enable=False, help=__doc__)
 bench = typer.Typer(help="Measure this installation; every figure says how it was measured.")

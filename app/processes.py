@@ -13,6 +13,16 @@ from app.settings import Settings
 LAUNCH = Path(__file__).resolve().parents[1] / "launch.py"
 
 
+def child_environment() -> dict[str, str]:
+    """The worker's own environment without its thread limits, and with glibc told to keep freed memory.
+
+    A training step frees and takes the same big blocks again; handing them back to the kernel each time was measured to
+    cost a tenth to a quarter of the step on a small virtual machine. Other C libraries pass over these names.
+    """
+    kept = {name: value for name, value in os.environ.items() if name not in ("OMP_NUM_THREADS", "OMP_WAIT_POLICY")}
+    return {**kept, "MALLOC_MMAP_THRESHOLD_": "1000000000", "MALLOC_TRIM_THRESHOLD_": "4000000000"}
+
+
 def parent_is_gone(parent: int) -> bool:
     """Whether the process that started this one has ended (POSIX tells by a new parent; elsewhere this is never known)."""
     return os.name == "posix" and os.getppid() != parent
@@ -59,7 +69,9 @@ class Child:
         ]
         with self.log_path.open("ab") as out:
             self.began_at = out.tell()
-            self.process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+            self.process = subprocess.Popen(
+                command, stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=child_environment()
+            )
 
     def complaint(self, code: int) -> str:
         """The last line that the child wrote, or how it ended."""

@@ -46,6 +46,7 @@ def worker(workspace: Path, *, backbone: str | None) -> None:
     """The worker process; it leaves half of the cores to rounds, and the page and the browser go first."""
     if hasattr(os, "nice"):
         os.nice(5)
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // 2)))
     from app import worker as working
 

@@ -56,7 +56,7 @@ class TrainConfig:
     """
 
     method: str = "raum"
-    steps: int = 380
+    steps: int = 280
     seconds: float = 0.0
     batch_labelled: int = 16
     batch_unlabelled: int = 16
@@ -66,17 +66,17 @@ class TrainConfig:
     warmup: float = 0.1
     clip_norm: float = 5.0
     ema: float = 0.99
-    tau: float = 0.95
-    kappa: float = 0.05
+    tau: float = 0.9
+    kappa: float = 0.1
     draws: int = 10
     lambda_u: float = 1.0
-    ramp_start: float = 0.6
-    ramp: float = 0.1
+    ramp_start: float = 0.75
+    ramp: float = 0.05
     early: float = 0.0
     early_size: float = 0.67
     spot: float = 1.0
     guide: float = 0.5
-    occlusion_rate: float = 0.3
+    occlusion_rate: float = 0.0
     label_smoothing: float = 0.0
     seed: int = 0
 
