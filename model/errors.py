@@ -1,16 +1,16 @@
 """The errors of the model wing, drawn as a tree; a message gives the value and what to do next.
 
-    ModelError
-    ├── BadConfig            a setting that does not exist or does not fit
-    │   └── UnknownName      a name that is in no table; the nearest known one is told
-    ├── BadInput             arrays whose shape, type or values cannot be used
-    ├── UnreadableImage      one image file that cannot be decoded
-    ├── BadCheckpoint        a file of weights that cannot be loaded
-    │   └── WrongVariant     the weights belong to another variant of the network
-    ├── BackendUnavailable   a scan backend was asked for by name and cannot run here
-    └── NotFinite            a loss, weight or score became NaN or infinite
-        └── TrainingDiverged a training run whose loss did, by step
-        (a step that meets one stops by name; nothing is repaired silently)
+ModelError
+├── BadConfig            a setting that does not exist or does not fit
+│   └── UnknownName      a name that is in no table; the nearest known one is told
+├── BadInput             arrays whose shape, type or values cannot be used
+├── UnreadableImage      one image file that cannot be decoded
+├── BadCheckpoint        a file of weights that cannot be loaded
+│   └── WrongVariant     the weights belong to another variant of the network
+├── BackendUnavailable   a scan backend was asked for by name and cannot run here
+└── NotFinite            a loss, weight or score became NaN or infinite
+    └── TrainingDiverged a training run whose loss did, by step
+    (a step that meets one stops by name; nothing is repaired silently)
 """
 
 from __future__ import annotations

@@ -22,9 +22,7 @@ def images(count=4, side=40):
 
 def view(strength, *, seed=0, size=40, batch=None):
     batch = images() if batch is None else batch
-    return augment.view(
-        batch, strength, size=size, mean=MEAN, std=STD, generator=torch.Generator().manual_seed(seed)
-    )
+    return augment.view(batch, strength, size=size, mean=MEAN, std=STD, generator=torch.Generator().manual_seed(seed))
 
 
 def plain(batch):

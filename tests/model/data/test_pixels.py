@@ -168,7 +168,9 @@ def test_two_processes_fill_one_cache(tmp_path, pool):
     mine = pixels.PixelCache(tmp_path / "cache", side=16)
     mine.get([0], pool[:1])
     others = [
-        multiprocessing.get_context("spawn").Process(target=_fill, args=(tmp_path / "cache", ids, [pool[i] for i in ids]))
+        multiprocessing.get_context("spawn").Process(
+            target=_fill, args=(tmp_path / "cache", ids, [pool[i] for i in ids])
+        )
         for ids in ([1, 2, 3], [3, 4])
     ]
     for process in others:

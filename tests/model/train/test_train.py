@@ -44,9 +44,7 @@ def build(classes=2, seed=0):
 def run(net, chosen, *, count=16, unlabelled=16, **more):
     images, labels_N = pictures(count)
     others, _ = pictures(unlabelled, seed=1)
-    return train.train(
-        net, labelled_images=images, labels_N=labels_N, unlabelled_images=others, config=chosen, **more
-    )
+    return train.train(net, labelled_images=images, labels_N=labels_N, unlabelled_images=others, config=chosen, **more)
 
 
 def weights(net):
