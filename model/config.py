@@ -52,7 +52,7 @@ class TrainConfig:
     kappa: largest standard deviation of that probability over `draws` posterior draws. lambda_u: weight of the
     pseudo-label loss; it starts after the share ramp_start and is whole after a further share ramp. occlusion_rate:
     largest share of a training view that is hidden. spot, guide: weights of the spotter's own loss and of what it tells
-    the attention (model/semi/spotter.py). early: share of the run that is trained at early_size times the image size.
+    the attention (model/semi/spotter.py).
     """
 
     method: str = "raum"
@@ -72,8 +72,6 @@ class TrainConfig:
     lambda_u: float = 1.0
     ramp_start: float = 0.75
     ramp: float = 0.05
-    early: float = 0.0
-    early_size: float = 0.67
     spot: float = 1.0
     guide: float = 0.5
     occlusion_rate: float = 0.0

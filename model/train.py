@@ -18,7 +18,7 @@ from torch import nn
 from model import config as configs
 from model import errors
 from model.data import augment
-from model.semi import methods, schedules, spotter
+from model.semi import batches, methods, schedules, spotter
 
 Progress = Callable[[float, str], None]
 _LOOK_EVERY = 4  # steps between two looks at threads() and stop()
@@ -109,20 +109,19 @@ class _Run:
         self.spotter = spotter.Spotter(net, self.generator).to(self.device)
         self.optimizer = _optimizer(net, config, self.spotter)
         self.rng = np.random.default_rng(config.seed)
-        self.labelled_order = _Order(_balanced(self.labels_N), self.rng)
-        self.unlabelled_order = _Order(np.arange(len(unlabelled)), self.rng)
+        self.labelled_order = batches.Order(batches.balanced(self.labels_N), self.rng)
+        self.unlabelled_order = batches.Order(np.arange(len(unlabelled)), self.rng)
         self.steps, self.history, self.data_seconds = 0, [], 0.0
 
     def step(self, done: float) -> None:
         """One optimiser step at `done` of the run."""
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * schedules.learning_rate(done + 1e-3, warmup=self.config.warmup)
-        size = self._size(done)
         chosen_B = self.labelled_order.take(self.config.batch_labelled)
-        views_BCHW = self._view(self.images, chosen_B, self._strength(augment.LABELLED), size)
+        views_BCHW = self._view(self.images, chosen_B, self._strength(augment.LABELLED))
         targets_B = torch.from_numpy(self.labels_N[chosen_B]).to(self.device)
         trust = schedules.trust(done, start=self.config.ramp_start, ramp=self.config.ramp) * self.config.lambda_u
-        strong_BCHW, pseudo_B, weights_B, looked = self._believed(trust, size)
+        strong_BCHW, pseudo_B, weights_B, looked = self._believed(trust)
         count = len(chosen_B)
         inputs_BCHW = torch.cat([views_BCHW, strong_BCHW]) if len(strong_BCHW) else views_BCHW
         losses_B, plain_B = self._losses(inputs_BCHW, torch.cat([targets_B, pseudo_B]) if looked else targets_B)
@@ -158,7 +157,7 @@ class _Run:
             logits_BK.float(), targets_B, reduction="none", label_smoothing=self.config.label_smoothing
         )
 
-    def _believed(self, trust: float, size: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, int]:
+    def _believed(self, trust: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, int]:
         """Strong views of the accepted images, their pseudo-labels and weights, and how many were looked at.
 
         Refused images have weight 0 in the loss, so their strong views are never made: the same gradient for less.
@@ -167,12 +166,12 @@ class _Run:
         if trust == 0 or not self.method.unlabelled or len(self.unlabelled) == 0:
             return nothing, nothing, nothing, 0
         chosen_B = self.unlabelled_order.take(self.config.batch_unlabelled)
-        weak_BCHW = self._view(self.unlabelled, chosen_B, augment.WEAK, size)
+        weak_BCHW = self._view(self.unlabelled, chosen_B, augment.WEAK)
         verdict = self.method.select(self._posterior(weak_BCHW), tau=self.config.tau, kappa=self.config.kappa)
         accepted_B = verdict.mask_B.cpu().numpy()
         if not accepted_B.any():
             return nothing, nothing, nothing, len(chosen_B)
-        strong_BCHW = self._view(self.unlabelled, chosen_B[accepted_B], self._strength(augment.STRONG), size)
+        strong_BCHW = self._view(self.unlabelled, chosen_B[accepted_B], self._strength(augment.STRONG))
         return strong_BCHW, verdict.targets_B[verdict.mask_B], verdict.weights_B[verdict.mask_B], len(chosen_B)
 
     @torch.no_grad()
@@ -197,21 +196,16 @@ class _Run:
         with torch.no_grad():
             torch._foreach_lerp_(list(self.average.parameters()), list(self.net.parameters()), 1 - keep)
 
-    def _view(self, images: Any, chosen_B: Any, strength: augment.Strength, size: int) -> torch.Tensor:
+    def _view(self, images: Any, chosen_B: Any, strength: augment.Strength) -> torch.Tensor:
         """Views of the chosen images on the net's device."""
         began = time.perf_counter()
         batch_BHWC = torch.from_numpy(images[chosen_B]).to(self.device)
-        network = self.net.config
+        to = self.net.config
         views = augment.view(
-            batch_BHWC, strength, size=size, mean=network.mean, std=network.std, generator=self.generator
+            batch_BHWC, strength, size=to.image_size, mean=to.mean, std=to.std, generator=self.generator
         )
         self.data_seconds += time.perf_counter() - began
         return views
-
-    def _size(self, done: float) -> int:
-        """Side of the views now: the network's own, or a smaller one early in the run (cheaper, and it generalises)."""
-        full = self.net.config.image_size
-        return round(full * self.config.early_size / 32) * 32 if done < self.config.early else full
 
     def _strength(self, strength: augment.Strength) -> augment.Strength:
         """The strength with the run's own occlusion: its rate is the largest share of a view that is hidden."""
@@ -243,30 +237,6 @@ class _Run:
             "steps": float(self.steps),
             "seconds": seconds,
         }
-
-
-class _Order:
-    """Endless passes over positions, each pass in a new order."""
-
-    def __init__(self, positions: NDArray[np.int64], rng: np.random.Generator) -> None:
-        self.positions, self.rng = positions, rng
-        self.waiting: NDArray[np.int64] = positions[:0]
-
-    def take(self, count: int) -> NDArray[np.int64]:
-        """The next `count` positions."""
-        while len(self.waiting) < count:
-            self.waiting = np.concatenate([self.waiting, self.rng.permutation(self.positions)])
-        taken, self.waiting = self.waiting[:count], self.waiting[count:]
-        return taken
-
-
-def _balanced(labels_N: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Positions for one pass in which a rare class comes up to three times as often as its share."""
-    counts_K = np.bincount(labels_N)
-    repeats_K = np.ones(len(counts_K), dtype=np.int64)
-    seen = counts_K > 0
-    repeats_K[seen] = np.clip(np.round(np.sqrt(counts_K.max() / counts_K[seen])), 1, 3)
-    return np.repeat(np.arange(len(labels_N)), repeats_K[labels_N])
 
 
 def _optimizer(net: nn.Module, config: configs.TrainConfig, helper: nn.Module) -> torch.optim.Optimizer:

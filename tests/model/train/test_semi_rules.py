@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
-from model.semi import methods, schedules
+from model.semi import batches, methods, schedules
 
 
 def posterior(*draws_of_images):
@@ -62,3 +63,16 @@ def test_trust_waits_then_rises_to_one():
         [0.0, 0.0, 0.5, 1.0, 1.0]
     )
     assert schedules.trust(0.5, start=0.5, ramp=0.0) == 1.0
+
+
+def test_every_pass_shows_each_position_once():
+    order = batches.Order(np.arange(7), np.random.default_rng(0))
+    taken = np.concatenate([order.take(3) for _ in range(7)])
+    assert sorted(taken[:7]) == sorted(taken[7:14]) == list(range(7))
+    assert list(taken[:7]) != list(taken[7:14])
+
+
+def test_a_rare_class_comes_oftener_but_at_most_three_times():
+    labels_N = np.array([0] * 36 + [1] * 9 + [2])
+    counts = np.bincount(labels_N[batches.balanced(labels_N)])
+    assert counts.tolist() == [36, 18, 3]  # sqrt(36 / 9) = 2; sqrt(36 / 1) = 6, capped
