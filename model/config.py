@@ -12,7 +12,7 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 NATIVE_IMAGE_SIZES = {
-    "vmamba_nano": 96,
+    "vmamba_nano": 80,
     "vmamba_tiny": 224,
     "vmamba_tiny_s2l5": 224,
     "vmamba_small": 224,
