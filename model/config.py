@@ -56,7 +56,7 @@ class TrainConfig:
     """
 
     method: str = "raum"
-    steps: int = 280
+    steps: int = 330
     seconds: float = 0.0
     batch_labelled: int = 16
     batch_unlabelled: int = 16

@@ -1,7 +1,7 @@
 """VMamba (the v05_noz family): the structure, names and shapes of the released checkpoints, channel-last inside.
 
 Source: VMamba, arXiv 2401.10166, and its public configuration files. `vmamba_nano` is ours, for CPUs and few labels from
-scratch: its last two stages keep the grid of the second (12 x 12 cells at 96 px instead of 3 x 3), so that small
+scratch: its last two stages keep the grid of the second (10 x 10 cells at 80 px instead of 3 x 3), so that small
 differences and readable maps survive, and its norms see a whole map at once (MapNorm).
 """
 
