@@ -8,22 +8,15 @@ from typing import Any
 
 import pytest
 
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-]
+from app.web import bench
+
 IMAGE = ".rm-frame img"
 SHOWN = "document.querySelector('.rm-frame img')?.getAttribute('src') ?? ''"
-NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 
 def path() -> str:
     """Chromium's path; without one the test is skipped by name, or fails where RAUM_REQUIRE_BROWSER=1 says so."""
-    found = next((where for where in map(shutil.which, NAMES) if where), None)
+    found = next((where for where in map(shutil.which, bench.BROWSERS) if where), None)
     if found is not None:
         return found
     if os.environ.get("RAUM_REQUIRE_BROWSER") == "1":
@@ -38,7 +31,7 @@ def launched() -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=executable, args=ARGUMENTS)
+        chromium = playwright.chromium.launch(executable_path=executable, args=bench.ARGUMENTS)
         yield chromium
         chromium.close()
 
