@@ -177,9 +177,7 @@ def _start_to_first_image(workspace: Path) -> float:
 
     port = _free_port()
     with ExitStack() as running:
-        return bench.first_image(
-            f"http://127.0.0.1:{port}/", lambda: running.enter_context(_served(workspace, port=port))
-        )
+        return bench.first_image(("127.0.0.1", port), lambda: running.enter_context(_served(workspace, port=port)))
 
 
 def _free_port() -> int:

@@ -1,6 +1,5 @@
 """The verbs of launch.py that do one thing and end: each opens the workspace, shows progress, and tells what came of it."""
 
-import dataclasses
 import json
 import os
 import time
@@ -137,14 +136,16 @@ def round_(workspace: Path, *, backbone: str | None, child: bool) -> None:
 
 
 def _threads(db: database.Database, cores: int) -> Callable[[], int]:
-    """All cores, but one fewer while people label."""
+    """All cores, but one fewer while people label or other programs want one: threads that wait for each other at
+    every layer lose far more to a busy core than the core itself."""
     looked = {"at": -10.0, "threads": cores}
 
     def threads() -> int:
         if time.monotonic() - looked["at"] > 2.0:
             with db.read() as tx:
                 people = bool(queue.live_leases(tx, time.time()))
-            looked.update(at=time.monotonic(), threads=max(1, cores - 1) if people else cores)
+            busy = hasattr(os, "getloadavg") and os.getloadavg()[0] > cores + 0.5
+            looked.update(at=time.monotonic(), threads=max(1, cores - 1) if people or busy else cores)
         return int(looked["threads"])
 
     return threads
@@ -178,11 +179,13 @@ def train(
     out: Path,
 ) -> None:
     """One training run with its bar; prints the test's figures."""
-    from app import training
+    from app import pool, training
     from model import config
 
-    chosen = config.TrainConfig(method=method, occlusion_rate=occlusion_rate, seed=seed)
-    chosen = dataclasses.replace(chosen, steps=steps) if steps else chosen
+    on_cpu = pool.device().type == "cpu"
+    chosen = config.training(
+        backbone, on_cpu=on_cpu, steps=steps, method=method, occlusion_rate=occlusion_rate, seed=seed
+    )
     with _bar("train") as tell:
         figures = training.train(
             dataset,

@@ -149,16 +149,6 @@ def _run(
     return published
 
 
-def train_config(settings: Settings, seed: int) -> config.TrainConfig:
-    """What the settings say of the training; a pretrained backbone is tuned gently, and on a CPU only for a minute or two."""
-    chosen = config.TrainConfig(method=settings.method, occlusion_rate=settings.occlusion_rate, seed=seed)
-    if settings.backbone.startswith(config.HF_PREFIX):
-        chosen = dataclasses.replace(chosen, lr=1e-4, lr_head=1e-3)
-        if pool.device().type == "cpu":
-            chosen = dataclasses.replace(chosen, steps=60, batch_labelled=8, batch_unlabelled=8)
-    return dataclasses.replace(chosen, steps=settings.steps) if settings.steps else chosen
-
-
 def _train(
     settings: Settings,
     network: config.NetworkConfig,
@@ -187,7 +177,14 @@ def _train(
         labelled_images=labelled.images_NHWC,
         labels_N=labels_N,
         unlabelled_images=unlabelled.images_NHWC,
-        config=train_config(settings, seed),
+        config=config.training(
+            settings.backbone,
+            on_cpu=pool.device().type == "cpu",
+            steps=settings.steps,
+            method=settings.method,
+            occlusion_rate=settings.occlusion_rate,
+            seed=seed,
+        ),
         progress=lambda fraction, text: progress("training", TRAINED_SHARE * fraction, text),
         threads=threads,
         stop=stop,

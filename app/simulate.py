@@ -154,19 +154,23 @@ def _retrainer(material: simulate_data.Material, plan: simulate_arm.Plan) -> sim
     """Trains the network from its start on the answers so far -> new embeddings of all images."""
 
     def retrain(answers: simulate_arm.Answers, seed: int) -> Floats:
+        from app import pool
         from model import predict, train
         from model.network import raum_net
 
         if material.images_NHWC is None:
             raise errors.BadRequest("rounds need the images, not only their embeddings")
-        net = raum_net.build(configs.for_backbone(plan.backbone, num_classes=len(material.class_names)))
-        settings = configs.TrainConfig(seed=seed)
+        net = raum_net.build(configs.for_backbone(plan.backbone, num_classes=len(material.class_names))).to(
+            pool.device()
+        )
+        on_cpu = pool.device().type == "cpu"
+        settings = configs.training(plan.backbone, on_cpu=on_cpu, steps=plan.steps, seed=seed)
         train.train(
             net,
             labelled_images=material.images_NHWC[answers.labelled],
             labels_N=answers.labels,
             unlabelled_images=material.images_NHWC[answers.unlabelled],
-            config=dataclasses.replace(settings, steps=plan.steps) if plan.steps else settings,
+            config=settings,
         )
         return np.asarray(predict.embed(net, material.images_NHWC).embeddings_ND, dtype=np.float32)
 

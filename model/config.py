@@ -47,7 +47,8 @@ class TrainConfig:
     """One training run. The defaults are for vmamba_nano from scratch.
 
     steps: optimiser steps (deterministic for a seed). seconds: a bound in time, beside the steps or (steps = 0) instead
-    of them; the schedules follow whichever is nearer. lr, lr_head: peak rates of the backbone and the rest.
+    of them; the schedules follow whichever is nearer. lr, lr_head: peak rates of the backbone and the rest. lr_matrix:
+    of the backbone's matrices, which Muon moves (model/optimizers.py); 0 leaves them to AdamW at lr.
     warmup: a share of the run. ema: decay of the weights' average. tau: least mean probability of a pseudo-label.
     kappa: largest standard deviation of that probability over `draws` posterior draws. lambda_u: weight of the
     pseudo-label loss; it starts after the share ramp_start and is whole after a further share ramp. occlusion_rate:
@@ -62,6 +63,7 @@ class TrainConfig:
     batch_unlabelled: int = 16
     lr: float = 4e-3
     lr_head: float = 4e-3
+    lr_matrix: float = 0.04
     weight_decay: float = 0.05
     warmup: float = 0.1
     clip_norm: float = 5.0
@@ -98,6 +100,19 @@ def for_backbone(name: str, *, num_classes: int, image_size: int | None = None) 
     if name not in NATIVE_IMAGE_SIZES:
         raise errors.UnknownName("backbone", name, [*NATIVE_IMAGE_SIZES, "hf:PATH_OR_ID"])
     return NetworkConfig(backbone=name, num_classes=num_classes, image_size=image_size or NATIVE_IMAGE_SIZES[name])
+
+
+def training(backbone: str, *, on_cpu: bool, steps: int = 0, **changes: Any) -> TrainConfig:
+    """The training that belongs to a backbone, with `changes`; `steps` 0 is its own number.
+
+    What has pretrained weights is tuned gently, and on a CPU only for a minute or two.
+    """
+    chosen = TrainConfig(**changes)
+    if backbone.startswith(HF_PREFIX):
+        chosen = dataclasses.replace(chosen, lr=1e-4, lr_head=1e-3, lr_matrix=0.0)
+        if on_cpu:
+            chosen = dataclasses.replace(chosen, steps=60, batch_labelled=8, batch_unlabelled=8)
+    return dataclasses.replace(chosen, steps=steps) if steps else chosen
 
 
 def to_dict(config: NetworkConfig) -> dict[str, Any]:

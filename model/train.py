@@ -16,13 +16,12 @@ from numpy.typing import NDArray
 from torch import nn
 
 from model import config as configs
-from model import errors
+from model import errors, optimizers
 from model.data import augment
 from model.semi import batches, methods, schedules, spotter
 
 Progress = Callable[[float, str], None]
 _LOOK_EVERY = 4  # steps between two looks at threads() and stop()
-_NO_DECAY = ("A_logs", "Ds", "bias", "gamma")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,7 +106,7 @@ class _Run:
         self.average = copy.deepcopy(net).eval().requires_grad_(False)
         self.generator = torch.Generator().manual_seed(config.seed)
         self.spotter = spotter.Spotter(net, self.generator).to(self.device)
-        self.optimizer = _optimizer(net, config, self.spotter)
+        self.optimizers = optimizers.Optimizers(net, config, self.spotter)
         self.rng = np.random.default_rng(config.seed)
         self.labelled_order = batches.Order(batches.balanced(self.labels_N), self.rng)
         self.unlabelled_order = batches.Order(np.arange(len(unlabelled)), self.rng)
@@ -115,8 +114,6 @@ class _Run:
 
     def step(self, done: float) -> None:
         """One optimiser step at `done` of the run."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = group["peak"] * schedules.learning_rate(done + 1e-3, warmup=self.config.warmup)
         chosen_B = self.labelled_order.take(self.config.batch_labelled)
         views_BCHW = self._view(self.images, chosen_B, self._strength(augment.LABELLED))
         targets_B = torch.from_numpy(self.labels_N[chosen_B]).to(self.device)
@@ -128,7 +125,7 @@ class _Run:
         labelled, unlabelled = losses_B[:count].mean(), losses_B.new_zeros(())
         if len(strong_BCHW):
             unlabelled = (losses_B[count:] * weights_B).sum() / looked
-        self._descend(labelled + trust * unlabelled)
+        self._descend(labelled + trust * unlabelled, schedules.learning_rate(done + 1e-3, warmup=self.config.warmup))
         accepted = len(strong_BCHW) / max(looked, 1)
         self.history.append((plain_B[:count].mean().item(), unlabelled.item(), accepted, len(inputs_BCHW)))
         self.steps += 1
@@ -182,16 +179,16 @@ class _Run:
             return self.average.posterior(output.embedding, self.config.draws, self.generator)
         return F.log_softmax(output.logits.float(), dim=-1)[:, None]
 
-    def _descend(self, loss: torch.Tensor) -> None:
+    def _descend(self, loss: torch.Tensor, factor: float) -> None:
         """Backward, clip, step, and move the average; a loss that is not finite ends the run by name."""
         if not math.isfinite(loss.item()):
             raise errors.TrainingDiverged(
                 f"the loss became {loss.item()} at step {self.steps + 1}; lower lr (now {self.config.lr}) and run again"
             )
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizers.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(self.net.parameters(), self.config.clip_norm)
-        self.optimizer.step()
+        self.optimizers.step(factor)
         keep = min(self.config.ema, (1 + self.steps) / (10 + self.steps))
         with torch.no_grad():
             torch._foreach_lerp_(list(self.average.parameters()), list(self.net.parameters()), 1 - keep)
@@ -237,18 +234,3 @@ class _Run:
             "steps": float(self.steps),
             "seconds": seconds,
         }
-
-
-def _optimizer(net: nn.Module, config: configs.TrainConfig, helper: nn.Module) -> torch.optim.Optimizer:
-    """AdamW; no decay on vectors, biases, A_logs and Ds; the head may have its own rate."""
-    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-    for name, parameter in net.named_parameters():
-        if parameter.requires_grad:
-            plain = parameter.ndim < 2 or name.endswith(_NO_DECAY)
-            peak = config.lr_head if name.startswith(("head", "attention")) else config.lr
-            groups.setdefault((peak, 0.0 if plain else config.weight_decay), []).append(parameter)
-    groups.setdefault((config.lr_head, 0.0), []).extend(helper.parameters())
-    return torch.optim.AdamW(
-        [{"params": held, "lr": peak, "peak": peak, "weight_decay": decay} for (peak, decay), held in groups.items()],
-        betas=(0.9, 0.99),
-    )

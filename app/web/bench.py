@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from app import errors
+from app import errors, supervisor
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 ARGUMENTS = [
@@ -52,22 +52,20 @@ def bench_page(
     return {"n": len(taken), **{name: round(each, 1) for name, each in shares.items()}, "waits": waits, "how": how}
 
 
-def first_image(url: str, start: Callable[[], Any]) -> float:
-    """Seconds from `start()`, which starts the server, to the first image painted in a browser that was open before."""
+def first_image(address: tuple[str, int], start: Callable[[], Any]) -> float:
+    """Seconds from `start()`, which starts the server, to the first image painted in a browser that was open before and
+    is sent there once the server answers."""
     sync_api, executable = browser()
     with sync_api.sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=executable, args=ARGUMENTS)
         tab = chromium.new_page(viewport={"width": 1280, "height": 720})
         began = time.monotonic()
         start()
-        while True:
-            try:
-                tab.goto(url, wait_until="commit")
-                break
-            except sync_api.Error:
-                if time.monotonic() - began > 60:
-                    raise
-                time.sleep(0.05)
+        while not supervisor.answers(address):
+            if time.monotonic() - began > 60:
+                raise errors.BadRequest(f"nothing answers at {address[0]}:{address[1]} after 60 s")
+            time.sleep(0.02)
+        tab.goto(f"http://{address[0]}:{address[1]}/", wait_until="commit")
         tab.wait_for_function(READY, timeout=60_000)
         taken = time.monotonic() - began
         chromium.close()

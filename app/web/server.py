@@ -1,6 +1,7 @@
 """The page process: REST routes, pictures, and Gradio mounted at /, served by uvicorn. Never imports torch."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -44,7 +45,10 @@ def serve(settings: Settings) -> None:
     """Serve until the process is told to stop."""
     import uvicorn
 
-    uvicorn.run(create_app(settings), host=settings.host, port=settings.port, log_level="warning", access_log=False)
+    app = create_app(settings)
+    gc.freeze()
+    gc.enable()
+    uvicorn.run(app, host=settings.host, port=settings.port, log_level="warning", access_log=False)
 
 
 async def _mount_gradio(app: FastAPI) -> None:
