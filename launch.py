@@ -153,6 +153,7 @@ def simulate(
     cache: Annotated[Path, typer.Option(help="where embeddings are kept between runs")] = Path(
         "workspace/cache/simulate"
     ),
+    workers: Annotated[int, typer.Option(help="processes that share the work; 0: one for each core")] = 0,
     json_file: Json = None,
 ) -> None:
     """The same loop without people: an oracle that knows the truth answers."""
@@ -171,6 +172,7 @@ def simulate(
         rounds_at=[int(part) for part in rounds_at.split(",") if part.strip()],
         steps=steps,
         cache=cache,
+        workers=workers or os.cpu_count() or 1,
         json_file=json_file,
     )
 

@@ -100,6 +100,7 @@ def refresh(workspace: Path, *, backbone: str | None) -> None:
 
     from app import learning, pool
 
+    processes.keep_memory()
     chosen = settings.load(workspace, backbone=backbone)
     with _opened(chosen) as db, processes.only_one(chosen.workspace, "worker"), _shown(db, "worker", False) as tell:
         with db.read() as tx:
@@ -121,6 +122,7 @@ def round_(workspace: Path, *, backbone: str | None, child: bool) -> None:
 
     from app import learning
 
+    processes.keep_memory()
     if child and hasattr(os, "nice"):
         os.nice(10)
     chosen = settings.load(workspace, backbone=backbone)
@@ -182,6 +184,7 @@ def train(
     from app import pool, training
     from model import config
 
+    processes.keep_memory()
     on_cpu = pool.device().type == "cpu"
     chosen = config.training(
         backbone, on_cpu=on_cpu, steps=steps, method=method, occlusion_rate=occlusion_rate, seed=seed
@@ -204,6 +207,7 @@ def evaluate(ckpt: Path, dataset: str, root: Path | None, *, occlusion_rate: flo
     """Test a checkpoint."""
     from app import training
 
+    processes.keep_memory()
     with _bar("evaluate") as tell:
         figures = training.evaluate(
             ckpt, dataset, root or Path("data") / dataset, occlusion_rate=occlusion_rate, seed=seed, progress=tell

@@ -51,8 +51,10 @@ def worker(workspace: Path, *, backbone: str | None) -> None:
         os.nice(5)
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // 2)))
+    from app import processes
     from app import worker as working
 
+    processes.keep_memory()
     chosen = settings.load(workspace, backbone=backbone)
     chosen.log_dir.mkdir(parents=True, exist_ok=True)
     kept = handlers.RotatingFileHandler(

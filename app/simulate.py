@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import multiprocessing
 import os
 import platform
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent import futures
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from numpy.typing import NDArray
 from rich import console as consoles
 from rich import progress as bars
 
-from app import errors, simulate_arm, simulate_data, simulate_report
+from app import errors, processes, simulate_arm, simulate_data, simulate_report
 from model import acquisition
 from model import config as configs
 
@@ -41,6 +43,7 @@ def simulate(
     rounds_at: Sequence[int] = (),
     steps: int = 0,
     demo_images: int = 600,
+    workers: int = 1,
     json_file: Path | None = None,
     console: consoles.Console | None = None,
 ) -> dict[str, Any]:
@@ -56,6 +59,7 @@ def simulate(
             rounds_at=tuple(sorted(rounds_at)), steps=steps, backbone=backbone,
         )
     )  # fmt: skip
+    processes.keep_memory()
     console = console or consoles.Console()
     if not console.is_terminal:
         console.width = max(console.width, WIDTH)
@@ -74,7 +78,7 @@ def simulate(
                 images, key=backbone, side=_side(backbone), cache=cache, keep_pixels=bool(plan.rounds_at), embed=embed,
                 progress=tell,
             )  # fmt: skip
-        result = run(material, plan, progress=tell)
+        result = run(material, plan, workers=workers, progress=tell)
     console.print(simulate_report.table(result))
     if json_file is not None:
         json_file.parent.mkdir(parents=True, exist_ok=True)
@@ -83,18 +87,21 @@ def simulate(
 
 
 def run(
-    material: simulate_data.Material, plan: simulate_arm.Plan, *, progress: Progress | None = None
+    material: simulate_data.Material, plan: simulate_arm.Plan, *, workers: int = 1, progress: Progress | None = None
 ) -> dict[str, Any]:
-    """All strategies (random is always one) with all seeds -> curves and figures, ready for JSON."""
+    """All strategies (random is always one) with all seeds -> curves and figures, ready for JSON.
+
+    workers: processes that share the arms, a thread each; the answer is the same for any number of them but one, which
+    runs here with as many threads as torch takes.
+    """
     plan, began = checked(plan), time.perf_counter()
-    arms: dict[str, list[list[dict[str, float]]]] = {name: [] for name in plan.strategies}
-    total = len(plan.strategies) * plan.seeds
-    for done, (seed, name) in enumerate((s, n) for s in range(plan.seeds) for n in plan.strategies):
+    todo = [(name, seed) for seed in range(plan.seeds) for name in plan.strategies]
+    points: dict[tuple[str, int], list[dict[str, float]]] = {}
+    for arm, found in _arms(material, plan, todo, workers):
+        points[arm] = found
         if progress is not None:
-            progress(done / total, f"{name}, seed {seed}")
-        arms[name].append(simulate_arm.run(material, plan, name, seed, _retrainer(material, plan)))
-    if progress is not None:
-        progress(1.0, "done")
+            progress(len(points) / len(todo), f"{len(points)} of {len(todo)} arms")
+    arms = {name: [points[name, seed] for seed in range(plan.seeds)] for name in plan.strategies}
     labels = [int(point["labels"]) for point in arms["random"][0]]
     curves = {name: np.array([[p["accuracy"] for p in points] for points in seeds]) for name, seeds in arms.items()}
     strategies = {name: simulate_report.arm(labels, curves[name], plan.target) for name in plan.strategies}
@@ -113,6 +120,38 @@ def run(
         "measured": _how(material, plan, time.perf_counter() - began),
         "strategies": strategies,
     }
+
+
+def _arms(
+    material: simulate_data.Material, plan: simulate_arm.Plan, todo: list[tuple[str, int]], workers: int
+) -> Iterator[tuple[tuple[str, int], list[dict[str, float]]]]:
+    """Each (strategy, seed) with its points, in the order in which they are done."""
+    if workers == 1:
+        for name, seed in todo:
+            yield (name, seed), simulate_arm.run(material, plan, name, seed, _retrainer(material, plan))
+        return
+    context = multiprocessing.get_context("spawn")
+    with futures.ProcessPoolExecutor(workers, context, _hold, (material, plan)) as executor:
+        waiting = {executor.submit(_arm, name, seed): (name, seed) for name, seed in todo}
+        for done in futures.as_completed(waiting):
+            yield waiting[done], done.result()
+
+
+_held: list[Any] = []  # what a process of its own works on: sent once, not with every arm
+
+
+def _hold(material: simulate_data.Material, plan: simulate_arm.Plan) -> None:
+    _held[:] = [material, plan]
+    processes.keep_memory()
+    if plan.rounds_at:
+        import torch
+
+        torch.set_num_threads(1)
+
+
+def _arm(name: str, seed: int) -> list[dict[str, float]]:
+    material, plan = _held
+    return simulate_arm.run(material, plan, name, seed, _retrainer(material, plan))
 
 
 def checked(plan: simulate_arm.Plan) -> simulate_arm.Plan:

@@ -44,7 +44,6 @@ class Worker:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.db = database.open(settings.database)
-        self.rng = np.random.default_rng(settings.seed + os.getpid())
         self.parent = os.getppid()
         self.pool = self._open_pool()
         self.children: dict[str, processes.Child] = {}
@@ -233,7 +232,8 @@ class Worker:
             self.published = self.seen
             return False
         try:
-            done = learning.refresh(self.db, self.settings, self.pool, now=time.time(), rng=self.rng)
+            rng = np.random.default_rng([self.settings.seed, self.seen])  # the same labels ask for the same images
+            done = learning.refresh(self.db, self.settings, self.pool, now=time.time(), rng=rng)
         except store_errors.Superseded:
             return True  # a round published meanwhile: adopt it first, then refresh on its embeddings
         log.info("publication %s, up to label event %s: %s", done.publication, done.watermark, done.message)

@@ -28,17 +28,18 @@ def embed(
     net: raum_net.RaumNet,
     images: Sequence[Any] | NDArray[np.uint8],
     *,
-    batch: int = 64,
+    batch: int = 0,
     progress: Callable[[float, str], None] | None = None,
     keep_features: bool = False,
 ) -> Embedded:
     """Embeddings of uint8 images (N, H, W, 3), which may be a memory map; each is scaled whole to the net's input.
 
-    progress gets the share done and a message after each batch. The net's mode is left as it was. Raises NotFinite
-    with the position of the first image whose embedding is NaN or infinite, and BadInput for other arrays.
+    batch 0 chooses one. progress gets the share done and a message after each batch. The net's mode is left as it was.
+    Raises NotFinite with the position of the first image whose embedding is NaN or infinite, and BadInput for other arrays.
     """
-    if batch < 1:
-        raise errors.BadInput(f"batch is {batch}; give at least 1")
+    if batch < 0:
+        raise errors.BadInput(f"batch is {batch}; give at least 1, or 0 for a good one")
+    batch = batch or _batch(net)
     parts: list[list[NDArray[Any]]] = [[], [], []]
     was_training = net.training
     net.eval()
@@ -60,6 +61,13 @@ def embed(
         return Embedded(np.empty((0, net.dim), np.float32))
     joined = [np.concatenate(part) if part else None for part in parts]
     return Embedded(*joined)
+
+
+def _batch(net: raum_net.RaumNet) -> int:
+    """As many images as keep the maps of one layer near a processor's caches (on a GPU: enough to fill it)."""
+    if next(net.parameters()).device.type != "cpu":
+        return 256
+    return max(1, min(64, 1_000_000 // net.config.image_size**2))
 
 
 def _input(net: raum_net.RaumNet, images: Any, start: int) -> torch.Tensor:

@@ -6,8 +6,10 @@ upgrades, whatever the busy timeout. SQLite's own busy handler is unfair (tails 
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +20,9 @@ from sqlalchemy.engine import Connection, Engine
 
 from store import errors, schema, turns
 
+log = logging.getLogger("raum.store")
+
+SLOW_S = 1.0  # a write that takes longer is told in the log
 BUSY_S = 10  # how long SQLite itself waits for another process's lock
 BEGIN_TRIES = 3  # so many times BUSY_S before a write gives up
 _BUSY_CODE = 5  # SQLITE_BUSY
@@ -49,10 +54,17 @@ class Database:
         Raises errors.Busy when the lock stays taken, errors.NestedWrite inside another write of this thread.
         """
         self._check_process()
+        asked = time.monotonic()
         with self._turn(), self._writer.connect() as tx:
             _set_synchronous(tx, durable)
             with _begun(tx):
+                began = time.monotonic()
                 yield tx
+                ended = time.monotonic()
+        took = time.monotonic() - asked
+        if took > SLOW_S:
+            waited, committed = began - asked, asked + took - ended
+            log.warning(f"a write took {took:.1f} s: {waited:.1f} s for its turn, {committed:.1f} s for the disk")
 
     def checkpoint(self) -> None:
         """Fold the write-ahead log back into the file; for idle moments."""
