@@ -76,6 +76,16 @@ def test_the_same_plan_gives_the_same_curves() -> None:
         assert one["strategies"][name]["curves"] == two["strategies"][name]["curves"]
 
 
+def test_arms_may_run_beside_each_other() -> None:
+    told = []
+    plan = _plan("auto")
+    here = simulate.run(_material(), plan)
+    beside = simulate.run(_material(), plan, workers=2, progress=lambda share, _: told.append(share))
+    for name in plan.strategies:
+        assert beside["strategies"][name]["curves"] == here["strategies"][name]["curves"]
+    assert told == [0.25, 0.5, 0.75, 1.0]
+
+
 def test_more_labels_than_images_end_at_the_pool() -> None:
     result = simulate.run(_material(each=10), _plan("auto", budget=500, batch=10, seeds=1))
     assert result["labels"] == [10, 20, 24]

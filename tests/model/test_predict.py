@@ -40,8 +40,8 @@ def test_an_empty_pool_and_wrong_arrays(net):
     assert predict.embed(net, pool(0)).embeddings_ND.shape == (0, 96)
     with pytest.raises(errors.BadInput, match=r"uint8 \(N, H, W, 3\)"):
         predict.embed(net, pool().astype(np.float32))
-    with pytest.raises(errors.BadInput, match="batch is 0"):
-        predict.embed(net, pool(), batch=0)
+    with pytest.raises(errors.BadInput, match="batch is -1"):
+        predict.embed(net, pool(), batch=-1)
 
 
 def test_an_embedding_that_is_not_finite_stops_by_name(net):

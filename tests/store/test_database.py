@@ -232,3 +232,16 @@ def test_urls_and_paths(tmp_path: Path) -> None:
     assert database.to_url("postgresql://u@h/d").get_backend_name() == "postgresql"
     assert database.to_url(tmp_path / "a b%.db").database == str(tmp_path / "a b%.db")
     assert database.to_url(f"sqlite:///{tmp_path}/x.db").database == f"{tmp_path}/x.db"
+
+
+def test_a_write_that_takes_long_is_told_in_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with closing(database.open(tmp_path / "raum.db")) as db:
+        with db.write() as tx:
+            settings.set_setting(tx, "paused", True)
+        assert not caplog.records
+        monkeypatch.setattr(database, "SLOW_S", 0.0)
+        with db.write() as tx:
+            settings.set_setting(tx, "paused", False)
+    assert "s for its turn" in caplog.text and "s for the disk" in caplog.text

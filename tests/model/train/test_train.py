@@ -153,12 +153,3 @@ def test_arrays_that_do_not_fit_are_refused():
             train.train(build(), config=SHORT, **given)
     with pytest.raises(errors.UnknownName, match="did you mean 'fixmatch'"):
         run(build(), dataclasses.replace(SHORT, method="fixmach"))
-
-
-def test_vectors_and_the_scans_own_parameters_do_not_decay():
-    net = build()
-    optimizer = train._optimizer(net, SHORT, torch.nn.Linear(2, 2))
-    free = {id(p) for group in optimizer.param_groups if group["weight_decay"] == 0 for p in group["params"]}
-    for name, parameter in net.named_parameters():
-        plain = parameter.ndim < 2 or name.endswith(("bias", "A_logs"))
-        assert (id(parameter) in free) == plain, name
