@@ -244,4 +244,5 @@ def test_a_write_that_takes_long_is_told_in_the_log(
         monkeypatch.setattr(database, "SLOW_S", 0.0)
         with db.write() as tx:
             settings.set_setting(tx, "paused", False)
-    assert "s for its turn" in caplog.text and "s for the disk" in caplog.text
+    assert "s for its turn" in caplog.text
+    assert "s for the disk" in caplog.text

@@ -28,7 +28,8 @@ def test_an_orthogonal_matrix_moves_every_direction_about_as_far(shape):
     before = torch.linalg.svdvals(skewed)
     after = torch.linalg.svdvals(optimizers.orthogonal(skewed))
     assert before.max() / before.min() > 20
-    assert after.max() < 1.3 and torch.quantile(after, 0.1) > 0.5
+    assert after.max() < 1.3
+    assert torch.quantile(after, 0.1) > 0.5
 
 
 def test_muon_takes_a_nesterov_step_of_a_length_that_the_gradient_does_not_set():
@@ -48,7 +49,8 @@ def test_only_large_matrices_inside_the_network_go_to_muon():
     chosen = optimizers.Optimizers(net, CHOSEN, helper())
     fast = {id(p) for group in chosen.groups if group["lr"] == CHOSEN.lr_matrix for p in group["params"]}
     named = {name for name, parameter in net.named_parameters() if id(parameter) in fast}
-    assert "backbone.layers.0.blocks.0.mlp.fc1.weight" in named and "backbone.patch_embed.5.weight" in named
+    assert "backbone.layers.0.blocks.0.mlp.fc1.weight" in named
+    assert "backbone.patch_embed.5.weight" in named
     assert not any("conv2d" in name or name.startswith("head") or name.endswith(("bias", "A_logs")) for name in named)
     held = [id(p) for group in chosen.groups for p in group["params"]]
     assert len(held) == len(set(held)) == len(list(net.parameters())) + 2
@@ -79,6 +81,9 @@ def test_vectors_and_the_scans_own_parameters_do_not_decay():
 def test_a_pretrained_backbone_is_tuned_gently():
     scratch, tuned = (config.training(name, on_cpu=True, seed=3) for name in ("vmamba_nano", "hf:somewhere"))
     assert scratch == config.TrainConfig(seed=3)
-    assert tuned.lr_matrix == 0 and tuned.lr < scratch.lr and tuned.steps < scratch.steps and tuned.seed == 3
+    assert tuned.lr_matrix == 0
+    assert tuned.lr < scratch.lr
+    assert tuned.steps < scratch.steps
+    assert tuned.seed == 3
     assert config.training("hf:somewhere", on_cpu=False).steps == scratch.steps
     assert config.training("vmamba_nano", on_cpu=True, steps=7).steps == 7
