@@ -5,6 +5,7 @@ import { get } from "./api.js";
 
 const SEEN_MS = 2500;
 const UNSEEN_MS = 15000;
+const YOUNG_MS = 20000;
 
 export class Status {
   constructor(identity) {
@@ -38,14 +39,14 @@ function resting(work) {
   return work.phase === "idle" || work.phase === "ready";
 }
 
-// "round 7 · training 42 % · 18 s left"
-export function line(status, away) {
+// "round 7 · training 42 % · 18 s left"; `young` while the server may only just have been started
+export function line(status, away, young = performance.now() < YOUNG_MS) {
   if (away) return "server away";
   if (!status) return "starting …";
   const parts = [];
   if (status.round) parts.push(`round ${status.round}`);
   const work = status.ingest && !status.ingest.error ? status.ingest : status;
-  if (!status.worker_alive && !status.ingest) parts.push("the worker is not running");
+  if (!status.worker_alive && !status.ingest) parts.push(young ? "the worker is starting" : "the worker is not running");
   else if (status.paused && resting(work)) parts.push("training paused");
   else if (work.phase && !resting(work)) {
     parts.push(work.fraction ? `${work.phase} ${percent(work.fraction)}` : work.phase);
