@@ -244,6 +244,17 @@ def bench_page(
     benching.page(answers=answers, training=training, json_file=json_file)
 
 
+@bench.command("round")
+def bench_round(
+    labelled: Annotated[int, typer.Option(help="images whose label the truth gives first")] = 120,
+    json_file: Json = None,
+) -> None:
+    """Seconds and peak memory of one round on a fresh demo pool."""
+    from app import benching
+
+    benching.round_(labelled=labelled, json_file=json_file)
+
+
 @bench.command("loop")
 def bench_loop(
     images: Annotated[Path | None, typer.Option(help="ImageFolder with the truth; without it the demo pool")] = None,

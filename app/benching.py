@@ -46,6 +46,24 @@ def page(*, answers: int, training: bool, json_file: Path | None) -> None:
     _tell(figures, json_file)
 
 
+def round_(*, labelled: int, json_file: Path | None) -> None:
+    """One round on a fresh demo pool, in a process of its own, with so many answers by the truth: seconds and memory."""
+    import resource  # POSIX only; nothing else here needs it
+
+    with tempfile.TemporaryDirectory(prefix="raum-bench-") as folder:
+        workspace = Path(folder) / "workspace"
+        _prepare(workspace, None, labelled=labelled)
+        began = time.monotonic()
+        subprocess.run([sys.executable, str(processes.LAUNCH), "round", "--workspace", str(workspace)], check=True)
+        seconds = time.monotonic() - began
+        db = database.open(workspace / "raum.db")
+        told = _Watch(db).round_metrics()
+        db.close()
+    unit = 1 if sys.platform == "darwin" else 1024
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * unit / 1e9  # of the larger child: the round
+    _tell({"round_s": round(seconds, 1), "peak_gb": round(peak, 2), **told}, json_file)
+
+
 def loop(
     images_folder: Path | None, *, answers: int, backbone: str, screenshot: Path | None, json_file: Path | None
 ) -> None:
