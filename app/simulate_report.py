@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Sequence
 from typing import Any
 
@@ -66,7 +67,9 @@ def against_random(labels_B: Sequence[int], curves_SB: Floats, random_SB: Floats
 def table(result: dict[str, Any]) -> Table:
     """The printed table: accuracy at a few budgets, AUBC, labels to the target and labels saved against random."""
     labels_B, target = result["labels"], result["target"]
-    shown = sorted({0, 1, len(labels_B) // 4, len(labels_B) // 2, len(labels_B) - 1} & set(range(len(labels_B))))
+    after_rounds = {bisect.bisect_left(labels_B, at) for at in result["plan"]["rounds_at"]}
+    some = {0, 1, len(labels_B) // 4, len(labels_B) // 2, len(labels_B) - 1} | after_rounds
+    shown = sorted(some & set(range(len(labels_B))))
     out = Table(title=f"{result['name']}: test accuracy by labels, {result['seeds']} seeds", caption=result["measured"])
     for column in ["strategy", *[f"@{labels_B[b]}" for b in shown], "AUBC", f"labels to {target:g}", "saved (95 %)"]:
         out.add_column(column, justify="left" if column == "strategy" else "right", no_wrap=True)
