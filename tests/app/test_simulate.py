@@ -160,6 +160,16 @@ def test_savings_are_paired_over_seeds_and_their_interval_holds_the_truth() -> N
     assert arm["labels_to_target_per_seed"] == [None, None, None]
 
 
+def test_the_printed_table_shows_where_rounds_ran() -> None:
+    result = simulate.run(_material(), _plan("auto", budget=80, batch=8, seeds=1))
+    shown = [
+        [column.header for column in simulate_report.table(result).columns]
+        for result["plan"]["rounds_at"] in ([], [60])
+    ]
+    assert "@64" not in shown[0]
+    assert "@64" in shown[1]
+
+
 def test_the_printed_table_names_every_strategy() -> None:
     result = simulate.run(_material(), _plan("auto", "entropy"))
     out = consoles.Console(width=160, record=True, file=open("/dev/null", "w", encoding="utf-8"))  # noqa: SIM115
