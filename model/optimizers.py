@@ -95,6 +95,16 @@ class Optimizers:
             optimizer.step()
 
 
+    def state(self) -> list[dict[str, Any]]:
+        """What `restore` needs to go on as if nothing had happened."""
+        return [optimizer.state_dict() for optimizer in self._all]
+
+    def restore(self, state: list[dict[str, Any]]) -> None:
+        """Take over a state of the same parameters."""
+        for optimizer, held in zip(self._all, state, strict=True):
+            optimizer.load_state_dict(held)
+
+
 def _is_matrix(name: str, parameter: nn.Parameter) -> bool:
     """A linear map or a convolution inside the network that is large both ways; the classifier itself is none."""
     if parameter.ndim not in (2, 4) or name.startswith("head") or name.endswith(_NO_DECAY):
