@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from rich import console
 from rich import progress as bars
@@ -201,6 +202,69 @@ def train(
             progress=tell,
         )
     print(json.dumps(figures, indent=1))
+
+
+def pretrain(
+    folders: list[Path],
+    *,
+    drawn: int,
+    drawn_share: float,
+    teacher: str,
+    student: str,
+    out: Path,
+    recipe: dict[str, Any],
+    licence: str,
+    resume: bool,
+    threads: int,
+) -> None:
+    """One distillation with its bar; prints what the file says of itself."""
+    import torch
+
+    from app import pretraining
+    from model import config
+
+    processes.keep_memory()
+    if threads:
+        torch.set_num_threads(threads)
+    with _bar("pretrain") as tell:
+        figures = pretraining.pretrain_(
+            folders,
+            drawn=drawn,
+            drawn_share=drawn_share,
+            teacher=teacher,
+            student=student,
+            out=out,
+            recipe=config.PretrainConfig(**recipe),
+            licence=licence,
+            resume=resume,
+            progress=tell,
+        )
+    print(json.dumps(figures, indent=1))
+
+
+def probe(
+    images: Path,
+    *,
+    backbone: str,
+    weights: Path | None,
+    random: bool,
+    seed: int,
+    threads: int,
+    json_file: Path | None,
+) -> None:
+    """Linear probe of a backbone; prints the figures and how they were measured."""
+    import torch
+
+    from app import probing
+
+    processes.keep_memory()
+    if threads:
+        torch.set_num_threads(threads)
+    with _bar("probe") as tell:
+        figures = probing.probe_(images, backbone=backbone, weights=weights, random=random, seed=seed, progress=tell)
+    print(probing.sentence(figures))
+    if json_file:
+        json_file.write_text(json.dumps(figures, indent=1), encoding="utf-8")
 
 
 def evaluate(ckpt: Path, dataset: str, root: Path | None, *, occlusion_rate: float, seed: int, as_json: bool) -> None:

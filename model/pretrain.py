@@ -10,20 +10,25 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import io
+import json
 import math
+import pickle
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import safetensors.torch
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from model import config as configs
-from model import errors, optimizers, pretrain_loss
+from model import checkpoint, errors, optimizers, pretrain_loss
 from model.data import augment
-from model.network import raum_net
+from model.network import pretrained, raum_net
 from model.semi import schedules
 from model.together import Together
 
@@ -241,3 +246,40 @@ def _piece(least: float, most: float) -> augment.Strength:
         crop=least, widest=most, stretch=4 / 3, rotate=20.0, shear=5.0, brightness=0.4, contrast=0.4, saturation=0.5,
         hue=25.0, grey=0.1, blur=0.15,
     )  # fmt: skip
+
+
+def save(path: Path, run: Distillation, described: dict[str, Any]) -> None:
+    """The averaged weights as the file that model/network/pretrained.py reads, with `described` beside its own facts."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in run.average.state_dict().items()}
+    for name, tensor in tensors.items():
+        if not tensor.isfinite().all():
+            raise errors.NotFinite(f"the weight {name} became NaN or infinite; lower lr (now {run.config.lr})")
+    to = run.student_input
+    header = {
+        **described,
+        "format": pretrained.FORMAT,
+        "variant": to.backbone,
+        "image_size": to.image_size,
+        "mean": list(to.mean),
+        "std": list(to.std),
+        "recipe": dataclasses.asdict(run.config),
+        "steps": run.steps,
+        "seconds": round(run.seconds, 1),
+    }
+    checkpoint.write(path, safetensors.torch.save(tensors, metadata={"raum": json.dumps(header, allow_nan=False)}))
+
+
+def write_state(path: Path, state: dict[str, Any]) -> None:
+    """A run's state, to resume from."""
+    held = io.BytesIO()
+    torch.save(state, held)
+    checkpoint.write(path, held.getvalue())
+
+
+def read_state(path: Path) -> dict[str, Any]:
+    """What `write_state` wrote; tensors and plain values only. Raises BadCheckpoint by name."""
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as problem:
+        raise errors.BadCheckpoint(f"cannot read the run {path}: {problem}; start without --resume") from problem
+    return state
