@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import io
+import itertools
 import json
 import math
 import pickle
@@ -25,8 +26,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from model import config as configs
 from model import checkpoint, errors, optimizers, pretrain_loss
+from model import config as configs
 from model.data import augment
 from model.network import pretrained, raum_net
 from model.semi import schedules
@@ -66,7 +67,7 @@ def distil(
             log(run.steps, figures)
         if progress is not None:
             progress(min(run.done(), 1.0), run.message(figures))
-        if keep is not None and time.perf_counter() - kept > keep_seconds:
+        if keep is not None and not run.waiting and time.perf_counter() - kept > keep_seconds:
             keep(run.state())
             kept = time.perf_counter()
     if keep is not None:
@@ -79,7 +80,9 @@ def _check(groups: Sequence[Group]) -> None:
     for group in groups:
         images = group.images_NHWC
         if len(images) == 0 or images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] != 3:
-            raise errors.BadInput(f"pictures are {images.dtype} {images.shape}; uint8 (N, H, W, 3) with N > 0 is needed")
+            raise errors.BadInput(
+                f"pictures are {images.dtype} {images.shape}; uint8 (N, H, W, 3) with N > 0 is needed"
+            )
 
 
 class Distillation:
@@ -114,7 +117,7 @@ class Distillation:
         self.optimizers = optimizers.Optimizers(self.student, rates, self.loss)
         self.generator = torch.Generator().manual_seed(config.seed + 7919 * self.together.rank)
         self.steps, self.seconds = 0, 0.0
-        self._waiting: list[Tensor] = []  # views that this pass of the teacher still has to serve
+        self.waiting: list[Tensor] = []  # views for which the teacher's last answer still holds
         self._told: Tensor | None = None
 
     def done(self) -> float:
@@ -126,9 +129,9 @@ class Distillation:
     def step(self, groups: Sequence[Group], done: float) -> dict[str, float]:
         """One student step at `done` of the run; its losses, and the factor of the peak rates."""
         began = time.perf_counter()
-        if not self._waiting:
+        if not self.waiting:
             self._ask(groups)
-        views_BCHW, to = self._waiting.pop(0), self.student_input
+        views_BCHW, to = self.waiting.pop(0), self.student_input
         seen_BCHW = augment.shown(views_BCHW, size=to.image_size, mean=to.mean, std=to.std)
         with self._half():
             features_BHWD = self.student.features(seen_BCHW, self.generator)
@@ -145,11 +148,12 @@ class Distillation:
         to = self.teacher_input
         with self._half():
             seen_BCHW = augment.shown(crops_BCHW, size=self.teacher_size, mean=to.mean, std=to.std)
-            self._told = self.teacher.features(seen_BCHW).float()
+            told_BHWD = self.teacher.features(seen_BCHW.contiguous(memory_format=torch.channels_last))
+        self._told = told_BHWD.float()
         self.loss.watch(self._told, self.together)
-        self._waiting = [crops_BCHW]
+        self.waiting = [crops_BCHW]
         for _ in range(self.config.reuse - 1):
-            self._waiting.append(augment.tint(crops_BCHW.clone(), _RECOLOURED, generator=self.generator))
+            self.waiting.append(augment.tint(crops_BCHW.clone(), _RECOLOURED, generator=self.generator))
 
     def _crops(self, groups: Sequence[Group]) -> Tensor:
         """(B, 3, R, R) in [0, 1]: `crops` pieces of each of B / crops pictures, the n-th at the n-th range of scales."""
@@ -158,7 +162,7 @@ class Distillation:
         edges = np.geomspace(self.config.crop, 1.0, self.config.crops + 1).tolist()
         parts = [
             augment.cut(images_BHWC, _piece(least, most), size=size, generator=self.generator)
-            for least, most in zip(edges, edges[1:], strict=False)
+            for least, most in itertools.pairwise(edges)
         ]
         crops_BCHW = augment.tint(torch.cat(parts), _piece(1.0, 1.0), generator=self.generator)
         if torch.rand(1, generator=self.generator).item() < self.config.mix:
@@ -208,7 +212,7 @@ class Distillation:
             "loss": self.loss.state_dict(),
             "optimizers": self.optimizers.state(),
             "generator": self.generator.get_state(),
-            "waiting": self._waiting,
+            "waiting": self.waiting,
             "told": self._told,
         }
 
@@ -230,7 +234,7 @@ class Distillation:
         self.steps, self.seconds = state["steps"], state["seconds"]
         if self.together.rank == 0:
             self.generator.set_state(state["generator"].cpu())
-            self._waiting = [views.to(self.device) for views in state["waiting"]]
+            self.waiting = [views.to(self.device) for views in state["waiting"]]
             self._told = None if state["told"] is None else state["told"].to(self.device)
         else:
             self.generator.manual_seed(self.config.seed + 7919 * self.together.rank + self.steps)

@@ -11,7 +11,19 @@ from scipy import optimize, special
 
 from model import errors
 
-STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 10.0)  # C: the weight of the data beside the penalty |w|^2 / 2
+STRENGTHS = (
+    1e-4,
+    3e-4,
+    1e-3,
+    3e-3,
+    0.01,
+    0.03,
+    0.1,
+    0.3,
+    1.0,
+    3.0,
+    10.0,
+)  # C: weight of the data beside |w|^2 / 2
 FOLDS = 5
 
 Floats = NDArray[np.floating[Any]]

@@ -66,7 +66,9 @@ def _cloud(rng: np.random.Generator) -> Floats:
     """Noise whose power falls with frequency, smooth or rough, often stretched in one direction."""
     fy, fx = np.fft.fftfreq(_SMALL)[:, None], np.fft.rfftfreq(_SMALL)[None]
     turn, stretch = rng.uniform(0, np.pi), np.exp(rng.normal(0, 0.7))
-    radius = np.hypot((np.cos(turn) * fx + np.sin(turn) * fy) * stretch, (np.cos(turn) * fy - np.sin(turn) * fx) / stretch)
+    radius = np.hypot(
+        (np.cos(turn) * fx + np.sin(turn) * fy) * stretch, (np.cos(turn) * fy - np.sin(turn) * fx) / stretch
+    )
     radius = np.maximum(radius, 1 / _SMALL)
     phases = np.exp(2j * np.pi * rng.random(radius.shape))
     field = np.fft.irfft2(phases * radius ** -rng.uniform(0.8, 2.6), s=(_SMALL, _SMALL))
@@ -109,7 +111,7 @@ def _slope(rng: np.random.Generator) -> Floats:
 def _cells(rng: np.random.Generator) -> Floats:
     """Cells about random points: distance to the nearest, or which one it is."""
     points = rng.random((int(rng.integers(4, 40)), 2)).astype(np.float32)
-    y, x = np.mgrid[0 : 1 : 64j, 0 : 1 : 64j].astype(np.float32)
+    y, x = np.mgrid[0:1:64j, 0:1:64j].astype(np.float32)
     squared = (x[..., None] - points[:, 0]) ** 2 + (y[..., None] - points[:, 1]) ** 2
     field = squared.min(-1) ** 0.5 if rng.random() < 0.5 else (squared.argmin(-1) * 0.618) % 1.0
     method = Image.Resampling.BILINEAR if rng.random() < 0.5 else Image.Resampling.NEAREST
@@ -176,7 +178,9 @@ def _put(canvas: Image.Image, edge: list[tuple[float, float]], surface: Image.Im
 
 
 def _plain(rng: np.random.Generator, colours: Palette) -> tuple[int, int, int]:
-    red, green, blue = (np.clip(colours[int(rng.integers(8))] + rng.normal(0, 0.05, 3), 0, 1) * 255).astype(int).tolist()
+    red, green, blue = (
+        (np.clip(colours[int(rng.integers(8))] + rng.normal(0, 0.05, 3), 0, 1) * 255).astype(int).tolist()
+    )
     return red, green, blue
 
 
@@ -222,7 +226,9 @@ def _lines(canvas: Image.Image, rng: np.random.Generator, colours: Palette) -> I
     for _ in range(int(rng.integers(5, 60))):
         steps = rng.normal(0, rng.uniform(5, 40), (int(rng.integers(2, 10)), 2)) + rng.normal(0, 15, 2)
         path = rng.uniform(0, SIDE, 2) + np.cumsum(steps, 0)
-        pen.line([(x, y) for x, y in path.tolist()], fill=_plain(rng, colours), width=int(rng.integers(1, 9)), joint="curve")
+        pen.line(
+            [(x, y) for x, y in path.tolist()], fill=_plain(rng, colours), width=int(rng.integers(1, 9)), joint="curve"
+        )
     return canvas
 
 
