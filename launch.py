@@ -228,20 +228,26 @@ def pretrain(
     seed: int = 0,
 ) -> None:
     """Teach a small backbone the features of a large one, without labels; several processes by torchrun."""
-    from app import jobs
+    from app import pretraining
+    from model import config
 
-    recipe = {
-        "seconds": 60 * minutes, "steps": steps, "batch": batch, "teacher_size": teacher_size,
-        "reuse": views_per_step_reuse, "lr_matrix": lr_matrix, "mix": mix, "seed": seed,
-    }  # fmt: skip
-    jobs.pretrain(
+    pretraining.command(
         images or [],
         drawn=procedural,
         drawn_share=drawn_share,
         teacher=teacher,
         student=student,
         out=out,
-        recipe=recipe,
+        recipe=config.PretrainConfig(
+            seconds=60 * minutes,
+            steps=steps,
+            batch=batch,
+            teacher_size=teacher_size,
+            reuse=views_per_step_reuse,
+            lr_matrix=lr_matrix,
+            mix=mix,
+            seed=seed,
+        ),
         licence=licence,
         resume=resume,
         threads=threads,
@@ -310,9 +316,9 @@ def bench_probe(
     json_file: Json = None,
 ) -> None:
     """Linear probe on frozen features: test accuracy and images a second."""
-    from app import jobs
+    from app import probing
 
-    jobs.probe(
+    probing.command(
         images, backbone=backbone, weights=weights, random=random, seed=seed, threads=threads, json_file=json_file
     )
 

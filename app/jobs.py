@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from rich import console
 from rich import progress as bars
@@ -190,7 +189,7 @@ def train(
     chosen = config.training(
         backbone, on_cpu=on_cpu, steps=steps, method=method, occlusion_rate=occlusion_rate, seed=seed
     )
-    with _bar("train") as tell:
+    with bar("train") as tell:
         figures = training.train(
             dataset,
             root or Path("data") / dataset,
@@ -204,75 +203,12 @@ def train(
     print(json.dumps(figures, indent=1))
 
 
-def pretrain(
-    folders: list[Path],
-    *,
-    drawn: int,
-    drawn_share: float,
-    teacher: str,
-    student: str,
-    out: Path,
-    recipe: dict[str, Any],
-    licence: str,
-    resume: bool,
-    threads: int,
-) -> None:
-    """One distillation with its bar; prints what the file says of itself."""
-    import torch
-
-    from app import pretraining
-    from model import config
-
-    processes.keep_memory()
-    if threads:
-        torch.set_num_threads(threads)
-    with _bar("pretrain") as tell:
-        figures = pretraining.pretrain_(
-            folders,
-            drawn=drawn,
-            drawn_share=drawn_share,
-            teacher=teacher,
-            student=student,
-            out=out,
-            recipe=config.PretrainConfig(**recipe),
-            licence=licence,
-            resume=resume,
-            progress=tell,
-        )
-    print(json.dumps(figures, indent=1))
-
-
-def probe(
-    images: Path,
-    *,
-    backbone: str,
-    weights: Path | None,
-    random: bool,
-    seed: int,
-    threads: int,
-    json_file: Path | None,
-) -> None:
-    """Linear probe of a backbone; prints the figures and how they were measured."""
-    import torch
-
-    from app import probing
-
-    processes.keep_memory()
-    if threads:
-        torch.set_num_threads(threads)
-    with _bar("probe") as tell:
-        figures = probing.probe_(images, backbone=backbone, weights=weights, random=random, seed=seed, progress=tell)
-    print(probing.sentence(figures))
-    if json_file:
-        json_file.write_text(json.dumps(figures, indent=1), encoding="utf-8")
-
-
 def evaluate(ckpt: Path, dataset: str, root: Path | None, *, occlusion_rate: float, seed: int, as_json: bool) -> None:
     """Test a checkpoint."""
     from app import training
 
     processes.keep_memory()
-    with _bar("evaluate") as tell:
+    with bar("evaluate") as tell:
         figures = training.evaluate(
             ckpt, dataset, root or Path("data") / dataset, occlusion_rate=occlusion_rate, seed=seed, progress=tell
         )
@@ -296,11 +232,11 @@ def _opened(chosen: settings.Settings) -> Iterator[database.Database]:
 
 
 @contextmanager
-def _bar(name: str) -> Iterator[Callable[[float, str], None]]:
+def bar(name: str) -> Iterator[Callable[[float, str], None]]:
     """A bar in the terminal alone."""
-    with bars.Progress(*COLUMNS, transient=True, console=console.Console(stderr=True)) as bar:
-        task = bar.add_task(name, total=1.0)
-        yield lambda fraction, message: bar.update(task, completed=fraction, description=f"{name}: {message}")
+    with bars.Progress(*COLUMNS, transient=True, console=console.Console(stderr=True)) as shown:
+        task = shown.add_task(name, total=1.0)
+        yield lambda fraction, message: shown.update(task, completed=fraction, description=f"{name}: {message}")
 
 
 @contextmanager

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from app import errors, pool
+from app import errors, jobs, pool, processes
 from model import config, pretrain, together
 from model import errors as model_errors
 from model.data import datasets, pixels, procedural
@@ -21,6 +22,39 @@ from model.network import raum_net
 
 Progress = Callable[[float, str], None]
 SIDE = procedural.SIDE
+
+
+def command(
+    folders: Sequence[Path],
+    *,
+    drawn: int,
+    drawn_share: float,
+    teacher: str,
+    student: str,
+    out: Path,
+    recipe: config.PretrainConfig,
+    licence: str,
+    resume: bool,
+    threads: int,
+) -> None:
+    """One distillation with its bar; prints what the file says of itself. threads 0: as many as torch takes."""
+    processes.keep_memory()
+    if threads:
+        torch.set_num_threads(threads)
+    with jobs.bar("pretrain") as tell:
+        figures = pretrain_(
+            folders,
+            drawn=drawn,
+            drawn_share=drawn_share,
+            teacher=teacher,
+            student=student,
+            out=out,
+            recipe=recipe,
+            licence=licence,
+            resume=resume,
+            progress=tell,
+        )
+    print(json.dumps(figures, indent=1))
 
 
 def pretrain_(

@@ -1,6 +1,7 @@
 """`bench probe`: what a backbone's frozen features are worth on a labelled folder, and how fast they come."""
 
 import dataclasses
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from app import errors, pool
+from app import errors, jobs, pool, processes
 from model import config, predict, probe
 from model import errors as model_errors
 from model.data import datasets, pixels
@@ -17,6 +18,27 @@ from model.network import pretrained, raum_net
 
 Progress = Callable[[float, str], None]
 TEST_SHARE = 0.4  # where the folder's metadata.csv gives no split
+
+
+def command(
+    images: Path,
+    *,
+    backbone: str,
+    weights: Path | None,
+    random: bool,
+    seed: int,
+    threads: int,
+    json_file: Path | None,
+) -> None:
+    """Linear probe of a backbone; prints the figures and how they were measured."""
+    processes.keep_memory()
+    if threads:
+        torch.set_num_threads(threads)
+    with jobs.bar("probe") as tell:
+        figures = probe_(images, backbone=backbone, weights=weights, random=random, seed=seed, progress=tell)
+    print(sentence(figures))
+    if json_file:
+        json_file.write_text(json.dumps(figures, indent=1), encoding="utf-8")
 
 
 def probe_(
