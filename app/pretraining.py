@@ -73,22 +73,24 @@ def pretrain_(
     """Distil and write `out`; what the file says of itself is returned. Beside it stand OUT.run, to resume, and a log."""
     started = time.strftime("%Y-%m-%d")
     try:
-        networks = _networks(teacher, student)
-        joined = together.join(dict(os.environ), pool.device().type)
-        run = pretrain.Distillation(*networks, recipe, joined)
+        joined = together.join(os.environ, pool.device().type)
+        run = pretrain.Distillation(*_networks(teacher, student), recipe, joined)
         kept = out.with_name(f"{out.name}.run")
         if resume:
             run.restore(_read_state(kept))
         groups = _pictures(folders, drawn, drawn_share, recipe.seed, progress)
         described = {
-            "teacher": teacher,
-            "data": [f"{len(group.images_NHWC):,} of {name}" for name, group in groups.items()],
+            "teacher": Path(
+                teacher.removeprefix(config.HF_PREFIX)
+            ).name,  # where it lies on this machine tells others nothing
+            "data": [f"{name}: {len(group.images_NHWC):,} pictures" for name, group in groups.items()],
             "licence": licence,
             "started": started,
         }
-        with _logged(out, alone=joined.rank > 0) as log:
+        with _logged(out, first=joined.rank == 0) as log:
             keep = _keeper(run, out, kept, described) if joined.rank == 0 else None
             pretrain.distil(run, list(groups.values()), progress=progress, log=log, keep=keep)
+        joined.leave()
     except model_errors.ModelError as problem:
         raise errors.BadRequest(str(problem)) from problem
     return {**described, "steps": run.steps, "seconds": round(run.seconds, 1), "file": str(out)}
@@ -168,9 +170,9 @@ def _drawn(count: int, seed: int, progress: Progress) -> NDArray[np.uint8]:
 
 
 @contextmanager
-def _logged(out: Path, *, alone: bool) -> Iterator[pretrain.Log]:
+def _logged(out: Path, *, first: bool) -> Iterator[pretrain.Log]:
     """Figures to TensorBoard where it is installed, and always to OUT.jsonl; a second process logs nothing."""
-    if alone:
+    if not first:
         yield lambda step, figures: None
         return
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -232,12 +232,12 @@ class Distillation:
             raise errors.BadCheckpoint(f"the run to resume had another student or teacher: {problem}") from problem
         self.optimizers.restore(state["optimizers"])
         self.steps, self.seconds = state["steps"], state["seconds"]
-        if self.together.rank == 0:
+        if self.together.count == 1:
             self.generator.set_state(state["generator"].cpu())
             self.waiting = [views.to(self.device) for views in state["waiting"]]
             self._told = None if state["told"] is None else state["told"].to(self.device)
-        else:
-            self.generator.manual_seed(self.config.seed + 7919 * self.together.rank + self.steps)
+        else:  # the file is the first process's: everyone draws anew, and asks the teacher at the same step
+            self.generator.manual_seed(self.config.seed + 7919 * self.together.rank + 104729 * self.steps)
 
     def message(self, figures: dict[str, float]) -> str:
         """One line for a progress bar."""

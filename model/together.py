@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor
@@ -31,6 +30,11 @@ class Together:
         torch.distributed.all_reduce(held, op=torch.distributed.ReduceOp.MAX)
         return float(held)
 
+    def leave(self) -> None:
+        """End what `join` began."""
+        if self.count > 1:
+            torch.distributed.destroy_process_group()
+
     def share_gradients(self, parameters: Iterable[torch.nn.Parameter]) -> None:
         """Give every process the mean of all gradients."""
         if self.count == 1:
@@ -41,10 +45,12 @@ class Together:
             gradient.copy_(part.view_as(gradient))
 
 
-def join(environment: dict[str, str], device: str) -> Any:
-    """The process group that torchrun's environment describes, or a Together of one without it."""
+def join(environment: Mapping[str, str], device: str) -> Together:
+    """The processes that torchrun's environment describes, each with a GPU of its own, or this one without it."""
     count = int(environment.get("WORLD_SIZE", "1"))
     if count == 1:
         return Together()
+    if device == "cuda":
+        torch.cuda.set_device(int(environment["LOCAL_RANK"]))
     torch.distributed.init_process_group("nccl" if device == "cuda" else "gloo")
     return Together(int(environment["RANK"]), count)

@@ -59,7 +59,7 @@ def test_a_file_comes_out_that_can_be_resumed_and_probed(
     assert "broken.jpg" in capsys.readouterr().out
     header = pretrained.describe(out)
     assert header["variant"] == "vmamba_nano"
-    assert header["data"] == ["16 of pictures", "3 of drawn pictures"]
+    assert header["data"] == ["pictures: 16 pictures", "drawn pictures: 3 pictures"]
     assert header["licence"] == "ours"
     longer = config.PretrainConfig(steps=3, batch=4, teacher_size=64)
     assert _start([folder], teacher, out, resume=True, recipe=longer)["steps"] == 3
