@@ -208,6 +208,53 @@ def train(
 
 
 @app.command()
+def pretrain(
+    out: Annotated[Path, typer.Option(help="the file to write; OUT.run and OUT.jsonl stand beside it")],
+    teacher: Annotated[str, typer.Option(help="hf:FOLDER_OR_ID whose features are to be learnt")],
+    images: Annotated[list[Path] | None, typer.Option(help="folder of pictures, no labels; may be repeated")] = None,
+    procedural: Annotated[int, typer.Option(help="pictures to draw beside them")] = 0,
+    drawn_share: Annotated[float, typer.Option(help="share of every batch that is drawn ones")] = 0.3,
+    student: Annotated[str, typer.Option(help="vmamba_nano|tiny|small|base")] = "vmamba_nano",
+    minutes: Annotated[float, typer.Option(help="how long to train")] = 0.0,
+    steps: Annotated[int, typer.Option(help="or how many steps")] = 0,
+    batch: Annotated[int, typer.Option(help="crops in one pass of the teacher")] = 32,
+    teacher_size: Annotated[int, typer.Option(help="side of the teacher's input; 0: its own, less is faster")] = 0,
+    views_per_step_reuse: Annotated[int, typer.Option(help="steps of the student for one pass of the teacher")] = 2,
+    lr_matrix: Annotated[float, typer.Option(help="peak rate of the large matrices")] = 0.02,
+    mix: Annotated[float, typer.Option(help="share of batches whose crops are laid over each other")] = 0.0,
+    threads: Annotated[int, typer.Option(help="CPU threads; 0: as many as there are cores")] = 0,
+    licence: Annotated[str, typer.Option(help="what to write into the file about the data's and teacher's terms")] = "",
+    resume: Annotated[bool, typer.Option("--resume", help="go on from OUT.run")] = False,
+    seed: int = 0,
+) -> None:
+    """Teach a small backbone the features of a large one, without labels; several processes by torchrun."""
+    from app import pretraining
+    from model import config
+
+    pretraining.command(
+        images or [],
+        drawn=procedural,
+        drawn_share=drawn_share,
+        teacher=teacher,
+        student=student,
+        out=out,
+        recipe=config.PretrainConfig(
+            seconds=60 * minutes,
+            steps=steps,
+            batch=batch,
+            teacher_size=teacher_size,
+            reuse=views_per_step_reuse,
+            lr_matrix=lr_matrix,
+            mix=mix,
+            seed=seed,
+        ),
+        licence=licence,
+        resume=resume,
+        threads=threads,
+    )
+
+
+@app.command()
 def evaluate(
     ckpt: Annotated[Path, typer.Option(help="a checkpoint written by train or by a round")],
     root: Annotated[Path | None, typer.Option(help="the data; default data/NAME")] = None,
@@ -267,6 +314,24 @@ def bench_loop(
     from app import benching
 
     benching.loop(images, answers=answers, backbone=backbone, screenshot=screenshot, json_file=json_file)
+
+
+@bench.command("probe")
+def bench_probe(
+    images: Annotated[Path, typer.Option(help="one folder per class; the split of its metadata.csv is used")],
+    backbone: Annotated[str, typer.Option(help="as in serve")] = "vmamba_nano",
+    weights: Annotated[Path | None, typer.Option(help="a file that pretrain wrote, instead of the bundled one")] = None,
+    random: Annotated[bool, typer.Option("--random", help="random weights, to compare with")] = False,
+    threads: Annotated[int, typer.Option(help="CPU threads; 0: as many as there are cores")] = 0,
+    seed: int = 0,
+    json_file: Json = None,
+) -> None:
+    """Linear probe on frozen features: test accuracy and images a second."""
+    from app import probing
+
+    probing.command(
+        images, backbone=backbone, weights=weights, random=random, seed=seed, threads=threads, json_file=json_file
+    )
 
 
 def run() -> None:

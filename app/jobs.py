@@ -189,7 +189,7 @@ def train(
     chosen = config.training(
         backbone, on_cpu=on_cpu, steps=steps, method=method, occlusion_rate=occlusion_rate, seed=seed
     )
-    with _bar("train") as tell:
+    with bar("train") as tell:
         figures = training.train(
             dataset,
             root or Path("data") / dataset,
@@ -208,7 +208,7 @@ def evaluate(ckpt: Path, dataset: str, root: Path | None, *, occlusion_rate: flo
     from app import training
 
     processes.keep_memory()
-    with _bar("evaluate") as tell:
+    with bar("evaluate") as tell:
         figures = training.evaluate(
             ckpt, dataset, root or Path("data") / dataset, occlusion_rate=occlusion_rate, seed=seed, progress=tell
         )
@@ -232,11 +232,11 @@ def _opened(chosen: settings.Settings) -> Iterator[database.Database]:
 
 
 @contextmanager
-def _bar(name: str) -> Iterator[Callable[[float, str], None]]:
+def bar(name: str) -> Iterator[Callable[[float, str], None]]:
     """A bar in the terminal alone."""
-    with bars.Progress(*COLUMNS, transient=True, console=console.Console(stderr=True)) as bar:
-        task = bar.add_task(name, total=1.0)
-        yield lambda fraction, message: bar.update(task, completed=fraction, description=f"{name}: {message}")
+    with bars.Progress(*COLUMNS, transient=True, console=console.Console(stderr=True)) as shown:
+        task = shown.add_task(name, total=1.0)
+        yield lambda fraction, message: shown.update(task, completed=fraction, description=f"{name}: {message}")
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import uuid
@@ -47,7 +48,7 @@ def save(path: str | Path, net: raum_net.RaumNet, *, class_ids: Sequence[int], m
         "meta": meta,
     }
     header = {"raum": json.dumps(described, allow_nan=False)}
-    _write(Path(path), safetensors.torch.save(tensors, metadata=header))
+    write(Path(path), safetensors.torch.save(tensors, metadata=header))
 
 
 def describe(path: str | Path) -> dict[str, Any]:
@@ -76,7 +77,9 @@ def load(path: str | Path) -> Loaded:
     except (OSError, safetensors.SafetensorError) as problem:
         raise errors.BadCheckpoint(f"cannot read the checkpoint {path}: {problem}") from problem
     config = configs.from_dict(described["config"])
-    net = raum_net.build(config, backbone_settings=described["backbone"])
+    bare = dataclasses.replace(config, pretrained=False)  # the file holds every weight: none comes from elsewhere
+    net = raum_net.build(bare, backbone_settings=described["backbone"])
+    net.config = config
     _check_shapes(net.state_dict(), tensors, str(path))
     _check_finite(tensors, str(path))
     net.load_state_dict(tensors)
@@ -102,7 +105,8 @@ def _check_finite(tensors: dict[str, torch.Tensor], source: str) -> None:
             raise errors.NotFinite(f"the weight {name} of {source} holds NaN or infinity; use an earlier checkpoint")
 
 
-def _write(path: Path, content: bytes) -> None:
+def write(path: Path, content: bytes) -> None:
+    """The file whole or not at all: beside the target, flushed to disk, renamed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:

@@ -29,7 +29,8 @@ class NetworkConfig:
 
     image_size: side in pixels of the square input, which shows the whole picture: a map over it then covers the picture
     on the page. mean, std: per channel, of RGB scaled to 0..1.
-    dropout: of the Bayesian head. seed: of the weights' initialisation.
+    dropout: of the Bayesian head. seed: of the weights' initialisation. pretrained: start one of our own variants from
+    the weights that come with the program, where there are any (model/network/pretrained.py).
     """
 
     backbone: str
@@ -40,6 +41,7 @@ class NetworkConfig:
     std: tuple[float, float, float] = IMAGENET_STD
     dropout: float = 0.3
     seed: int = 0
+    pretrained: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,6 +80,37 @@ class TrainConfig:
     guide: float = 0.5
     occlusion_rate: float = 0.0
     label_smoothing: float = 0.0
+    seed: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class PretrainConfig:
+    """One distillation of a teacher's features into a variant of ours (model/pretrain.py).
+
+    steps, seconds, warmup, clip_norm, lr, lr_matrix, weight_decay: as in TrainConfig; lr_projection: of the maps from
+    the student's features to the teacher's. batch: crops in one pass of the teacher. crops: how many of them come from
+    one image, at scales that do not overlap. reuse: student steps for one pass of the teacher, each with colours of its
+    own. crop: least side of a crop as a share of the picture's (0.28: 8 % of its area). spatial: weight of the loss
+    per cell beside that of the mean. mix: share of the batches in which every crop is laid half over another one.
+    teacher_size: side of the teacher's input; 0 is its own. ema: decay of the weights' average, which is what is kept.
+    """
+
+    steps: int = 0
+    seconds: float = 0.0
+    batch: int = 32
+    crops: int = 2
+    reuse: int = 2
+    teacher_size: int = 0
+    crop: float = 0.28
+    spatial: float = 0.5
+    mix: float = 0.0
+    lr: float = 2e-3
+    lr_matrix: float = 0.02
+    lr_projection: float = 2e-3
+    weight_decay: float = 0.02
+    warmup: float = 0.02
+    clip_norm: float = 5.0
+    ema: float = 0.999
     seed: int = 0
 
 

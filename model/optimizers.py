@@ -79,8 +79,12 @@ class Optimizers:
         self._all: list[Optimizer] = [AdamW(rest, betas=(0.9, 0.99))]
         if matrices:
             self._all.append(Muon(matrices, lr=config.lr_matrix, weight_decay=config.weight_decay))
-        self.groups = [group for optimizer in self._all for group in optimizer.param_groups]
         self._peaks = [group["lr"] for group in self.groups]
+
+    @property
+    def groups(self) -> list[dict[str, Any]]:
+        """Every group of parameters with its rate; restoring a state makes new ones."""
+        return [group for optimizer in self._all for group in optimizer.param_groups]
 
     def zero_grad(self) -> None:
         """Forget the gradients."""
@@ -93,6 +97,15 @@ class Optimizers:
             group["lr"] = peak * factor
         for optimizer in self._all:
             optimizer.step()
+
+    def state(self) -> list[dict[str, Any]]:
+        """What `restore` needs to go on as if nothing had happened."""
+        return [optimizer.state_dict() for optimizer in self._all]
+
+    def restore(self, state: list[dict[str, Any]]) -> None:
+        """Take over a state of the same parameters."""
+        for optimizer, held in zip(self._all, state, strict=True):
+            optimizer.load_state_dict(held)
 
 
 def _is_matrix(name: str, parameter: nn.Parameter) -> bool:

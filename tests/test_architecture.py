@@ -14,6 +14,8 @@ LEARNING_SIDE = {  # of app's rooms only these import model's torch rooms
     "app/learning.py",
     "app/pool.py",
     "app/training.py",
+    "app/pretraining.py",
+    "app/probing.py",
     "app/simulate.py",
     "app/doctor.py",
     "app/jobs.py",

@@ -18,13 +18,15 @@ _LUMA = (0.299, 0.587, 0.114)
 class Strength:
     """How far a view may stray from the picture; every share is a probability, every angle in degrees.
 
-    `crop` is the least side of the crop as a share of the picture's, `stretch` the largest ratio of its sides, `rotate`
+    `crop` and `widest` are the least and the largest side of the crop as a share of the picture's, `stretch` the largest
+    ratio of its sides to a square's, `rotate`
     and `shear` the largest turns, `flip` how often left and right change places; `brightness`, `contrast`, `saturation`
     are largest relative changes, `hue` the largest turn of the colour circle, `grey` and `blur` how often those happen;
     `occlude` is how often something is hidden, `occlusion` the share of the area (least, most).
     """
 
     crop: float = 1.0
+    widest: float = 1.0
     stretch: float = 1.0
     rotate: float = 0.0
     shear: float = 0.0
@@ -60,15 +62,31 @@ def view(
 
     All randomness comes from `generator` (on the CPU), so a seed gives the same views on every device.
     """
-    pixels_BCHW = _as_float(images_BHWC)
-    count, device = len(pixels_BCHW), pixels_BCHW.device
-    theta_B23 = _affine(count, strength, generator).to(device)
-    grid = F.affine_grid(theta_B23, [count, 3, size, size], align_corners=False)
-    views_BCHW = F.grid_sample(pixels_BCHW, grid, padding_mode="reflection", align_corners=False)
-    views_BCHW = _blur(views_BCHW, strength, generator)
-    matrix_B33, contrast_B1 = _colour(count, strength, generator)
-    views_BCHW = _recolour(views_BCHW, matrix_B33.to(device), contrast_B1.to(device))
+    views_BCHW = tint(cut(images_BHWC, strength, size=size, generator=generator), strength, generator=generator)
     return _occlude(_normalise(views_BCHW, mean, std), strength, generator)
+
+
+def cut(images_BHWC: torch.Tensor, strength: Strength, *, size: int, generator: torch.Generator) -> torch.Tensor:
+    """One random piece of each uint8 image, turned and mirrored: (B, 3, size, size) float32 in [0, 1], colours kept."""
+    pixels_BCHW = _as_float(images_BHWC)
+    count = len(pixels_BCHW)
+    theta_B23 = _affine(count, strength, generator).to(pixels_BCHW.device)
+    grid = F.affine_grid(theta_B23, [count, 3, size, size], align_corners=False)
+    return F.grid_sample(pixels_BCHW, grid, padding_mode="reflection", align_corners=False)
+
+
+def tint(views_BCHW: torch.Tensor, strength: Strength, *, generator: torch.Generator) -> torch.Tensor:
+    """Views in [0, 1] with other colours and some of them blurred; what is where stays. May change its input."""
+    views_BCHW = _blur(views_BCHW, strength, generator)
+    matrix_B33, contrast_B1 = _colour(len(views_BCHW), strength, generator)
+    return _recolour(views_BCHW, matrix_B33.to(views_BCHW.device), contrast_B1.to(views_BCHW.device))
+
+
+def shown(views_BCHW: torch.Tensor, *, size: int, mean: Sequence[float], std: Sequence[float]) -> torch.Tensor:
+    """Views in [0, 1] as a network wants them: (B, 3, size, size), normalised; the input stays as it was."""
+    if views_BCHW.shape[-1] == size and views_BCHW.shape[-2] == size:
+        return _normalise(views_BCHW.clone(), mean, std)
+    return _normalise(F.interpolate(views_BCHW, size=(size, size), mode="bilinear", antialias=True), mean, std)
 
 
 def weak(images_BHWC: torch.Tensor, *, size: int, mean: Sequence[float], std: Sequence[float],
@@ -85,10 +103,7 @@ def strong(images_BHWC: torch.Tensor, *, size: int, mean: Sequence[float], std: 
 
 def center(images_BHWC: torch.Tensor, *, size: int, mean: Sequence[float], std: Sequence[float]) -> torch.Tensor:
     """The plain view to predict from: the whole picture at `size`, normalised, nothing random."""
-    pixels_BCHW = _as_float(images_BHWC)
-    if pixels_BCHW.shape[-1] != size or pixels_BCHW.shape[-2] != size:
-        pixels_BCHW = F.interpolate(pixels_BCHW, size=(size, size), mode="bilinear", antialias=True)
-    return _normalise(pixels_BCHW, mean, std)
+    return shown(_as_float(images_BHWC), size=size, mean=mean, std=std)
 
 
 def _as_float(images_BHWC: torch.Tensor) -> torch.Tensor:
@@ -114,7 +129,7 @@ def _chance(count: int, share: float, generator: torch.Generator) -> torch.Tenso
 
 def _affine(count: int, strength: Strength, generator: torch.Generator) -> torch.Tensor:
     """Maps (B, 2, 3) from the view's coordinates to the picture's, both in [-1, 1]."""
-    side_B = strength.crop + (1 - strength.crop) * torch.rand(count, generator=generator)
+    side_B = strength.crop + (strength.widest - strength.crop) * torch.rand(count, generator=generator)
     stretch_B = torch.exp(_span(count, math.log(strength.stretch) / 2, generator))
     turn_B = torch.deg2rad(_span(count, strength.rotate, generator))
     shear_B = torch.tan(torch.deg2rad(_span(count, strength.shear, generator)))

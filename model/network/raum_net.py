@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from model import config as configs
 from model import errors
-from model.network import bayesian_head, hf_backbone, selective_scan, vmamba
+from model.network import bayesian_head, hf_backbone, pretrained, selective_scan, vmamba
 from model.network.attention import cam, region
 
 ATTENTIONS: dict[str, type[nn.Module]] = {"cam": cam.MeanPooling, "region": region.RegionAttention}
@@ -66,7 +66,8 @@ class RaumNet(nn.Module):
 
 
 def build(config: configs.NetworkConfig, *, backbone_settings: dict[str, Any] | None = None) -> RaumNet:
-    """A network with the weights of config.seed, or with the backbone's own pretrained ones for `hf:`.
+    """A network with the weights of config.seed, or with the backbone's pretrained ones for `hf:` and where our own
+    variant has some in the program (and config.pretrained wants them).
 
     backbone_settings: what `describe_backbone` gave, to build an `hf:` backbone without its folder and weights.
     """
@@ -114,4 +115,7 @@ def _backbone(config: configs.NetworkConfig, settings: dict[str, Any] | None) ->
         if settings is not None:
             return hf_backbone.from_settings(settings)
         return hf_backbone.load(config.backbone[len(configs.HF_PREFIX) :])
-    return vmamba.build(config.backbone, num_classes=0, seed=config.seed)
+    backbone = vmamba.build(config.backbone, num_classes=0, seed=config.seed)
+    if config.pretrained and pretrained.bundled(config.backbone).is_file():
+        pretrained.load(backbone, pretrained.bundled(config.backbone), config)
+    return backbone

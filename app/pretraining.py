@@ -1,0 +1,203 @@
+"""`pretrain`: a small backbone learns from a teacher's features on pictures of any kind; what it leaves is one file."""
+
+import dataclasses
+import importlib.util
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from app import errors, jobs, pool, processes
+from model import config, pretrain, together
+from model import errors as model_errors
+from model.data import datasets, pixels, procedural
+from model.network import raum_net
+
+Progress = Callable[[float, str], None]
+SIDE = procedural.SIDE
+
+
+def command(
+    folders: Sequence[Path],
+    *,
+    drawn: int,
+    drawn_share: float,
+    teacher: str,
+    student: str,
+    out: Path,
+    recipe: config.PretrainConfig,
+    licence: str,
+    resume: bool,
+    threads: int,
+) -> None:
+    """One distillation with its bar; prints what the file says of itself. threads 0: as many as torch takes."""
+    processes.keep_memory()
+    if threads:
+        torch.set_num_threads(threads)
+    with jobs.bar("pretrain") as tell:
+        figures = pretrain_(
+            folders,
+            drawn=drawn,
+            drawn_share=drawn_share,
+            teacher=teacher,
+            student=student,
+            out=out,
+            recipe=recipe,
+            licence=licence,
+            resume=resume,
+            progress=tell,
+        )
+    print(json.dumps(figures, indent=1))
+
+
+def pretrain_(
+    folders: Sequence[Path],
+    *,
+    drawn: int,
+    drawn_share: float,
+    teacher: str,
+    student: str,
+    out: Path,
+    recipe: config.PretrainConfig,
+    licence: str,
+    resume: bool,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Distil and write `out`; what the file says of itself is returned. Beside it stand OUT.run, to resume, and a log."""
+    started = time.strftime("%Y-%m-%d")
+    try:
+        joined = together.join(os.environ, pool.device().type)
+        run = pretrain.Distillation(*_networks(teacher, student), recipe, joined)
+        kept = out.with_name(f"{out.name}.run")
+        if resume:
+            run.restore(_read_state(kept))
+        groups = _pictures(folders, drawn, drawn_share, recipe.seed, progress)
+        described = {
+            "teacher": Path(
+                teacher.removeprefix(config.HF_PREFIX)
+            ).name,  # where it lies on this machine tells others nothing
+            "data": [f"{name}: {len(group.images_NHWC):,} pictures" for name, group in groups.items()],
+            "licence": licence,
+            "started": started,
+        }
+        with _logged(out, first=joined.rank == 0) as log:
+            keep = _keeper(run, out, kept, described) if joined.rank == 0 else None
+            pretrain.distil(run, list(groups.values()), progress=progress, log=log, keep=keep)
+        joined.leave()
+    except model_errors.ModelError as problem:
+        raise errors.BadRequest(str(problem)) from problem
+    return {**described, "steps": run.steps, "seconds": round(run.seconds, 1), "file": str(out)}
+
+
+def _networks(teacher: str, student: str) -> tuple[raum_net.RaumNet, raum_net.RaumNet]:
+    """The student with fresh weights and the teacher with its own, on this machine's device."""
+    if student not in config.NATIVE_IMAGE_SIZES:
+        raise model_errors.UnknownName("student", student, config.NATIVE_IMAGE_SIZES)
+    if not teacher.startswith(config.HF_PREFIX):
+        raise errors.BadRequest(f"the teacher is {teacher!r}; give hf:FOLDER or hf:OWNER/NAME with pretrained weights")
+    wanted = dataclasses.replace(config.for_backbone(student, num_classes=1), pretrained=False)
+    guide = raum_net.build(config.for_backbone(teacher, num_classes=1))
+    return raum_net.build(wanted).to(pool.device()), guide.to(pool.device())
+
+
+def _keeper(
+    run: pretrain.Distillation, out: Path, kept: Path, described: dict[str, Any]
+) -> Callable[[dict[str, Any]], None]:
+    """Writes the state to go on from, and the weights as they are."""
+
+    def keep(state: dict[str, Any]) -> None:
+        pretrain.write_state(kept, state)
+        pretrain.save(out, run, described)
+
+    return keep
+
+
+def _read_state(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise errors.BadRequest(f"there is no {path} to resume; start without --resume")
+    return pretrain.read_state(path)
+
+
+def _pictures(
+    folders: Sequence[Path], drawn: int, drawn_share: float, seed: int, progress: Progress
+) -> dict[str, pretrain.Group]:
+    """The folders' pictures, shared by their number, and the drawn ones with their own share of every batch."""
+    found = {str(folder): _read(folder, progress) for folder in folders}
+    total = sum(len(images) for images in found.values())
+    if not total and not drawn:
+        raise errors.BadRequest("there is nothing to learn from; give --images DIR, --procedural N, or both")
+    share = drawn_share if total and drawn else float(not total)
+    groups = {
+        Path(name).name: pretrain.Group(images, (1 - share) * len(images) / total) for name, images in found.items()
+    }
+    if drawn:
+        groups["drawn pictures"] = pretrain.Group(_drawn(drawn, seed, progress), share)
+    return groups
+
+
+def _read(folder: Path, progress: Progress) -> NDArray[np.uint8]:
+    """Every readable picture below a folder as a square; the others are named and left out."""
+    if not folder.is_dir():
+        raise errors.BadRequest(f"{folder} is no folder")
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in datasets.SUFFIXES)
+    images = []
+    for at, path in enumerate(paths):
+        try:
+            images.append(pixels.decode(path, size=SIDE))
+        except model_errors.UnreadableImage as problem:
+            print(f"left out: {problem}")
+        if at % 50 == 0:
+            progress(0.0, f"decoding {at:,} of {len(paths):,} images of {folder.name}")
+    if not images:
+        raise errors.BadRequest(f"{folder} holds no image that can be read")
+    return np.stack(images)
+
+
+def _drawn(count: int, seed: int, progress: Progress) -> NDArray[np.uint8]:
+    images = np.empty((count, SIDE, SIDE, 3), np.uint8)
+    for at in range(count):
+        images[at] = procedural.draw(seed * 1_000_003 + at)
+        if at % 50 == 0:
+            progress(0.0, f"drawing {at:,} of {count:,} pictures")
+    return images
+
+
+@contextmanager
+def _logged(out: Path, *, first: bool) -> Iterator[pretrain.Log]:
+    """Figures to TensorBoard where it is installed, and always to OUT.jsonl; a second process logs nothing."""
+    if not first:
+        yield lambda step, figures: None
+        return
+    out.parent.mkdir(parents=True, exist_ok=True)
+    board = _board(out.with_name(f"{out.name}.board"))
+    with out.with_name(f"{out.name}.jsonl").open("a", encoding="utf-8") as lines:
+
+        def log(step: int, figures: dict[str, float]) -> None:
+            if step % 10:
+                return
+            lines.write(json.dumps({"step": step, **{name: round(value, 5) for name, value in figures.items()}}) + "\n")
+            lines.flush()
+            for name, value in figures.items() if board else ():
+                board.add_scalar(f"pretrain/{name}", value, step)
+
+        try:
+            yield log
+        finally:
+            if board:
+                board.close()
+
+
+def _board(folder: Path) -> Any:
+    """TensorBoard's writer, or None where the package is not installed."""
+    if importlib.util.find_spec("tensorboard") is None:
+        return None
+    from torch.utils import tensorboard
+
+    return tensorboard.SummaryWriter(str(folder))

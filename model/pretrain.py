@@ -1,0 +1,289 @@
+"""Pretraining without labels: a small student learns to give the features of a frozen teacher on the same crops.
+
+Distillation from few but richly cropped pictures carries far (Asano and Saeed, "Extrapolating from a single image to a
+thousand classes", arXiv 2112.00725); the student must see exactly what the teacher sees (Beyer et al., "Knowledge
+distillation: a good teacher is patient and consistent", arXiv 2106.05237). One pass of the teacher serves several
+student steps, each with colours of its own: on a CPU the teacher takes most of the time.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import io
+import itertools
+import json
+import math
+import pickle
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.torch
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from model import checkpoint, errors, optimizers, pretrain_loss
+from model import config as configs
+from model.data import augment
+from model.network import pretrained, raum_net
+from model.semi import schedules
+from model.together import Together
+
+Progress = Callable[[float, str], None]
+Log = Callable[[int, dict[str, float]], None]
+_RECOLOURED = augment.Strength(brightness=0.25, contrast=0.25, saturation=0.25, hue=12.0, blur=0.1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """Pictures, uint8 (N, H, W, 3), of which a share of every batch is taken."""
+
+    images_NHWC: NDArray[np.uint8]
+    share: float
+
+
+def distil(
+    run: Distillation,
+    groups: Sequence[Group],
+    *,
+    progress: Progress | None = None,
+    log: Log | None = None,
+    keep: Callable[[dict[str, Any]], None] | None = None,
+    keep_seconds: float = 60.0,
+) -> None:
+    """Step until the run's steps or seconds are over. `log` gets every step's figures, `keep` the state now and then.
+
+    Raises BadInput for pictures that cannot be used, TrainingDiverged naming the step.
+    """
+    _check(groups)
+    kept = time.perf_counter()
+    while (done := run.done()) < 1.0:
+        figures = run.step(groups, done)
+        if log is not None:
+            log(run.steps, figures)
+        if progress is not None:
+            progress(min(run.done(), 1.0), run.message(figures))
+        if keep is not None and not run.waiting and time.perf_counter() - kept > keep_seconds:
+            keep(run.state())
+            kept = time.perf_counter()
+    if keep is not None:
+        keep(run.state())
+
+
+def _check(groups: Sequence[Group]) -> None:
+    if not groups:
+        raise errors.BadInput("there is no picture to learn from")
+    for group in groups:
+        images = group.images_NHWC
+        if len(images) == 0 or images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] != 3:
+            raise errors.BadInput(
+                f"pictures are {images.dtype} {images.shape}; uint8 (N, H, W, 3) with N > 0 is needed"
+            )
+
+
+class Distillation:
+    """The state of one run: student, its moving average, projections, optimisers, generator, what the teacher gives.
+
+    `average` holds the weights worth keeping. student and teacher are raum_net networks; only their backbones are used.
+    """
+
+    def __init__(
+        self,
+        student: raum_net.RaumNet,
+        teacher: raum_net.RaumNet,
+        config: configs.PretrainConfig,
+        together: Together | None = None,
+    ) -> None:
+        if config.batch % config.crops or config.batch < 2:
+            raise errors.BadConfig(f"a batch of {config.batch} crops cannot hold {config.crops} of each image")
+        if config.steps <= 0 and config.seconds <= 0:
+            raise errors.BadConfig("give steps or seconds; both are 0 and the run would never end")
+        self.config, self.together = config, together or Together()
+        self.student, self.teacher = student.backbone.train(), teacher.backbone.eval().requires_grad_(False)
+        self.student_input, self.teacher_input = student.config, teacher.config
+        self.teacher_size = config.teacher_size or teacher.config.image_size
+        self.device = next(self.student.parameters()).device
+        self.average = copy.deepcopy(self.student).eval().requires_grad_(False)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            self.loss = pretrain_loss.FeatureLoss(self.student.dim, self.teacher.dim).to(self.device)
+        rates = configs.TrainConfig(
+            lr=config.lr, lr_head=config.lr_projection, lr_matrix=config.lr_matrix, weight_decay=config.weight_decay
+        )
+        self.optimizers = optimizers.Optimizers(self.student, rates, self.loss)
+        self.generator = torch.Generator().manual_seed(config.seed + 7919 * self.together.rank)
+        self.steps, self.seconds = 0, 0.0
+        self.waiting: list[Tensor] = []  # views for which the teacher's last answer still holds
+        self._told: Tensor | None = None
+
+    def done(self) -> float:
+        """Share of the run that is over, by steps or by time, whichever limit is nearer; the same in every process."""
+        by_steps = self.steps / self.config.steps if self.config.steps else 0.0
+        by_time = self.seconds / self.config.seconds if self.config.seconds else 0.0
+        return self.together.most(max(by_steps, by_time))
+
+    def step(self, groups: Sequence[Group], done: float) -> dict[str, float]:
+        """One student step at `done` of the run; its losses, and the factor of the peak rates."""
+        began = time.perf_counter()
+        if not self.waiting:
+            self._ask(groups)
+        views_BCHW, to = self.waiting.pop(0), self.student_input
+        seen_BCHW = augment.shown(views_BCHW, size=to.image_size, mean=to.mean, std=to.std)
+        with self._half():
+            features_BHWD = self.student.features(seen_BCHW, self.generator)
+        pooled, cells = self.loss(features_BHWD.float(), self._told)
+        factor = schedules.learning_rate(done + 1e-4, warmup=self.config.warmup)
+        self._descend(pooled + self.config.spatial * cells, factor)
+        self.seconds += time.perf_counter() - began
+        return {"pooled": pooled.item(), "cells": cells.item(), "rate": factor, "seconds": self.seconds}
+
+    @torch.no_grad()
+    def _ask(self, groups: Sequence[Group]) -> None:
+        """Cut new crops, ask the teacher about them, and colour them anew for each step that will use its answer."""
+        crops_BCHW = self._crops(groups)
+        to = self.teacher_input
+        with self._half():
+            seen_BCHW = augment.shown(crops_BCHW, size=self.teacher_size, mean=to.mean, std=to.std)
+            told_BHWD = self.teacher.features(seen_BCHW.contiguous(memory_format=torch.channels_last))
+        self._told = told_BHWD.float()
+        self.loss.watch(self._told, self.together)
+        self.waiting = [crops_BCHW]
+        for _ in range(self.config.reuse - 1):
+            self.waiting.append(augment.tint(crops_BCHW.clone(), _RECOLOURED, generator=self.generator))
+
+    def _crops(self, groups: Sequence[Group]) -> Tensor:
+        """(B, 3, R, R) in [0, 1]: `crops` pieces of each of B / crops pictures, the n-th at the n-th range of scales."""
+        size = max(self.teacher_size, 2 * self.student_input.image_size)
+        images_BHWC = self._pictures(groups, self.config.batch // self.config.crops).to(self.device)
+        edges = np.geomspace(self.config.crop, 1.0, self.config.crops + 1).tolist()
+        parts = [
+            augment.cut(images_BHWC, _piece(least, most), size=size, generator=self.generator)
+            for least, most in itertools.pairwise(edges)
+        ]
+        crops_BCHW = augment.tint(torch.cat(parts), _piece(1.0, 1.0), generator=self.generator)
+        if torch.rand(1, generator=self.generator).item() < self.config.mix:
+            crops_BCHW = crops_BCHW.lerp(crops_BCHW.roll(1, 0), 0.5 * torch.rand(1, generator=self.generator).item())
+        return crops_BCHW
+
+    def _pictures(self, groups: Sequence[Group], count: int) -> Tensor:
+        """`count` pictures, each from a group chosen by its share."""
+        shares = torch.tensor([group.share for group in groups], dtype=torch.float64)
+        chosen = torch.multinomial(shares, count, replacement=True, generator=self.generator).tolist()
+        places = torch.rand(count, generator=self.generator, dtype=torch.float64).tolist()
+        held = [groups[g].images_NHWC for g in chosen]
+        return torch.from_numpy(
+            np.stack([images[int(place * len(images))] for images, place in zip(held, places, strict=True)])
+        )
+
+    def _descend(self, loss: Tensor, factor: float) -> None:
+        """Backward, share gradients, clip, step, move the average; a loss that is not finite ends the run by name."""
+        if not math.isfinite(loss.item()):
+            raise errors.TrainingDiverged(
+                f"the loss became {loss.item()} at step {self.steps + 1}; lower lr (now {self.config.lr}) and run again"
+            )
+        self.optimizers.zero_grad()
+        loss.backward()
+        moved = [*self.student.parameters(), *self.loss.parameters()]
+        self.together.share_gradients(moved)
+        nn.utils.clip_grad_norm_(moved, self.config.clip_norm)
+        self.optimizers.step(factor)
+        keep = min(self.config.ema, (1 + self.steps) / (10 + self.steps))
+        with torch.no_grad():
+            torch._foreach_lerp_(list(self.average.parameters()), list(self.student.parameters()), 1 - keep)
+        self.steps += 1
+
+    def _half(self) -> Any:
+        """bfloat16 where a GPU has it; elsewhere nothing changes."""
+        able = self.device.type == "cuda" and torch.cuda.is_bf16_supported()
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=able)
+
+    def state(self) -> dict[str, Any]:
+        """Tensors and plain values: a run that restores them goes on exactly as this one would."""
+        return {
+            "recipe": dataclasses.asdict(self.config),
+            "steps": self.steps,
+            "seconds": self.seconds,
+            "student": self.student.state_dict(),
+            "average": self.average.state_dict(),
+            "loss": self.loss.state_dict(),
+            "optimizers": self.optimizers.state(),
+            "generator": self.generator.get_state(),
+            "waiting": self.waiting,
+            "told": self._told,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take over a state. Raises BadCheckpoint where it is of another student, teacher or recipe."""
+        free = {"steps", "seconds"}  # a run may be made longer
+        mine = dataclasses.asdict(self.config)
+        other = [name for name in mine if name not in free and state["recipe"].get(name) != mine[name]]
+        if other:
+            told = ", ".join(f"{name} {state['recipe'].get(name)}" for name in other)
+            raise errors.BadCheckpoint(f"the run to resume had {told}; give the same, or start anew without --resume")
+        try:
+            self.student.load_state_dict(state["student"])
+            self.average.load_state_dict(state["average"])
+            self.loss.load_state_dict(state["loss"])
+        except RuntimeError as problem:
+            raise errors.BadCheckpoint(f"the run to resume had another student or teacher: {problem}") from problem
+        self.optimizers.restore(state["optimizers"])
+        self.steps, self.seconds = state["steps"], state["seconds"]
+        if self.together.count == 1:
+            self.generator.set_state(state["generator"].cpu())
+            self.waiting = [views.to(self.device) for views in state["waiting"]]
+            self._told = None if state["told"] is None else state["told"].to(self.device)
+        else:  # the file is the first process's: everyone draws anew, and asks the teacher at the same step
+            self.generator.manual_seed(self.config.seed + 7919 * self.together.rank + 104729 * self.steps)
+
+    def message(self, figures: dict[str, float]) -> str:
+        """One line for a progress bar."""
+        return f"step {self.steps}: distance {figures['pooled']:.3f} of the mean, {figures['cells']:.3f} per cell"
+
+
+def _piece(least: float, most: float) -> augment.Strength:
+    """A crop of that range of sides, aspect 3/4 to 4/3, with strong changes of colour."""
+    return augment.Strength(
+        crop=least, widest=most, stretch=4 / 3, rotate=20.0, shear=5.0, brightness=0.4, contrast=0.4, saturation=0.5,
+        hue=25.0, grey=0.1, blur=0.15,
+    )  # fmt: skip
+
+
+def save(path: Path, run: Distillation, described: dict[str, Any]) -> None:
+    """The averaged weights as the file that model/network/pretrained.py reads, with `described` beside its own facts."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in run.average.state_dict().items()}
+    for name, tensor in tensors.items():
+        if not tensor.isfinite().all():
+            raise errors.NotFinite(f"the weight {name} became NaN or infinite; lower lr (now {run.config.lr})")
+    to = run.student_input
+    header = {
+        **described,
+        "format": pretrained.FORMAT,
+        "variant": to.backbone,
+        "image_size": to.image_size,
+        "mean": list(to.mean),
+        "std": list(to.std),
+        "recipe": dataclasses.asdict(run.config),
+        "steps": run.steps,
+        "seconds": round(run.seconds, 1),
+    }
+    checkpoint.write(path, safetensors.torch.save(tensors, metadata={"raum": json.dumps(header, allow_nan=False)}))
+
+
+def write_state(path: Path, state: dict[str, Any]) -> None:
+    """A run's state, to resume from."""
+    held = io.BytesIO()
+    torch.save(state, held)
+    checkpoint.write(path, held.getvalue())
+
+
+def read_state(path: Path) -> dict[str, Any]:
+    """What `write_state` wrote; tensors and plain values only. Raises BadCheckpoint by name."""
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as problem:
+        raise errors.BadCheckpoint(f"cannot read the run {path}: {problem}; start without --resume") from problem
+    return state
