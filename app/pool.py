@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from app.settings import Settings
 from model import checkpoint, config, last_layer, predict
 from model.data import pixels
-from model.network import raum_net
+from model.network import pretrained, raum_net
 from store.records import Image, Publication
 
 Maps = tuple[NDArray[np.float16], NDArray[np.float32]]  # features DHW, pooling weights HW
@@ -96,7 +96,8 @@ def open_(settings: Settings, publication: Publication | None, known: Sequence[I
     else:
         wanted = network_config(settings, 2)
         slug = "".join(c if c.isalnum() else "-" for c in settings.backbone.rsplit("/", 1)[-1]).strip("-")
-        pool = Pool(settings, raum_net.build(wanted).to(device()), None, f"start-{slug}-{wanted.image_size}")
+        name = "-".join(part for part in ("start", slug, str(wanted.image_size), pretrained.mark(wanted)) if part)
+        pool = Pool(settings, raum_net.build(wanted).to(device()), None, name)
     _read(pool)
     kept_N = np.isin(pool.image_ids, np.array([image.id for image in known], np.int64))
     pool.image_ids, pool.embeddings_ND = pool.image_ids[kept_N], pool.embeddings_ND[kept_N]

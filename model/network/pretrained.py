@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,14 @@ FORMAT = "raum-backbone-1"
 def bundled(variant: str) -> Path:
     """Where the program's own weights of a variant lie, if there are any."""
     return FOLDER / f"{variant}.safetensors"
+
+
+def mark(config: configs.NetworkConfig) -> str:
+    """A short name of the weights that such a network starts from; "" where they are its seed's own."""
+    path = bundled(config.backbone)
+    if not config.pretrained or not path.is_file():
+        return ""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:8]
 
 
 def describe(path: str | Path) -> dict[str, Any]:

@@ -91,14 +91,19 @@ def test_the_file_starts_a_network_and_no_checkpoint_needs_it(groups, tmp_path, 
     monkeypatch.setattr(pretrained, "FOLDER", tmp_path)
     wanted = dataclasses.replace(NANO, pretrained=True)
     before = raum_net.build(wanted)
+    assert pretrained.mark(wanted) == ""
     pretrain.save(pretrained.bundled("vmamba_nano"), run, {"data": ["12 of noise"], "licence": "none needed"})
     net, fresh = raum_net.build(wanted), raum_net.build(NANO)
     for name, tensor in run.average.state_dict().items():
         assert torch.equal(net.backbone.state_dict()[name], tensor)
         assert torch.equal(fresh.backbone.state_dict()[name], before.backbone.state_dict()[name])
     assert pretrained.describe(pretrained.bundled("vmamba_nano"))["recipe"]["batch"] == 8
+    mark = pretrained.mark(wanted)
+    assert len(mark) == 8
+    assert pretrained.mark(NANO) == ""
     checkpoint.save(tmp_path / "net.safetensors", net, class_ids=[5], meta={})
     pretrained.bundled("vmamba_nano").write_bytes(b"broken")
+    assert pretrained.mark(wanted) != mark
     loaded = checkpoint.load(tmp_path / "net.safetensors").net
     assert loaded.config == wanted
     assert torch.equal(loaded.backbone.patch_embed[0].weight, net.backbone.patch_embed[0].weight)
