@@ -64,7 +64,7 @@ class Database:
         took = time.monotonic() - asked
         if took > SLOW_S:
             waited, committed = began - asked, asked + took - ended
-            log.warning(f"a write took {took:.1f} s: {waited:.1f} s for its turn, {committed:.1f} s for the disk")
+            log.info(f"a write took {took:.1f} s: {waited:.1f} s for its turn, {committed:.1f} s for the disk")
 
     def checkpoint(self) -> None:
         """Fold the write-ahead log back into the file; for idle moments."""

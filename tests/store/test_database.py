@@ -237,6 +237,7 @@ def test_urls_and_paths(tmp_path: Path) -> None:
 def test_a_write_that_takes_long_is_told_in_the_log(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO", "raum.store")
     with closing(database.open(tmp_path / "raum.db")) as db:
         with db.write() as tx:
             settings.set_setting(tx, "paused", True)
