@@ -3,53 +3,68 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from model import errors
+from model import chunks, errors
 
 Floats = npt.NDArray[np.float64]
-CHUNK_VALUES = 4_000_000  # draws held in double precision at once
+NORMALISED = 0.02  # half-precision files are normalised to about 0.5 %
 
 
 @dataclass(frozen=True)
 class Uncertainty:
-    """Per image: entropies in nats, margin in 0..1, and the mean of the draws as log-probabilities."""
+    """Per image: entropies in nats, margin and largest mean probability in 0..1, the mean as log-probabilities."""
 
     total_N: Floats
     aleatoric_N: Floats
     epistemic_N: Floats
     margin_N: Floats
-    mean_NK: Floats
+    confidence_N: Floats
+    mean_NK: Floats | None  # None where it was not wanted
 
 
-def decompose(log_probs_NSK: npt.ArrayLike) -> Uncertainty:
+def decompose(log_probs_NSK: npt.ArrayLike, *, with_mean: bool = True) -> Uncertainty:
     """Total = entropy of the mean of S draws, aleatoric = mean entropy of the draws, epistemic = their difference.
 
-    The difference is the mutual information between label and weights (BALD, Houlsby et al. 2011). BadInput when
+    The difference is the mutual information between label and weights (BALD, Houlsby et al. 2011). Draws are read a
+    piece at a time, in single precision unless they are double. BadInput when
     the array has not three axes, NotFinite when a row is not a distribution; minus infinity
     (probability zero) is allowed, NaN is not.
     """
     draws = np.asarray(log_probs_NSK)
     if draws.ndim != 3 or 0 in draws.shape[1:]:
         raise errors.BadInput(f"log_probs_NSK must have the axes (images, draws, classes), it has shape {draws.shape}")
-    step = max(1, CHUNK_VALUES // (draws.shape[1] * draws.shape[2]))
-    parts = [_decompose_chunk(draws[at : at + step], at) for at in range(0, len(draws), step)]
-    if not parts:
-        empty = np.empty(0)
-        return Uncertainty(empty, empty, empty, empty, np.empty((0, draws.shape[2])))
-    return Uncertainty(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+    columns = np.empty((4, len(draws)))
+    mean_NK = np.empty((len(draws), draws.shape[2])) if with_mean else None
+
+    def work(rows: slice) -> None:
+        columns[:, rows] = _decompose_piece(draws[rows], rows.start)
+        if mean_NK is not None:
+            piece = np.asarray(draws[rows], dtype=np.float64)
+            mean_NK[rows] = special.logsumexp(piece, axis=1) - np.log(piece.shape[1])
+
+    chunks.each(work, len(draws), draws.shape[1] * draws.shape[2])
+    total_N, aleatoric_N, margin_N, confidence_N = columns
+    epistemic_N = np.maximum(total_N - aleatoric_N, 0.0)
+    return Uncertainty(total_N, aleatoric_N, epistemic_N, margin_N, confidence_N, mean_NK)
+
+
+def probs(log_probs: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+    """exp in single precision, or double where it is given. Half precision has 65,536 values: a table tells them."""
+    if log_probs.dtype == np.float16:
+        return np.take(_half_tables()[0], log_probs.view(np.uint16))
+    with np.errstate(over="ignore"):
+        return np.exp(log_probs if log_probs.dtype == np.float64 else log_probs.astype(np.float32, copy=False))
 
 
 def margin(log_probs_NK: npt.ArrayLike) -> Floats:
     """Difference of the two largest probabilities of each row: 0 undecided, 1 certain (1 with a single class)."""
-    probs_NK = np.exp(np.asarray(log_probs_NK, dtype=np.float64))
-    if probs_NK.shape[1] < 2:
-        return np.ones(len(probs_NK))
-    top_N2 = np.partition(probs_NK, -2, axis=1)[:, -2:]
-    return np.asarray(top_N2[:, 1] - top_N2[:, 0])
+    top_N, second_N = _two_largest(np.exp(np.asarray(log_probs_NK, dtype=np.float64)))
+    return np.asarray(top_N - second_N)
 
 
 def entropy(log_probs: npt.ArrayLike) -> Floats:
@@ -57,13 +72,40 @@ def entropy(log_probs: npt.ArrayLike) -> Floats:
     return np.asarray(special.entr(np.exp(np.asarray(log_probs, dtype=np.float64))).sum(axis=-1))
 
 
-def _decompose_chunk(draws_NSK: npt.NDArray[np.floating], offset: int) -> tuple[Floats, ...]:
-    draws = np.asarray(draws_NSK, dtype=np.float64)
-    mass_N = np.abs(np.exp(draws).sum(axis=2) - 1.0).max(axis=1)
-    bad = ~(mass_N < 0.02)  # half-precision files are normalised to about 0.5 %; NaN fails the comparison
-    if bad.any():
-        at = offset + int(bad.argmax())
+@cache
+def _half_tables() -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """For each half-precision number l, by its bits: exp(l), and -l exp(l)."""
+    with np.errstate(all="ignore"):
+        logs = np.arange(65_536, dtype=np.uint16).view(np.float16).astype(np.float64)
+        found = np.exp(logs)
+        return found.astype(np.float32), np.where(found == 0, 0.0, -logs * found).astype(np.float32)
+
+
+def _mean_entropy(draws_BSK: npt.NDArray[np.floating], probs_BSK: npt.NDArray[np.floating]) -> Floats:
+    """Entropy of each draw, averaged over the draws -> (B,)."""
+    if draws_BSK.dtype == np.float16:
+        return np.take(_half_tables()[1], draws_BSK.view(np.uint16)).sum(axis=2).mean(axis=1)
+    logs = draws_BSK if np.isfinite(draws_BSK.min()) else np.where(probs_BSK == 0, 0.0, draws_BSK)
+    return np.asarray(-np.einsum("bsk,bsk->bs", probs_BSK, logs.astype(probs_BSK.dtype, copy=False)).mean(axis=1))
+
+
+def _two_largest(probs_NK: npt.NDArray[np.floating]) -> tuple[npt.NDArray[np.floating], npt.NDArray[np.floating]]:
+    """The two largest of each row (the second is zero with a single class); the largest are overwritten."""
+    rows, at = np.arange(len(probs_NK)), probs_NK.argmax(axis=1)
+    top_N = probs_NK[rows, at]
+    probs_NK[rows, at] = 0.0
+    return top_N, probs_NK.max(axis=1)
+
+
+def _decompose_piece(draws_BSK: npt.NDArray[np.floating], offset: int) -> tuple[npt.ArrayLike, ...]:
+    """Total, aleatoric, margin and confidence; names the first row that is no distribution, counted from `offset`."""
+    probs_BSK = probs(draws_BSK)
+    fine = np.abs(probs_BSK.sum(axis=2) - 1.0).max(axis=1) < NORMALISED  # NaN fails the comparison
+    if not fine.all():
+        at = offset + int(fine.argmin())
         raise errors.NotFinite(f"log_probs_NSK is not a finite, normalised distribution at image {at}")
-    mean_NK = special.logsumexp(draws, axis=1) - np.log(draws.shape[1])
-    total_N, aleatoric_N = entropy(mean_NK), entropy(draws).mean(axis=1)
-    return total_N, aleatoric_N, np.maximum(total_N - aleatoric_N, 0.0), margin(mean_NK), mean_NK
+    aleatoric_B = _mean_entropy(draws_BSK, probs_BSK)
+    mean_BK = probs_BSK.mean(axis=1)
+    total_B = aleatoric_B if draws_BSK.shape[1] == 1 else special.entr(mean_BK).sum(axis=1)
+    top_B, second_B = _two_largest(mean_BK)
+    return np.maximum(total_B, 0.0), np.maximum(aleatoric_B, 0.0), top_B - second_B, top_B
