@@ -95,11 +95,15 @@ def _shared_space(request: Request) -> tuple[Floats, npt.NDArray[np.bool_]]:
     return x_ND, np.arange(len(both_ND)) >= request.size
 
 
+def restarts(rows: int, clusters: int) -> int:
+    """How often k-means begins anew: up to ten times, as long as that is cheap."""
+    return int(np.clip(RESTART_WORK / (rows * clusters), 1, RESTARTS))
+
+
 def _cluster(x_ND: Floats, clusters: int, seed: int) -> Ints:
-    restarts = int(np.clip(RESTART_WORK / (len(x_ND) * clusters), 1, RESTARTS))
     arranged = spread.order(np.zeros(len(x_ND)), x_ND)
     cluster_N = np.empty(len(x_ND), dtype=np.int64)
-    _, cluster_N[arranged] = neighbours.kmeans(x_ND[arranged], clusters, seed, restarts=restarts)
+    _, cluster_N[arranged] = neighbours.kmeans(x_ND[arranged], clusters, seed, restarts=restarts(len(x_ND), clusters))
     return cluster_N
 
 

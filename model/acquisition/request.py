@@ -34,7 +34,7 @@ class Request:
     def draws(self) -> npt.NDArray[np.floating]:
         """The posterior draws; BadInput at cold start."""
         if self.draws_NSK is None:
-            raise errors.BadInput("posterior draws (log_probs_NSK) are needed; ask by 'typical' at cold start")
+            raise errors.BadInput("posterior draws (log_probs_NSK) are needed and there are none")
         return self.draws_NSK
 
     @cached_property

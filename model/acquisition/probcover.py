@@ -1,0 +1,87 @@
+"""ProbCover: each image covers those within a radius; ask the ones that cover most."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from model import chunks, neighbours
+from model.acquisition import spread
+from model.acquisition.request import Request
+
+Floats = npt.NDArray[np.float32]
+Bools = npt.NDArray[np.bool_]
+Ints = npt.NDArray[np.int64]
+
+MOST_COVERED = 10_000  # images that stand for the pool
+MOST_PROBES = 2_000  # of them, from which the radius is found
+IMPURE = 0.05  # share of balls that may hold two clusters
+CLUSTERS = 20  # where the number of classes is not known
+
+
+def probcover(request: Request) -> Ints:
+    """Greedy maximum cover: the image with most uncovered ones within the radius (Yehuda et al. 2022, arXiv 2205.11514).
+
+    The radius is the largest at which 95 % of the balls hold one cluster of k-means only, as many clusters as classes:
+    the 5 % quantile of the distance to the nearest image of another cluster. Labelled images cover too. Departs from
+    the paper where the pool is large (a random 10,000 stand for it; no graph is kept, distances are taken again) and
+    where everything is covered before `count` images are: the radius is halved and the cover begins anew.
+    """
+    part = spread.some(request, max(MOST_COVERED, request.count))
+    x_MD, front = request.embeddings_ND[part], np.empty(0, dtype=np.int64)
+    if not request.count:
+        return front
+    radius = _radius(x_MD, int(request.context.get("num_classes", CLUSTERS)), request.seed)
+    smallest = spread.SAME * request.mean_length
+    while len(front) < request.count and radius > smallest:
+        known_LD = np.concatenate([request.labelled_LD, x_MD[front]])
+        front = np.concatenate([front, _cover(x_MD, known_LD, radius, request.count - len(front))])
+        radius /= 2.0
+    return spread.first_different(np.zeros(request.size), request, front=part[front])
+
+
+def _radius(x_MD: Floats, clusters: int, seed: int) -> float:
+    """The largest radius at which all but IMPURE of the balls hold members of one cluster only."""
+    _, cluster_M = neighbours.kmeans(x_MD, clusters, seed)
+    probes = np.random.default_rng(seed).permutation(len(x_MD))[:MOST_PROBES]
+    nearest_P = np.full(len(probes), np.inf)
+    for k in np.unique(cluster_M[probes]):
+        others = np.flatnonzero(cluster_M != k)
+        asking = np.flatnonzero(cluster_M[probes] == k)
+        if len(others):
+            nearest_P[asking] = np.sqrt(neighbours.nearest(x_MD[probes[asking]], x_MD[others], 1)[0][:, 0])
+    radius = float(np.quantile(nearest_P, IMPURE, method="lower"))
+    return radius if np.isfinite(radius) else float(np.sqrt(2.0) * x_MD.std(axis=0).sum())
+
+
+def _cover(x_MD: Floats, known_LD: Floats, radius: float, wanted: int) -> Ints:
+    """Positions that cover most of what `known_LD` does not, until nothing is left uncovered."""
+    everyone = np.ones(len(x_MD), dtype=bool)
+    is_open_M = ~(_within(x_MD, known_LD, radius) > 0) if len(known_LD) else everyone
+    degree_M = _within(x_MD, x_MD[is_open_M], radius)
+    found: list[int] = []
+    while len(found) < wanted and is_open_M.any():
+        at = int(degree_M.argmax())
+        newly = np.flatnonzero(is_open_M & (_squared(x_MD, x_MD[at : at + 1])[:, 0] <= radius**2))
+        found.append(at)
+        is_open_M[at] = is_open_M[newly] = False
+        degree_M -= _within(x_MD, x_MD[newly], radius)
+        degree_M[at] = -1
+    return np.asarray(found, dtype=np.int64)
+
+
+def _within(x_MD: Floats, others_CD: Floats, radius: float) -> Ints:
+    """How many of the others are within the radius of each row."""
+    count_M = np.zeros(len(x_MD), dtype=np.int64)
+
+    def work(rows: slice) -> None:
+        count_M[rows] = (_squared(x_MD[rows], others_CD) <= radius**2).sum(axis=1)
+
+    if len(others_CD):
+        chunks.each(work, len(x_MD), x_MD.shape[1] + len(others_CD))
+    return count_M
+
+
+def _squared(x_BD: Floats, others_CD: Floats) -> Floats:
+    own_B1 = np.einsum("bd,bd->b", x_BD, x_BD)[:, None]
+    return own_B1 - 2.0 * (x_BD @ others_CD.T) + np.einsum("cd,cd->c", others_CD, others_CD)
