@@ -26,8 +26,8 @@ class Plan:
     """One simulation: strategies x seeds, `batch` answers at a time up to `budget`.
 
     audit: share of the asked images that is drawn at random. start: who chooses the first batch; "own" lets `auto` and
-    the cold-start strategies choose theirs and gives all others the seed's random batch. rounds_at: answers after which the network
-    itself is trained, before the next batch is asked. steps: of such a training, 0 for its
+    the cold-start strategies choose theirs and gives all others the seed's random batch. rounds_at: answers after
+    which the network itself is trained, before the next batch is asked. steps: of such a training, 0 for its
     own default. draws: posterior draws.
     """
 

@@ -24,7 +24,7 @@ class Uncertainty:
     epistemic_N: Floats
     margin_N: Floats
     confidence_N: Floats
-    mean_NK: Floats | None  # None where it was not wanted
+    mean_NK: Floats  # of no rows where it was not wanted
 
 
 def decompose(log_probs_NSK: npt.ArrayLike, *, with_mean: bool = True) -> Uncertainty:
@@ -39,11 +39,11 @@ def decompose(log_probs_NSK: npt.ArrayLike, *, with_mean: bool = True) -> Uncert
     if draws.ndim != 3 or 0 in draws.shape[1:]:
         raise errors.BadInput(f"log_probs_NSK must have the axes (images, draws, classes), it has shape {draws.shape}")
     columns = np.empty((4, len(draws)))
-    mean_NK = np.empty((len(draws), draws.shape[2])) if with_mean else None
+    mean_NK = np.empty((len(draws) if with_mean else 0, draws.shape[2]))
 
     def work(rows: slice) -> None:
         columns[:, rows] = _decompose_piece(draws[rows], rows.start)
-        if mean_NK is not None:
+        if with_mean:
             piece = np.asarray(draws[rows], dtype=np.float64)
             mean_NK[rows] = special.logsumexp(piece, axis=1) - np.log(piece.shape[1])
 

@@ -45,7 +45,7 @@ def batch_bald(request: Request) -> Ints:
         )
     ranked = spread.order(-request.uncertainty.epistemic_N, request.embeddings_ND, 2 * MOST_CANDIDATES)
     open_M, _ = spread.separate(ranked, request, MOST_CANDIDATES)
-    probs_MSK = uncertainty.probs(request.draws[open_M]).astype(np.float64)
+    probs_MSK = uncertainty.probs(request.draws[open_M])
     bound_M, noise_M = request.uncertainty.epistemic_N[open_M].copy(), request.uncertainty.aleatoric_N[open_M]
     answers = _Answers(np.zeros((1, probs_MSK.shape[1])), np.ones(1))
     chosen: list[int] = []
@@ -60,6 +60,7 @@ def batch_bald(request: Request) -> Ints:
 def _best(answers: _Answers, probs_MSK: Reals, bound_M: Reals, noise_M: Reals) -> int:
     """The candidate of the largest gain; `bound_M` is lowered to the gain of those looked at."""
     weights_TS = joint.posterior_weights(np.exp(answers.logs_TS - answers.logs_TS.max(axis=1, keepdims=True)))
+    weights_TS = weights_TS.astype(probs_MSK.dtype, copy=False)
     order, best, largest = np.argsort(-bound_M, kind="stable"), -1, -np.inf
     for at in range(0, len(order), PIECE):
         piece = order[at : at + PIECE]

@@ -10,7 +10,7 @@ from model.acquisition import spread
 from model.acquisition.request import Request
 
 Floats = npt.NDArray[np.float32]
-Bools = npt.NDArray[np.bool_]
+Bits = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int64]
 
 MOST_COVERED = 10_000  # images that stand for the pool
@@ -24,16 +24,16 @@ def probcover(request: Request) -> Ints:
 
     The radius is the largest at which 95 % of the balls hold one cluster of k-means only, as many clusters as classes:
     the 5 % quantile of the distance to the nearest image of another cluster. Labelled images cover too. Departs from
-    the paper where the pool is large (a random 10,000 stand for it; no graph is kept, distances are taken again) and
+    the paper where the pool is large (a random 10,000 stand for it, their graph kept as bits) and
     where everything is covered before `count` images are: the radius is halved and the cover begins anew.
     """
-    part = spread.some(request, max(MOST_COVERED, request.count))
+    part = spread.some(request, MOST_COVERED)
     x_MD, front = request.embeddings_ND[part], np.empty(0, dtype=np.int64)
     if not request.count:
         return front
     radius = _radius(x_MD, int(request.context.get("num_classes", CLUSTERS)), request.seed)
     smallest = spread.SAME * request.mean_length
-    while len(front) < request.count and radius > smallest:
+    while len(front) < min(request.count, len(part)) and radius > smallest:
         known_LD = np.concatenate([request.labelled_LD, x_MD[front]])
         front = np.concatenate([front, _cover(x_MD, known_LD, radius, request.count - len(front))])
         radius /= 2.0
@@ -56,29 +56,37 @@ def _radius(x_MD: Floats, clusters: int, seed: int) -> float:
 
 def _cover(x_MD: Floats, known_LD: Floats, radius: float, wanted: int) -> Ints:
     """Positions that cover most of what `known_LD` does not, until nothing is left uncovered."""
-    everyone = np.ones(len(x_MD), dtype=bool)
-    is_open_M = ~(_within(x_MD, known_LD, radius) > 0) if len(known_LD) else everyone
-    degree_M = _within(x_MD, x_MD[is_open_M], radius)
+    near_MB = _near(x_MD, x_MD, radius)
+    is_open_M = ~_near(x_MD, known_LD, radius).any(axis=1)
+    degree_M = _count(near_MB, np.flatnonzero(is_open_M))
     found: list[int] = []
     while len(found) < wanted and is_open_M.any():
         at = int(degree_M.argmax())
-        newly = np.flatnonzero(is_open_M & (_squared(x_MD, x_MD[at : at + 1])[:, 0] <= radius**2))
+        newly = np.flatnonzero(is_open_M & np.unpackbits(near_MB[at], count=len(x_MD)).astype(bool))
         found.append(at)
         is_open_M[at] = is_open_M[newly] = False
-        degree_M -= _within(x_MD, x_MD[newly], radius)
+        degree_M -= _count(near_MB, newly)
         degree_M[at] = -1
     return np.asarray(found, dtype=np.int64)
 
 
-def _within(x_MD: Floats, others_CD: Floats, radius: float) -> Ints:
-    """How many of the others are within the radius of each row."""
-    count_M = np.zeros(len(x_MD), dtype=np.int64)
+def _near(x_MD: Floats, others_CD: Floats, radius: float) -> Bits:
+    """For each row one bit for each of the others: is it within the radius?"""
+    near_MB = np.zeros((len(x_MD), (len(others_CD) + 7) // 8), dtype=np.uint8)
 
     def work(rows: slice) -> None:
-        count_M[rows] = (_squared(x_MD[rows], others_CD) <= radius**2).sum(axis=1)
+        near_MB[rows] = np.packbits(_squared(x_MD[rows], others_CD) <= radius**2, axis=1)
 
     if len(others_CD):
         chunks.each(work, len(x_MD), x_MD.shape[1] + len(others_CD))
+    return near_MB
+
+
+def _count(near_MB: Bits, members: Ints) -> Ints:
+    """How many of the members are near each row; nearness is mutual."""
+    count_M = np.zeros(len(near_MB), dtype=np.int64)
+    for rows in chunks.slices(len(members), len(near_MB)):
+        count_M += np.unpackbits(near_MB[members[rows]], axis=1, count=len(near_MB)).sum(axis=0, dtype=np.int64)
     return count_M
 
 
