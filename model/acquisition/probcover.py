@@ -44,12 +44,14 @@ def _radius(x_MD: Floats, clusters: int, seed: int) -> float:
     """The largest radius at which all but IMPURE of the balls hold members of one cluster only."""
     _, cluster_M = neighbours.kmeans(x_MD, clusters, seed)
     probes = np.random.default_rng(seed).permutation(len(x_MD))[:MOST_PROBES]
-    nearest_P = np.full(len(probes), np.inf)
-    for k in np.unique(cluster_M[probes]):
-        others = np.flatnonzero(cluster_M != k)
-        asking = np.flatnonzero(cluster_M[probes] == k)
-        if len(others):
-            nearest_P[asking] = np.sqrt(neighbours.nearest(x_MD[probes[asking]], x_MD[others], 1)[0][:, 0])
+    nearest_P = np.empty(len(probes))
+
+    def work(rows: slice) -> None:
+        is_other_BM = cluster_M[probes[rows], None] != cluster_M
+        squared_BM = np.where(is_other_BM, _squared(x_MD[probes[rows]], x_MD), np.inf)
+        nearest_P[rows] = np.sqrt(np.maximum(squared_BM.min(axis=1), 0.0))
+
+    chunks.each(work, len(probes), len(x_MD))
     radius = float(np.quantile(nearest_P, IMPURE, method="lower"))
     return radius if np.isfinite(radius) else float(np.sqrt(2.0) * x_MD.std(axis=0).sum())
 

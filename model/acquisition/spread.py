@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from model import errors
+from model import chunks, errors
 from model.acquisition.request import Request
 
 Ints = npt.NDArray[np.int64]
@@ -24,8 +24,12 @@ def order(cost_N: npt.ArrayLike, embeddings_ND: npt.NDArray[np.float32], most: i
         raise errors.NotFinite(f"the cost of image {int(np.isnan(cost).argmax())} is not a number")
     if most is not None and 0 < most < len(cost):
         near = np.flatnonzero(cost <= np.partition(cost, most - 1)[most - 1])
-        return np.asarray(near[order(cost[near], embeddings_ND[near])])
-    return np.lexsort((embeddings_ND.sum(axis=1), embeddings_ND[:, 0], cost)).astype(np.int64)
+    else:
+        near = np.arange(len(cost))
+    sums_M = np.empty(len(near), dtype=np.float32)
+    for rows in chunks.slices(len(near), embeddings_ND.shape[1]):  # equal costs may make them many: no copy of all
+        sums_M[rows] = embeddings_ND[near[rows]].sum(axis=1)
+    return np.asarray(near[np.lexsort((sums_M, embeddings_ND[near, 0], cost[near]))], dtype=np.int64)
 
 
 def some(request: Request, most: int) -> Ints:
