@@ -25,7 +25,7 @@ DIRECTIONS = 32  # of the embeddings, that draws of the made-up posterior look a
 SPREAD = 0.5  # of images around the centre of their class, in every dimension, centres being at one
 HOW = (
     "one child process for each row, arrays loaded before the clock starts; draws in half precision, embeddings in "
-    "single; extra: peak resident memory above that with the arrays loaded, beside it 1 + extra / arrays"
+    "single; cpu s: of all threads, what a machine without other work would need; extra: peak resident memory above that with the arrays loaded, beside it 1 + extra / arrays"
 )
 
 
@@ -100,9 +100,9 @@ def measure(folder: Path, strategy: str, count: int) -> dict[str, Any]:
     given = embeddings_ND.nbytes + labelled_LD.nbytes + (0 if draws_NSK is None else draws_NSK.nbytes)
     if strategy == "batch_bald":
         count = min(count, batch_bald.MOST_ASKED)
-    before, seconds = _peak(), []
+    before, seconds, worked = _peak(), [], []
     for turn in range(3 if len(embeddings_ND) <= REPEATED_TO else 1):
-        began = time.perf_counter()
+        began, cpu_began = time.perf_counter(), time.process_time()
         acquisition.select(
             strategy,
             log_probs_NSK=draws_NSK,
@@ -113,9 +113,11 @@ def measure(folder: Path, strategy: str, count: int) -> dict[str, Any]:
             context={"num_classes": classes},
         )
         seconds.append(time.perf_counter() - began)
+        worked.append(time.process_time() - cpu_began)
     extra = _peak() - before
     return {
         "seconds": round(statistics.median(seconds), 3),
+        "cpu_seconds": round(statistics.median(worked), 3),
         "asked": count,
         "arrays_mb": round(given / 1e6, 1),
         "extra_mb": round(extra / 1e6, 1),
@@ -143,16 +145,15 @@ def _print(rows: list[dict[str, Any]], title: str) -> None:
     from rich.table import Table
 
     table = Table(title=title, caption=HOW)
-    for name in ("N", "strategy", "asked", "seconds", "arrays MB", "extra MB", "x arrays", "peak MB"):
+    for name in ("N", "strategy", "asked", "seconds", "cpu s", "arrays MB", "extra MB", "x arrays", "peak MB"):
         table.add_column(name, justify="left" if name == "strategy" else "right")
     for row in rows:
         if "failed" in row:
             table.add_row(f"{row['size']:,}", row["strategy"], "", row["failed"])
             continue
-        figures = (row["arrays_mb"], row["extra_mb"], f"{row['memory_of_arrays']:.2f}", row["peak_mb"])
-        table.add_row(
-            f"{row['size']:,}", row["strategy"], str(row["asked"]), f"{row['seconds']:.3f}", *map(str, figures)
-        )
+        times = (f"{row['seconds']:.3f}", f"{row['cpu_seconds']:.3f}")
+        memory = (row["arrays_mb"], row["extra_mb"], f"{row['memory_of_arrays']:.2f}", row["peak_mb"])
+        table.add_row(f"{row['size']:,}", row["strategy"], str(row["asked"]), *times, *map(str, memory))
     console.Console().print(table)
 
 

@@ -7,7 +7,7 @@ from concurrent import futures
 
 import faiss
 
-VALUES = 1_000_000  # of one piece: its scratch fits a core's cache
+VALUES = 250_000  # of one piece: its scratch fits a core's cache
 
 
 def slices(rows: int, width: int) -> list[slice]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -54,11 +53,18 @@ def decompose(log_probs_NSK: npt.ArrayLike, *, with_mean: bool = True) -> Uncert
 
 
 def probs(log_probs: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
-    """exp in single precision, or double where it is given. Half precision has 65,536 values: a table tells them."""
-    if log_probs.dtype == np.float16:
-        return np.take(_half_tables()[0], log_probs.view(np.uint16))
+    """exp in single precision, or double where that is given."""
     with np.errstate(over="ignore"):
-        return np.exp(log_probs if log_probs.dtype == np.float64 else log_probs.astype(np.float32, copy=False))
+        return np.exp(_at_least_single(log_probs))
+
+
+def mean_probs(log_probs_BSK: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+    """Probabilities averaged over the draws -> (B, K), the caller's own."""
+    return _mean(probs(log_probs_BSK))
+
+
+def _mean(probs_BSK: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+    return probs_BSK[:, 0] if probs_BSK.shape[1] == 1 else probs_BSK.mean(axis=1)
 
 
 def margin(log_probs_NK: npt.ArrayLike) -> Floats:
@@ -72,21 +78,23 @@ def entropy(log_probs: npt.ArrayLike) -> Floats:
     return np.asarray(special.entr(np.exp(np.asarray(log_probs, dtype=np.float64))).sum(axis=-1))
 
 
-@cache
-def _half_tables() -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """For each half-precision number l, by its bits: exp(l), and -l exp(l)."""
-    with np.errstate(all="ignore"):
-        logs = np.arange(65_536, dtype=np.uint16).view(np.float16).astype(np.float64)
-        found = np.exp(logs)
-        return found.astype(np.float32), np.where(found == 0, 0.0, -logs * found).astype(np.float32)
+def _at_least_single(values: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+    """Half precision by its bits, six times as fast as NumPy; its infinities become 65,536, with their sign."""
+    if values.dtype != np.float16:
+        return values if values.dtype == np.float64 else values.astype(np.float32, copy=False)
+    bits = values.view(np.int16).astype(np.int32)
+    bits <<= 13  # sign, exponent and mantissa to their places in single precision ...
+    bits &= ~0x70000000  # ... without the copies of the sign, which int32 has spread
+    singles = bits.view(np.float32)
+    singles *= np.float32(2.0**112)  # the exponents' offsets differ by 127 - 15
+    return singles
 
 
-def _mean_entropy(draws_BSK: npt.NDArray[np.floating], probs_BSK: npt.NDArray[np.floating]) -> Floats:
+def _mean_entropy(logs_BSK: npt.NDArray[np.floating], probs_BSK: npt.NDArray[np.floating]) -> Floats:
     """Entropy of each draw, averaged over the draws -> (B,)."""
-    if draws_BSK.dtype == np.float16:
-        return np.take(_half_tables()[1], draws_BSK.view(np.uint16)).sum(axis=2).mean(axis=1)
-    logs = draws_BSK if np.isfinite(draws_BSK.min()) else np.where(probs_BSK == 0, 0.0, draws_BSK)
-    return np.asarray(-np.einsum("bsk,bsk->bs", probs_BSK, logs.astype(probs_BSK.dtype, copy=False)).mean(axis=1))
+    if not np.isfinite(logs_BSK.min()):
+        logs_BSK = np.where(probs_BSK == 0, 0.0, logs_BSK)
+    return np.asarray(-np.einsum("bsk,bsk->bs", probs_BSK, logs_BSK).mean(axis=1))
 
 
 def _two_largest(probs_NK: npt.NDArray[np.floating]) -> tuple[npt.NDArray[np.floating], npt.NDArray[np.floating]]:
@@ -99,13 +107,14 @@ def _two_largest(probs_NK: npt.NDArray[np.floating]) -> tuple[npt.NDArray[np.flo
 
 def _decompose_piece(draws_BSK: npt.NDArray[np.floating], offset: int) -> tuple[npt.ArrayLike, ...]:
     """Total, aleatoric, margin and confidence; names the first row that is no distribution, counted from `offset`."""
-    probs_BSK = probs(draws_BSK)
+    logs_BSK = _at_least_single(draws_BSK)
+    probs_BSK = probs(logs_BSK)
     fine = np.abs(probs_BSK.sum(axis=2) - 1.0).max(axis=1) < NORMALISED  # NaN fails the comparison
     if not fine.all():
         at = offset + int(fine.argmin())
         raise errors.NotFinite(f"log_probs_NSK is not a finite, normalised distribution at image {at}")
-    aleatoric_B = _mean_entropy(draws_BSK, probs_BSK)
-    mean_BK = probs_BSK.mean(axis=1)
+    aleatoric_B = _mean_entropy(logs_BSK, probs_BSK)
+    mean_BK = _mean(probs_BSK)
     total_B = aleatoric_B if draws_BSK.shape[1] == 1 else special.entr(mean_BK).sum(axis=1)
     top_B, second_B = _two_largest(mean_BK)
     return np.maximum(total_B, 0.0), np.maximum(aleatoric_B, 0.0), top_B - second_B, top_B

@@ -44,7 +44,7 @@ class Request:
 
     def mean_probs(self, rows: slice | Ints) -> npt.NDArray[np.floating]:
         """Probabilities of the candidates at `rows`, averaged over the draws -> (B, K)."""
-        return uncertainty.probs(self.draws[rows]).mean(axis=1)
+        return uncertainty.mean_probs(self.draws[rows])
 
     @cached_property
     def seed(self) -> int:

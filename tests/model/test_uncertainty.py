@@ -66,3 +66,14 @@ def test_single_and_half_precision_say_the_same_within_their_rounding() -> None:
         assert not len(found.mean_NK)
         for name in ("total_N", "aleatoric_N", "epistemic_N", "margin_N", "confidence_N"):
             np.testing.assert_allclose(getattr(found, name), getattr(exact, name), atol=near)
+
+
+def test_half_precision_is_read_bit_by_bit_as_numpy_reads_it() -> None:
+    every = np.arange(65_536, dtype=np.uint16).view(np.float16)
+    usual = every[np.isfinite(every)]
+    np.testing.assert_array_equal(uncertainty._at_least_single(usual), usual.astype(np.float32))
+    for bad in (np.nan, np.inf):
+        draws = np.log(np.full((5, 2, 4), 0.25)).astype(np.float16)
+        draws[3, 1, 2] = bad
+        with pytest.raises(errors.NotFinite, match="image 3"):
+            uncertainty.decompose(draws)
