@@ -25,7 +25,8 @@ DIRECTIONS = 32  # of the embeddings, that draws of the made-up posterior look a
 SPREAD = 0.5  # of images around the centre of their class, in every dimension, centres being at one
 HOW = (
     "one child process for each row, arrays loaded before the clock starts; draws in half precision, embeddings in "
-    "single; cpu s: of all threads, what a machine without other work would need; extra: peak resident memory above that with the arrays loaded, beside it 1 + extra / arrays"
+    "single; cpu s: of all threads, what a machine without other work would need; "
+    "extra: peak resident memory above that with the arrays loaded, beside it 1 + extra / arrays"
 )
 
 
@@ -146,7 +147,7 @@ def _print(rows: list[dict[str, Any]], title: str) -> None:
 
     table = Table(title=title, caption=HOW)
     for name in ("N", "strategy", "asked", "seconds", "cpu s", "arrays MB", "extra MB", "x arrays", "peak MB"):
-        table.add_column(name, justify="left" if name == "strategy" else "right")
+        table.add_column(name, justify="left" if name == "strategy" else "right", no_wrap=name == "strategy")
     for row in rows:
         if "failed" in row:
             table.add_row(f"{row['size']:,}", row["strategy"], "", row["failed"])
