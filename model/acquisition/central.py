@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from model import chunks, neighbours
+from model import chunks, neighbours, uncertainty
 from model.acquisition import spread
 from model.acquisition.request import Request
 
@@ -71,8 +71,9 @@ def _contradiction(request: Request) -> Reals:
     contrary_N = np.empty(request.size)
 
     def work(rows: slice) -> None:
-        class_B1 = request.mean_probs(rows).argmax(axis=1)[:, None]
-        contrary_N[rows] = (request.draws[rows].argmax(axis=2) != class_B1).mean(axis=1)
+        probs_BSK = uncertainty.probs(request.draws[rows])
+        class_B1 = probs_BSK.mean(axis=1).argmax(axis=1)[:, None]
+        contrary_N[rows] = (probs_BSK.argmax(axis=2) != class_B1).mean(axis=1)
 
     chunks.each(work, request.size, request.draws[:1].size)
     return contrary_N
