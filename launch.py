@@ -334,6 +334,30 @@ def bench_probe(
     )
 
 
+@bench.command("select")
+def bench_select(
+    sizes: Annotated[str, typer.Option(help="images, comma-separated; a million needs 14 GB")] = "10000,100000",
+    strategies: Annotated[str, typer.Option(help="comma-separated; empty: all")] = "",
+    dim: Annotated[int, typer.Option(help="dimensions of an embedding")] = 384,
+    classes: Annotated[int, typer.Option(help="classes of the posterior")] = 200,
+    draws: Annotated[int, typer.Option(help="posterior draws, in half precision")] = 10,
+    count: Annotated[int, typer.Option(help="images asked at once")] = 100,
+    json_file: Json = None,
+) -> None:
+    """Seconds and peak memory of each acquisition strategy, each in a process of its own."""
+    from app import bench_select as measuring
+
+    measuring.select(
+        [int(part) for part in sizes.split(",") if part.strip()],
+        [name.strip() for name in strategies.split(",") if name.strip()],
+        dim=dim,
+        classes=classes,
+        draws=draws,
+        count=count,
+        json_file=json_file,
+    )
+
+
 def run() -> None:
     """Entry: an expected error is one sentence and exit code 2, never a traceback."""
     from app import errors

@@ -16,7 +16,8 @@ Floats = NDArray[np.floating]
 Ints = NDArray[np.int64]
 
 STARTS = ("own", "random", "typical")
-ASK_UNTAUGHT = frozenset({"auto", "typical", "random"})  # strategies that need no posterior for their first batch
+# strategies that choose their own first batch; coreset could too, but its paper begins at random
+ASK_UNTAUGHT = acquisition.NEEDS_NOTHING - {"coreset"}
 DEFAULT_BACKBONE = "vmamba_nano"
 
 
@@ -25,8 +26,8 @@ class Plan:
     """One simulation: strategies x seeds, `batch` answers at a time up to `budget`.
 
     audit: share of the asked images that is drawn at random. start: who chooses the first batch; "own" lets `auto` and
-    `typical` choose theirs and gives all others the seed's random batch. rounds_at: answers after which the network
-    itself is trained, before the next batch is asked. steps: of such a training, 0 for its
+    the cold-start strategies choose theirs and gives all others the seed's random batch. rounds_at: answers after
+    which the network itself is trained, before the next batch is asked. steps: of such a training, 0 for its
     own default. draws: posterior draws.
     """
 

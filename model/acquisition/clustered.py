@@ -34,7 +34,7 @@ def typical(request: Request) -> Ints:
     them answers.
     """
     if request.size > MOST_CLUSTERED and request.count < MOST_CLUSTERED:
-        part = _random_part(request)
+        part = spread.some(request, MOST_CLUSTERED)
         smaller = dataclasses.replace(request, draws_NSK=None, embeddings_ND=request.embeddings_ND[part])
         return np.asarray(part[typical(smaller)])
     x_ND, is_taken_N = _shared_space(request)
@@ -48,11 +48,6 @@ def typical(request: Request) -> Ints:
     return ranked
 
 
-def _random_part(request: Request) -> Ints:
-    arranged = spread.order(np.zeros(request.size), request.embeddings_ND)
-    return arranged[np.random.default_rng(request.seed).permutation(request.size)[:MOST_CLUSTERED]]
-
-
 def _one_of_each(x_ND: Floats, is_taken_N: npt.NDArray[np.bool_], wanted: int, seed: int) -> Ints:
     """All rows not taken: the most typical of each cluster first, clusters without taken rows and large ones ahead."""
     clusters = min(int(is_taken_N.sum()) + wanted, MOST_CLUSTERS, len(x_ND))
@@ -62,8 +57,8 @@ def _one_of_each(x_ND: Floats, is_taken_N: npt.NDArray[np.bool_], wanted: int, s
     first_K = np.lexsort((-sizes_K, taken_K))[:wanted]  # the only ones whose most typical image is needed
     queues = [np.flatnonzero((cluster_N == k) & ~is_taken_N) for k in range(clusters)]
     for k in first_K:
-        queues[k] = _by_typicality(x_ND, queues[k])
-    return _round_robin(queues, taken_K)
+        queues[k] = by_typicality(x_ND, queues[k])
+    return round_robin(queues, taken_K)
 
 
 def cluster_margin(request: Request) -> Ints:
@@ -77,15 +72,15 @@ def cluster_margin(request: Request) -> Ints:
 def by_cluster(cost_N: npt.ArrayLike, request: Request) -> Ints:
     """The cheapest candidates, one of each of `count` clusters, cheapest first; then the rest by cost."""
     cost = np.asarray(cost_N, dtype=np.float64)
-    ranked = spread.order(cost, request.embeddings_ND)
-    candidates = ranked[: request.count * CANDIDATES_PER_ASKED]
+    most = request.count * CANDIDATES_PER_ASKED
+    candidates = spread.order(cost, request.embeddings_ND, most)[:most]
     if len(candidates) <= request.count or not request.count:
-        return spread.distinct(ranked, request)
+        return spread.first_different(cost, request)
     _, cluster_M = neighbours.kmeans(request.embeddings_ND[candidates], request.count, request.seed)
     _, first = np.unique(cluster_M, return_index=True)  # candidates are sorted: the first of a cluster is its cheapest
     heads = np.sort(first)
     rest = np.setdiff1d(np.arange(len(candidates)), heads)
-    return spread.distinct(np.concatenate([candidates[heads], candidates[rest], ranked[len(candidates) :]]), request)
+    return spread.first_different(cost, request, front=np.concatenate([candidates[heads], candidates[rest]]))
 
 
 def _shared_space(request: Request) -> tuple[Floats, npt.NDArray[np.bool_]]:
@@ -100,15 +95,20 @@ def _shared_space(request: Request) -> tuple[Floats, npt.NDArray[np.bool_]]:
     return x_ND, np.arange(len(both_ND)) >= request.size
 
 
+def restarts(rows: int, clusters: int) -> int:
+    """How often k-means begins anew: up to ten times, as long as that is cheap."""
+    return int(np.clip(RESTART_WORK / (rows * clusters), 1, RESTARTS))
+
+
 def _cluster(x_ND: Floats, clusters: int, seed: int) -> Ints:
-    restarts = int(np.clip(RESTART_WORK / (len(x_ND) * clusters), 1, RESTARTS))
     arranged = spread.order(np.zeros(len(x_ND)), x_ND)
     cluster_N = np.empty(len(x_ND), dtype=np.int64)
-    _, cluster_N[arranged] = neighbours.kmeans(x_ND[arranged], clusters, seed, restarts=restarts)
+    _, cluster_N[arranged] = neighbours.kmeans(x_ND[arranged], clusters, seed, restarts=restarts(len(x_ND), clusters))
     return cluster_N
 
 
-def _by_typicality(x_ND: Floats, members: Ints) -> Ints:
+def by_typicality(x_ND: Floats, members: Ints) -> Ints:
+    """`members` of one cluster, the most typical first."""
     if not len(members):
         return members
     typicality_M = neighbours.typicality(x_ND[members])
@@ -116,7 +116,7 @@ def _by_typicality(x_ND: Floats, members: Ints) -> Ints:
     return members[spread.order(-np.round(typicality_M / typicality_M.max(), 5), x_ND[members])]
 
 
-def _round_robin(queues: list[Ints], taken_K: npt.NDArray[np.integer]) -> Ints:
+def round_robin(queues: list[Ints], taken_K: npt.NDArray[np.integer]) -> Ints:
     """Clusters with fewest taken first, then the largest; one image of each, then the second of each, and so on."""
     sizes_K = np.array([len(queue) for queue in queues])
     depth = np.concatenate([np.arange(len(queue)) + taken_K[k] for k, queue in enumerate(queues)])

@@ -10,14 +10,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from model import errors, neighbours, uncertainty
+from model import chunks, errors, neighbours, uncertainty
 
 Floats = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Request:
-    """`count` positions are wanted of N candidates; `draws_NSK` is None at cold start."""
+    """`count` positions are wanted of N candidates; `draws_NSK` is None at cold start.
+
+    The draws may be a memory map or in half precision: strategies read them a piece at a time and never copy all.
+    """
 
     draws_NSK: npt.NDArray[np.floating] | None
     embeddings_ND: Floats
@@ -26,17 +30,42 @@ class Request:
     rng: np.random.Generator
     context: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def draws(self) -> npt.NDArray[np.floating]:
+        """The posterior draws; BadInput at cold start."""
+        if self.draws_NSK is None:
+            raise errors.BadInput("posterior draws (log_probs_NSK) are needed and there are none")
+        return self.draws_NSK
+
     @cached_property
     def uncertainty(self) -> uncertainty.Uncertainty:
-        """The draws' decomposition; BadInput at cold start."""
-        if self.draws_NSK is None:
-            raise errors.BadInput("this strategy needs posterior draws (log_probs_NSK); ask by 'typical' at cold start")
-        return uncertainty.decompose(self.draws_NSK)
+        """The draws' decomposition, without their mean; BadInput at cold start."""
+        return uncertainty.decompose(self.draws, with_mean=False)
+
+    def mean_probs(self, rows: slice | Ints) -> npt.NDArray[np.floating]:
+        """Probabilities of the candidates at `rows`, averaged over the draws -> (B, K)."""
+        return uncertainty.mean_probs(self.draws[rows])
 
     @cached_property
     def seed(self) -> int:
         """One seed for k-means, drawn once, so that a strategy's answer depends on the generator alone."""
         return int(self.rng.integers(2**31))
+
+    @cached_property
+    def squares_N(self) -> Floats:
+        """Squared lengths of the embeddings."""
+        x_ND, squares_N = self.embeddings_ND, np.empty(self.size, dtype=np.float32)
+
+        def work(rows: slice) -> None:
+            squares_N[rows] = np.einsum("nd,nd->n", x_ND[rows], x_ND[rows])
+
+        chunks.each(work, *x_ND.shape)
+        return squares_N
+
+    @cached_property
+    def mean_length(self) -> float:
+        """Root of the embeddings' mean squared length, the unit in which two are near each other."""
+        return float(np.sqrt(self.squares_N.sum(dtype=np.float64) / max(1, self.size)))
 
     @property
     def size(self) -> int:
@@ -62,10 +91,15 @@ def checked(
         )
     if count < 0:
         raise errors.BadInput(f"count must not be negative, it is {count}")
-    draws = None if draws_NSK is None else np.asarray(draws_NSK)
-    if draws is not None and (draws.ndim != 3 or len(draws) != len(embeddings)):
-        raise errors.BadInput(f"log_probs_NSK has shape {draws.shape}, embeddings_ND has {len(embeddings)} rows")
-    if draws is not None and not np.isfinite(draws).all():
-        bad = int((~np.isfinite(draws).all(axis=(1, 2))).argmax())
-        raise errors.NotFinite(f"log_probs_NSK is not finite at image {bad}")
+    draws = None if draws_NSK is None else _checked_draws(np.asarray(draws_NSK), len(embeddings))
     return Request(draws, embeddings, labelled, min(int(count), len(embeddings)), rng, context or {})
+
+
+def _checked_draws(draws: npt.NDArray[np.floating], images: int) -> npt.NDArray[np.floating]:
+    if draws.ndim != 3 or len(draws) != images:
+        raise errors.BadInput(f"log_probs_NSK has shape {draws.shape}, embeddings_ND has {images} rows")
+    for rows in chunks.slices(images, draws[:1].size):
+        if not neighbours.is_finite(draws[rows]):
+            bad = rows.start + int((~np.isfinite(draws[rows]).all(axis=(1, 2))).argmax())
+            raise errors.NotFinite(f"log_probs_NSK is not finite at image {bad}")
+    return draws

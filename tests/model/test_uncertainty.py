@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model import errors, uncertainty
+from model import chunks, errors, uncertainty
 
 
 def test_equal_means_unequal_spread_differ_only_in_the_epistemic_part() -> None:
@@ -34,7 +34,7 @@ def test_parts_add_up_and_stay_in_their_bounds(seed: int, draws: int, classes: i
 def test_chunks_give_what_one_piece_gives(monkeypatch: pytest.MonkeyPatch) -> None:
     draws = np.log(np.random.default_rng(0).dirichlet(np.ones(4), size=(50, 3)))
     whole = uncertainty.decompose(draws)
-    monkeypatch.setattr(uncertainty, "CHUNK_VALUES", 7 * 12)
+    monkeypatch.setattr(chunks, "VALUES", 7 * 12)
     parts = uncertainty.decompose(draws)
     np.testing.assert_array_equal(whole.epistemic_N, parts.epistemic_N)
     np.testing.assert_array_equal(whole.mean_NK, parts.mean_NK)
@@ -56,3 +56,24 @@ def test_probability_zero_and_half_precision_are_fine() -> None:
     assert uncertainty.decompose(certain).total_N[0] == 0.0
     half = np.log(np.full((2, 3, 200), 1 / 200)).astype(np.float16)
     np.testing.assert_allclose(uncertainty.decompose(half).total_N, np.log(200), rtol=0.01)
+
+
+def test_single_and_half_precision_say_the_same_within_their_rounding() -> None:
+    draws = np.log(np.random.default_rng(1).dirichlet(np.ones(6), size=(40, 5)))
+    exact = uncertainty.decompose(draws)
+    for kind, near in ((np.float32, 1e-5), (np.float16, 5e-3)):
+        found = uncertainty.decompose(draws.astype(kind), with_mean=False)
+        assert not len(found.mean_NK)
+        for name in ("total_N", "aleatoric_N", "epistemic_N", "margin_N", "confidence_N"):
+            np.testing.assert_allclose(getattr(found, name), getattr(exact, name), atol=near)
+
+
+def test_half_precision_is_read_bit_by_bit_as_numpy_reads_it() -> None:
+    every = np.arange(65_536, dtype=np.uint16).view(np.float16)
+    usual = every[np.isfinite(every)]
+    np.testing.assert_array_equal(uncertainty._at_least_single(usual), usual.astype(np.float32))
+    for bad in (np.nan, np.inf):
+        draws = np.log(np.full((5, 2, 4), 0.25)).astype(np.float16)
+        draws[3, 1, 2] = bad
+        with pytest.raises(errors.NotFinite, match="image 3"):
+            uncertainty.decompose(draws)
