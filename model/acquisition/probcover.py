@@ -20,7 +20,7 @@ CLUSTERS = 20  # where the number of classes is not known
 
 
 def probcover(request: Request) -> Ints:
-    """Greedy maximum cover: the image with most uncovered ones within the radius (Yehuda et al. 2022, arXiv 2205.11514).
+    """Greedy maximum cover: the image with most uncovered ones within the radius (Yehuda et al. 2022, arXiv 2205.11320).
 
     The radius is the largest at which 95 % of the balls hold one cluster of k-means only, as many clusters as classes:
     the 5 % quantile of the distance to the nearest image of another cluster. Labelled images cover too. Departs from
