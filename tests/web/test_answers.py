@@ -126,6 +126,7 @@ def test_answers_wait_while_the_server_is_away_and_survive_a_reload(
     page_server.start()
     saved(tab)
     assert [class_id for _, class_id, _ in said(page_server)] == [1, 2, 3]
+    tab.wait_for_selector(IMAGE)  # what could not be loaded meanwhile has come
     page_server.stop()
     press(tab, "4")
     tab.wait_for_selector('.rm-saved[data-state="away"]')
@@ -134,6 +135,21 @@ def test_answers_wait_while_the_server_is_away_and_survive_a_reload(
     tab.wait_for_selector(IMAGE)
     saved(tab)
     assert [class_id for _, class_id, _ in said(page_server)] == [1, 2, 3, 4]
+
+
+def test_images_that_fail_while_the_server_is_away_come_when_it_is_back(
+    page_server: Page, opened: Callable[..., Any]
+) -> None:
+    tab = opened(page_server)
+    tab.wait_for_function("() => raum.label.stock.waiting.every((ready) => ready.done)")
+    tab.evaluate("raum.label.stock.waiting.forEach((ready) => (ready.broken = true))")
+    tab.evaluate("raum.label.answer('label', { class_id: 1 }, 'key')")
+    assert tab.evaluate("raum.label.current.broken")
+    tab.wait_for_selector(IMAGE)
+    tab.wait_for_function(
+        "() => !raum.label.current.broken && raum.label.stock.waiting.every((ready) => !ready.broken)"
+    )
+    assert "could not be loaded" not in tab.inner_text(".rm-stage")
 
 
 def test_a_refused_answer_is_told_and_stops_nobody(page_server: Page, opened: Callable[..., Any]) -> None:

@@ -71,7 +71,7 @@ export class Label {
         this.classes = value.classes;
         this.repaintPanel();
       }
-      if (value.publication !== this.publication || !this.current) void this.stock.topUp();
+      if (value.publication !== this.publication || !this.current || this.current.broken) void this.stock.topUp();
       this.publication = value.publication;
       if (!this.outbox.size) this.answeredToday = value.labels?.mine_today ?? value.labels?.today ?? this.answeredToday;
     }
@@ -82,11 +82,22 @@ export class Label {
   }
 
   fill() {
+    if (this.current?.broken) this.loadAgain();
     if (!this.current) {
       const ready = this.stock.take();
       if (ready) this.show(ready);
     }
     this.showEmpty();
+  }
+
+  // What could not be loaded while the server was away comes once it is back.
+  loadAgain() {
+    if (this.loading) return;
+    this.loading = prepare(this.current.item, () => {
+      const ready = this.loading;
+      this.loading = null;
+      if (!ready.broken && this.current?.item.image_id === ready.item.image_id) this.show(ready, this.previous);
+    });
   }
 
   // --- what is shown

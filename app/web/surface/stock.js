@@ -3,6 +3,7 @@
 import * as maps from "./maps.js";
 
 const AHEAD = 5;
+const PATIENCE_MS = 300; // for the first in line, before a later one that is ready goes first
 
 export class Stock {
   // claim(count) resolves to the tab's leased items; changed() is called when an image has become ready or new items came.
@@ -23,7 +24,11 @@ export class Stock {
 
   // The next prepared image, taken from the stock; null when none is ready.
   take() {
-    const at = this.waiting.findIndex((ready) => ready.done);
+    let at = this.waiting.findIndex((ready) => ready.done);
+    if (at > 0 && this.now() - this.waiting[0].since < PATIENCE_MS) {
+      setTimeout(this.changed, PATIENCE_MS);
+      at = -1;
+    }
     this.shown = at < 0 ? null : this.waiting.splice(at, 1)[0];
     return this.shown;
   }
@@ -80,7 +85,7 @@ export class Stock {
     order.push(...open.filter((item) => !known.has(item.image_id)));
     this.waiting = order.map((item) => {
       const ready = known.get(item.image_id);
-      return ready ? this.#refresh(ready, item) : prepare(item, this.changed);
+      return ready && !ready.broken ? this.#refresh(ready, item) : prepare(item, this.changed); // broken: load it again
     });
   }
 
@@ -101,7 +106,7 @@ export class Stock {
 // Load and decode everything that showing this item needs.
 export function prepare(item, changed) {
   const image = picture(`/image/${item.image_id}`);
-  const ready = { item, image, done: false, broken: false, wanted: item.publication, maps: [], near: [], width: item.width, height: item.height, twin: null };
+  const ready = { item, image, since: performance.now(), done: false, broken: false, wanted: item.publication, maps: [], near: [], width: item.width, height: item.height, twin: null };
   ready.copy = () => (ready.twin ??= picture(`/image/${item.image_id}`));
   if (matchMedia("(min-width: 1600px)").matches && item.overlays.length) void decoded(ready.copy());
   void (async () => {
