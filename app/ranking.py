@@ -243,11 +243,11 @@ def _cold(
     settings: Settings,
     rng: np.random.Generator,
 ) -> Ranking:
-    """Before labels of two classes: typical images of each cluster first, nothing suggested."""
+    """Before labels of two classes: by the strategy if it needs no posterior, else typical images; nothing suggested."""
     order_N = np.empty(0, np.int64)
     if len(spots.open_N):
         order_N = acquisition.select(
-            settings.strategy,
+            settings.strategy if settings.strategy in acquisition.NEEDS_NOTHING else "typical",
             log_probs_NSK=None,
             embeddings_ND=embeddings_ND[spots.open_N],
             labelled_ND=embeddings_ND[spots.labelled_N],

@@ -1,5 +1,6 @@
 """Refresh and round on a real store: what they publish, and what a failure leaves behind."""
 
+import dataclasses
 import time
 import uuid
 
@@ -56,6 +57,19 @@ def test_before_any_label_typical_images_are_asked_and_nothing_is_suggested(work
     assert {row.reason for row in rows} <= {"typical", "audit"}
     assert not any(row.suggestions or row.overlays for row in rows)
     assert not {row.image_id for row in rows} & set(workspace.held)
+
+
+@pytest.mark.parametrize("strategy", ["random", "margin", "badge", "coreset", "epig", "drop_query", "batch_bald"])
+def test_any_strategy_ranks_a_pool_before_and_after_the_first_labels(workspace: Workspace, strategy: str) -> None:
+    settings, opened = dataclasses.replace(workspace.settings, strategy=strategy), held(workspace)
+    kinds = []
+    for labelled in ([], workspace.ids[:12]):
+        label(workspace, labelled)
+        learning.refresh(workspace.db, settings, opened, now=time.time(), rng=RNG)
+        with workspace.db.read() as tx:
+            kinds.append(queue.current(tx).kind)
+            assert len(queue.head(tx, queue.current(tx).id)) > 0
+    assert kinds == ["cold", "refresh"]
 
 
 def test_a_refresh_suggests_ranks_compares_and_draws(workspace: Workspace) -> None:
