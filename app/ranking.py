@@ -95,6 +95,7 @@ class _Spots:
         self.open_N = np.array(
             [row for i, row in row_of.items() if i not in settled and i not in seen.holdout], np.int64
         )
+        self.rejected_N = _rows(sorted(i for i in seen.rejected if i in row_of and i not in seen.holdout), row_of)
         self.leased_N = _rows(
             [i for i in seen.leased if i in row_of and i not in settled and i not in seen.holdout], row_of
         )
@@ -180,7 +181,15 @@ def _order(
         labelled_ND=labelled_ND,
         count=min(HEAD, len(near_N)),
         rng=rng,
-        context={"num_classes": classes},
+        context=acquisition.situation(
+            embeddings_ND,
+            labelled=spots.labelled_N,
+            labels=spots.labels_N,
+            rejected=spots.rejected_N,
+            candidates=spots.open_N[near_N],
+            num_classes=classes,
+            rng=rng,
+        ),
     )
     few = len(spots.labelled_N) < automatic.COLD_LABELS_PER_CLASS * classes
     typical = settings.strategy == "typical" or (settings.strategy == "auto" and few)
