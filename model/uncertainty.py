@@ -68,7 +68,7 @@ def two_likeliest(log_probs_NK: npt.NDArray[np.floating]) -> tuple[Floats, Float
     chunks.each(work, *log_probs_NK.shape)
     with np.errstate(over="ignore"):
         top_N, second_N = np.exp(logs_2N)
-    fine = (top_N < 1.0 + NORMALISED) & (top_N + (log_probs_NK.shape[1] - 1) * second_N > 1.0 - NORMALISED)
+    fine = (top_N + second_N < 1.0 + NORMALISED) & (top_N + (log_probs_NK.shape[1] - 1) * second_N > 1.0 - NORMALISED)
     if not fine.all():
         raise errors.NotFinite(f"log_probs_NSK is not a finite, normalised distribution at image {int(fine.argmin())}")
     return top_N, second_N
