@@ -218,7 +218,7 @@ def _held_by_others(tx: Connection, image_id: int, annotator_id: int, client: st
     held = sa.select(sa.func.count()).select_from(_L).where(_L.c.image_id == image_id, _L.c.expires_at > now, others)
     draw_rank, said_by = tx.execute(sa.select(_S.c.draw, _S.c.said_by).where(_S.c.image_id == image_id)).one()
     answered = max(0, said_by.count(",") - 1)
-    return int(tx.execute(held).scalar_one()) >= max(1, overlap.read(tx).wanted(draw_rank) - answered)
+    return bool(tx.execute(held).scalar_one() >= max(1, overlap.read(tx).wanted(draw_rank) - answered))
 
 
 def _store(tx: Connection, leases: list[records.Lease], now: float) -> list[records.Lease]:
