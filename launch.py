@@ -336,12 +336,19 @@ def bench_probe(
 
 @bench.command("select")
 def bench_select(
-    sizes: Annotated[str, typer.Option(help="images, comma-separated; a million needs 14 GB")] = "10000,100000",
+    sizes: Annotated[str, typer.Option(help="images, comma-separated; a million needs 4 GB")] = "10000,100000",
     strategies: Annotated[str, typer.Option(help="comma-separated; empty: all")] = "",
     dim: Annotated[int, typer.Option(help="dimensions of an embedding")] = 384,
     classes: Annotated[int, typer.Option(help="classes of the posterior")] = 200,
-    draws: Annotated[int, typer.Option(help="posterior draws, in half precision")] = 10,
+    draws: Annotated[int, typer.Option(help="posterior draws, for strategies that compare them")] = 20,
     count: Annotated[int, typer.Option(help="images asked at once")] = 100,
+    peers: Annotated[
+        bool,
+        typer.Option(
+            "--peers", help="beside them scikit-activeml, modAL, baal and small-text, where pip installed them"
+        ),
+    ] = False,
+    limit_s: Annotated[float, typer.Option(help="seconds that a row of another library may take")] = 300.0,
     json_file: Json = None,
 ) -> None:
     """Seconds and peak memory of each acquisition strategy, each in a process of its own."""
@@ -354,6 +361,8 @@ def bench_select(
         classes=classes,
         draws=draws,
         count=count,
+        peers=peers,
+        limit_s=limit_s,
         json_file=json_file,
     )
 
