@@ -367,6 +367,36 @@ def bench_select(
     )
 
 
+@bench.command("arena")
+def bench_arena(
+    embeddings: Annotated[
+        Path | None, typer.Option(help=".npz with embeddings_ND, labels_N, split; without it sklearn's digits")
+    ] = None,
+    arms: Annotated[str, typer.Option(help="comma-separated, e.g. RAUM,scikit-activeml badge; empty: all")] = "",
+    seeds: Annotated[int, typer.Option(help="repetitions, each with its own split and first set")] = 20,
+    budget: Annotated[int, typer.Option(help="labels to spend")] = 200,
+    batch: Annotated[int, typer.Option(help="labels between two fits")] = 10,
+    target: Annotated[float, typer.Option(help="accuracy whose cost in labels is reported")] = 0.9,
+    start: Annotated[str, typer.Option(help="the first set of all arms: typical or random")] = "typical",
+    workers: Annotated[int, typer.Option(help="processes that share the arms; 0: one for each core")] = 0,
+    json_file: Json = None,
+) -> None:
+    """The same oracle, features and budget through other libraries' own loops (where pip installed them) and ours."""
+    from app import bench_arena as contest
+
+    contest.arena(
+        contest.digits() if embeddings is None else contest.from_file(embeddings),
+        arms=[name.strip() for name in arms.split(",") if name.strip()],
+        seeds=seeds,
+        budget=budget,
+        batch=batch,
+        target=target,
+        start=start,
+        workers=workers or os.cpu_count() or 1,
+        json_file=json_file,
+    )
+
+
 def run() -> None:
     """Entry: an expected error is one sentence and exit code 2, never a traceback."""
     from app import errors
