@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from app import overlays, pool, ranking, snapshot
+from app import overlays, pool, predictions, ranking, snapshot
 from app.settings import Settings
 from model import checkpoint, config, predict, train
 from model.network import raum_net
@@ -60,6 +60,7 @@ def refresh(db: Database, settings: Settings, held: pool.Pool, *, now: float, rn
     with db.write() as tx:
         published = queue.publish(tx, new, drawn.rows, based_on_round=new.round_id or 0)
         drawn.put(overlays.folder(settings.workspace, published))
+    _keep_predictions(settings, published, new, found)
     _forget_old_overlays(settings.workspace, published, now)
     message = f"{len(seen.labelled):,} labels, {found.pool_size:,} images open; ranked in {took:.2f} s"
     return Refreshed(published, seen.watermark, without, message, new.metrics)
@@ -146,7 +147,17 @@ def _run(
         published = queue.publish(tx, new, drawn.rows, based_on_round=round_id)
         rounds.publish(tx, round_id, _plain(metrics), file, clock())
         drawn.put(overlays.folder(settings.workspace, published))
+    _keep_predictions(settings, published, new, found)
     return published
+
+
+def _keep_predictions(settings: Settings, published: int, new: NewPublication, found: ranking.Ranking) -> None:
+    """After the queue has flipped, so that people never wait for the files."""
+    if found.predicted is None:
+        return
+    more = {"kind": new.kind, "round": new.round_id, "checkpoint": new.checkpoint, "created_at": new.created_at}
+    told = dataclasses.replace(found.predicted, meta=found.predicted.meta | more)
+    predictions.write(settings.workspace, published, told)
 
 
 def _train(

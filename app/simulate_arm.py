@@ -84,7 +84,7 @@ def run(
     arm = _Arm(strategy, seed, pool, test, embeddings_ND, prepared, rng)
     budget, rounds = min(plan.budget, len(pool)), sorted(plan.rounds_at)
     while len(arm.asked) < budget:
-        arm.asked.extend(_ask(arm, plan, min(plan.batch, budget - len(arm.asked)), len(material.class_names)))
+        arm.asked.extend(_ask(arm, material, plan, min(plan.batch, budget - len(arm.asked))))
         if rounds and len(arm.asked) >= rounds[0]:
             rounds = [at for at in rounds if at > len(arm.asked)]
             arm.embeddings_ND = retrain(_for_training(arm, material), seed)
@@ -93,7 +93,7 @@ def run(
     return arm.points
 
 
-def _ask(arm: _Arm, plan: Plan, count: int, classes: int) -> list[int]:
+def _ask(arm: _Arm, material: simulate_data.Material, plan: Plan, count: int) -> list[int]:
     """The next `count` pool positions: by the strategy, and each with probability `audit` at random instead."""
     first = not arm.asked
     name = plan.start if first and plan.start != "own" else arm.strategy
@@ -101,16 +101,24 @@ def _ask(arm: _Arm, plan: Plan, count: int, classes: int) -> list[int]:
         name = "random"
     rng = np.random.default_rng([arm.seed, len(arm.asked), 2]) if first else arm.rng  # the same first set for all arms
     audits = int((rng.random(count) < plan.audit).sum()) if name != "random" else 0
-    open_N = _open(arm)
-    space = arm.prepared.x_NR
+    open_N, space = _open(arm), arm.prepared.x_NR
+    labelled, labels, rejected = _answers(arm, material)
     chosen = acquisition.select(
         name,
         log_probs_NSK=arm.draws_NSK,
         embeddings_ND=space[open_N],
-        labelled_ND=space[arm.asked],
+        labelled_ND=space[labelled],
         count=count - audits,
         rng=rng,
-        context={"num_classes": classes},
+        context=acquisition.situation(
+            space,
+            labelled=labelled,
+            labels=labels,
+            rejected=rejected,
+            candidates=open_N,
+            num_classes=len(material.class_names),
+            rng=rng,
+        ),
     )
     rest = np.setdiff1d(open_N, open_N[chosen])
     return [*open_N[chosen].tolist(), *rng.choice(rest, min(audits, len(rest)), replace=False).tolist()]

@@ -155,19 +155,22 @@ def fit(
     rng: np.random.Generator,
     excluded_positions: npt.ArrayLike = (),
     prepared: Prepared | None = None,
+    targets_LK: npt.ArrayLike | None = None,
 ) -> LastLayer:
     """Fit on the labelled rows and, by class-balanced self-training, on all other rows of `embeddings_ND`.
 
-    `excluded_positions` (rejected images, holdout) teach nothing. `prepared` saves the projection. Works from no label
-    at all (every class then has probability 1 / classes). BadInput names what does not fit.
+    `excluded_positions` (rejected images, holdout) teach nothing. `prepared` saves the projection. `targets_LK` gives
+    soft labels where people disagree, over all classes, rows sum to one; `labels` are then the likeliest classes, and
+    what lies on a class that is nobody's likeliest is spread over the others. Works from no label at all (every class
+    then has probability 1 / classes). BadInput names what does not fit.
     """
     config = config or Config()
     prepared = prepared or prepare(_given(embeddings_ND), config=config, rng=rng)
     positions, classes = _checked(labelled_positions, labels, len(prepared.x_NR), num_classes)
     x_MR, rows, usable_M = _teaching_rows(prepared.x_NR, positions, excluded_positions, config.max_pool, rng)
-    seen, columns = np.unique(classes, return_inverse=True)
+    seen = np.unique(classes)
     choice = last_layer_choice.choose(
-        x_MR, rows, columns.astype(np.int64), len(seen),
+        x_MR, rows, _targets(classes, targets_LK, num_classes)[:, seen],
         recipe=config.recipe, usable_N=usable_M, self_training=config.self_training, rng=rng,
     )  # fmt: skip
     solution = choice.solution
@@ -196,6 +199,21 @@ def _checked(positions: npt.ArrayLike, labels: npt.ArrayLike, rows: int, num_cla
             f"labels run from {classes.min()} to {classes.max()}, classes from 0 to {num_classes - 1}"
         )
     return at, classes
+
+
+def _targets(labels: Ints, targets_LK: npt.ArrayLike | None, num_classes: int) -> Doubles:
+    """One-hot labels, or the soft ones with nothing left on classes that are no row's likeliest -> (L, classes)."""
+    if targets_LK is None:
+        return np.asarray(np.eye(num_classes)[labels])
+    targets = np.array(targets_LK, dtype=np.float64)
+    if targets.shape != (len(labels), num_classes):
+        raise errors.BadInput(f"targets_LK has shape {targets.shape}, needed is {(len(labels), num_classes)}")
+    if not (np.isfinite(targets).all() and (targets >= 0).all() and np.allclose(targets.sum(axis=1), 1.0, atol=1e-3)):
+        raise errors.BadInput("each row of targets_LK must be probabilities that sum to one")
+    if (targets[np.arange(len(labels)), labels] < targets.max(axis=1, initial=0.0)).any():
+        raise errors.BadInput("labels must be the largest of targets_LK in each row")
+    targets[:, np.setdiff1d(np.arange(num_classes), labels)] = 0.0
+    return np.asarray(targets / targets.sum(axis=1, keepdims=True))
 
 
 def _teaching_rows(
