@@ -77,7 +77,15 @@ class Ours:
             labelled_ND=space_ND[self.known],
             count=count,
             rng=self.rng,
-            context={"num_classes": self.pool.classes},
+            context=acquisition.situation(
+                space_ND,
+                labelled=np.array(self.known),
+                labels=self.pool.labels_N[self.known],
+                rejected=np.empty(0, dtype=np.int64),
+                candidates=open_N,
+                num_classes=self.pool.classes,
+                rng=self.rng,
+            ),
         )
         return np.asarray(open_N[chosen])
 
