@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse
 
 from app import errors
 from app.settings import Settings
-from app.web import downloads, early, guard, pictures, quick_gradio, routes, surface_files
+from app.web import downloads, early, guard, pictures, quick_gradio, review_routes, routes, surface_files
 from store import database
 from store import errors as store_errors
 
@@ -30,7 +30,7 @@ def create_app(settings: Settings) -> FastAPI:
 
     app = FastAPI(title="RAUM", openapi_url=None, docs_url=None, redoc_url=None, lifespan=lifespan)
     app.state.settings, app.state.db = settings, db
-    for router in (routes.router, pictures.router, downloads.router, surface_files.router):
+    for router in (r.router for r in (routes, review_routes, pictures, downloads, surface_files)):
         app.include_router(router)
     app.add_exception_handler(errors.AppError, _refused)
     app.add_exception_handler(store_errors.StoreError, _refused)
