@@ -8,6 +8,7 @@ import numpy as np
 
 from app import errors, items
 from store import annotators, labels, queue
+from store import overlap as asked
 from store import errors as store_errors
 from store.database import Database
 from store.records import NewEvent
@@ -45,6 +46,15 @@ def next_images(
             holdout_rate=holdout_rate,
         )
         return items.build(tx, leases)
+
+
+def ask_several(db: Database, *, overlap: int, overlap_rate: float) -> None:
+    """Make the workspace ask `overlap` people for a share of its images; nothing is written where it does already."""
+    with db.read() as tx:
+        known = asked.read(tx)
+    if known != asked.several(overlap, overlap_rate):
+        with db.write() as tx:
+            labels.ask_several(tx, overlap, overlap_rate)
 
 
 def submit(db: Database, event: dict[str, Any], *, now: float) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from app import errors, learning, policy, pool, processes
+from app import errors, labelling, learning, policy, pool, processes
 from app.settings import Settings
 from store import commands, database, images, labels, queue, rounds, workers
 from store import errors as store_errors
@@ -44,6 +44,7 @@ class Worker:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.db = database.open(settings.database)
+        labelling.ask_several(self.db, overlap=settings.overlap, overlap_rate=settings.overlap_rate)
         self.parent = os.getppid()
         self.pool = self._open_pool()
         self.children: dict[str, processes.Child] = {}

@@ -9,7 +9,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
-from app import errors
+from app import errors, labelling
 from app.settings import Settings
 from app.web import downloads, early, guard, pictures, quick_gradio, review_routes, routes, surface_files
 from store import database
@@ -22,6 +22,7 @@ STATUS = {errors.BadRequest: 400, errors.NotFound: 404, store_errors.Unknown: 40
 def create_app(settings: Settings) -> FastAPI:
     """The whole page over one workspace; its database is opened here and closed when the server stops."""
     db = database.open(settings.database)
+    labelling.ask_several(db, overlap=settings.overlap, overlap_rate=settings.overlap_rate)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
