@@ -98,9 +98,9 @@ def check(
             raise errors.BadInput(f"{name} is {size}; it must be {least} or more")
     if num_classes < 2:
         raise errors.BadInput(f"num_classes is {num_classes}; a choice needs two classes or more")
-    item = _indices("item_A", item_A, num_items)
-    annotator = _indices("annotator_A", annotator_A, num_annotators)
-    label = _indices("label_A", label_A, num_classes)
+    item = indices("item_A", item_A, num_items)
+    annotator = indices("annotator_A", annotator_A, num_annotators)
+    label = indices("label_A", label_A, num_classes)
     if not len(item) == len(annotator) == len(label):
         raise errors.BadInput(f"{len(item)} items, {len(annotator)} annotators and {len(label)} labels are no answers")
     order = np.argsort(item * max(num_annotators, 1) + annotator, kind="stable")
@@ -189,7 +189,7 @@ def _model_of_pairs(
     return log_P, rest
 
 
-def _indices(name: str, values: npt.ArrayLike, size: int) -> Ints:
+def indices(name: str, values: npt.ArrayLike, size: int) -> Ints:
     """Whole numbers from 0 to size - 1 as int64; BadInput or NotFinite by name."""
     array = np.asarray(values)
     if array.ndim != 1:

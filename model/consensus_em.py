@@ -80,10 +80,16 @@ def likelihood(
 
 
 def _votes(answers: consensus_answers.Answers, pairs: consensus_answers.Pairs) -> tuple[Doubles, Doubles]:
-    """Every class by its share of the image's votes, one more vote spread over all classes: a single answer is no proof."""
+    """Every class by its share of the image's votes.
+
+    Beside a model one more vote is spread over all classes: a single answer then proves nobody right, and the model may
+    contradict it. Without one nothing could, and the answers stand as they are.
+    """
     count_I, classes = answers.count_I, answers.num_classes
-    votes_P = np.bincount(pairs.said_A, minlength=len(pairs.item_P)) + 1.0 / classes
-    return votes_P / (count_I + 1.0)[pairs.item_P], pairs.rest_count_I / classes / (count_I + 1.0)
+    doubt_I = np.where(count_I > 0, 0.0 if pairs.log_model_P is None else 1.0, 1.0)
+    votes_P = np.bincount(pairs.said_A, minlength=len(pairs.item_P)) + doubt_I[pairs.item_P] / classes
+    total_I = count_I + doubt_I
+    return votes_P / total_I[pairs.item_P], doubt_I * pairs.rest_count_I / classes / total_I
 
 
 def _class_shares(

@@ -14,9 +14,17 @@ Doubles = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 OF_AN_ANNOTATOR = 4.0  # answers that the team's accuracy counts for in that of one annotator
-OF_A_CLASS = 10.0  # and in that of one class
-OF_ERRORS = 4.0  # errors that "any other class alike" counts for, beside one for every ten classes
-ROW_STRENGTHS = (1.0, 4.0, 16.0, 64.0, 256.0)  # answers that the shrunk row counts for in an annotator's own row
+OF_A_CLASS = 50.0  # and in that of one class
+OF_ERRORS = 20.0  # errors that "any other class alike" counts for, beside one for every ten classes
+ROW_STRENGTHS = (
+    1.0,
+    4.0,
+    16.0,
+    64.0,
+    256.0,
+    1024.0,
+    8192.0,
+)  # answers that the shrunk row counts for in an annotator's own
 
 
 @dataclass(frozen=True)

@@ -88,7 +88,8 @@ def start(trust: ModelTrust | None) -> tuple[Belief, float]:
 
 def prior(pairs: consensus_answers.Pairs, belief: Belief, num_classes: int) -> tuple[Doubles, Doubles]:
     """Log-prior of every pair and of every image's rest; the rest is spread evenly over its classes."""
-    assert pairs.log_model_P is not None and pairs.log_model_rest_I is not None
+    assert pairs.log_model_P is not None
+    assert pairs.log_model_rest_I is not None
     with np.errstate(divide="ignore", invalid="ignore"):
         log_count_I = np.log(pairs.rest_count_I)
         rest_I = belief.sharpness * (pairs.log_model_rest_I - log_count_I) + log_count_I
@@ -151,7 +152,8 @@ def _part(
     pairs: consensus_answers.Pairs, items: npt.NDArray[np.int64], at_P: npt.NDArray[np.int64]
 ) -> consensus_answers.Pairs:
     """The pairs of some images alone, without entries."""
-    assert pairs.log_model_P is not None and pairs.log_model_rest_I is not None
+    assert pairs.log_model_P is not None
+    assert pairs.log_model_rest_I is not None
     none = np.empty(0, dtype=np.int64)
     count = np.diff(pairs.starts_I1)[items]
     return consensus_answers.Pairs(
