@@ -12,8 +12,8 @@ from model import consensus_answers, consensus_skill, consensus_trust
 Doubles = npt.NDArray[np.float64]
 
 MOST_STEPS = 60
-STILL = 1e-4  # mean change of an answered image's probabilities under which it has settled
-STRENGTH_AT = (2, 8)  # steps at which the strength of the rows' prior is looked for anew
+STILL = 1e-3  # mean change of an answered image's probabilities under which it has settled
+STRENGTH_AT = (2, 5)  # steps at which the strength of the rows' prior is looked for anew
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,8 @@ def fit(
         before_P = probs_P
         probs_P, rest_I, _ = pairs.softmax(log_P + said_P, log_rest_I + said_rest_I)
         moved = np.abs(probs_P - before_P)[answers.count_I[pairs.item_P] > 0].sum()
-        if step > max(STRENGTH_AT) and moved < STILL * max(1, np.count_nonzero(answers.count_I)):
+        still = moved < STILL * max(1, np.count_nonzero(answers.count_I)) and (not search or search.settled)
+        if step > max(STRENGTH_AT) and still:
             break
     return Fit(probs_P, rest_I, skill, table, belief, step)
 

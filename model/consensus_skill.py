@@ -54,21 +54,15 @@ class Skill:
 
 
 def cells(answers: consensus_answers.Answers, pairs: consensus_answers.Pairs) -> Cells:
-    """The cells of all entries; numbered without gaps where a full cube would be larger than the entries."""
+    """The cells of all entries, numbered without gaps."""
     classes = answers.num_classes
     annotator_E, label_E = answers.annotator_A[pairs.entry_answer_E], answers.label_A[pairs.entry_answer_E]
     key_E = (annotator_E * classes + pairs.class_P[pairs.entry_pair_E]) * classes + label_E
-    full = answers.num_annotators * classes * classes
-    if full <= len(key_E):
-        key_C, entry_E = np.arange(full), key_E
-    else:
-        key_C, entry_E = np.unique(key_E, return_inverse=True)
+    key_C, entry_E = consensus_answers.numbered(key_E, answers.num_annotators * classes * classes)
     row_C, label_C = np.divmod(key_C, classes)
     annotator_C, class_C = np.divmod(row_C, classes)
-    team_C, team_size = class_C * classes + label_C, classes * classes
-    if team_size > max(len(key_C), 1_000_000):
-        distinct, team_C = np.unique(team_C, return_inverse=True)
-        team_size = len(distinct)
+    found, team_C = consensus_answers.numbered(class_C * classes + label_C, classes * classes)
+    team_size = len(found)
     return Cells(entry_E, annotator_C, class_C, label_C, class_C == label_C, row_C, team_C, team_size)
 
 
@@ -98,16 +92,17 @@ def learn(
     team = (right_J.sum() + 1.0) / (n_J.sum() + 1.0 + 1.0 / classes)
     accuracy_J = (right_J + OF_AN_ANNOTATOR * team) / (n_J + OF_AN_ANNOTATOR)
     easy_K = special.logit((right_K + OF_A_CLASS * team) / (n_K + OF_A_CLASS)) - special.logit(team)
-    right_C = special.expit(special.logit(accuracy_J)[table.annotator_C] + easy_K[table.class_C])
+    right_JK = special.expit(special.logit(accuracy_J)[:, None] + easy_K)
     wrong_C = np.where(table.right_C, 0.0, n_C)
     team_C, own_JK, rest_K = _errors(answers, table, wrong_C, rest_A)
     own_C = own_JK[table.annotator_C, table.label_C] / (1.0 - own_JK[table.annotator_C, table.class_C])
     share_C = team_share_J[table.annotator_C]
     off_C = share_C * team_C + (1.0 - share_C) * own_C
-    base_C = np.where(table.right_C, right_C, (1.0 - right_C) * off_C)
+    base_C = (1.0 - right_JK).ravel()[table.row_C] * off_C
+    base_C[table.right_C] = right_JK.ravel()[table.row_C[table.right_C]]
     n_row = np.bincount(table.row_C, n_C, minlength=annotators * classes)
     strength = strength or _strength(table, n_C, n_row, base_C)
-    log_C = np.log((n_C + strength * base_C) / (n_row[table.row_C] + strength))
+    log_C = np.log(n_C + strength * base_C) - np.log(n_row + strength)[table.row_C]
     from_team_J = np.bincount(table.annotator_C, wrong_C * share_C * team_C / off_C, minlength=annotators)
     wrong_J = np.bincount(table.annotator_C, wrong_C, minlength=annotators)
     share_A = team_share_J[answers.annotator_A]

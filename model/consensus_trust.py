@@ -125,6 +125,11 @@ class Search:
     def belief(self) -> Belief:
         return Belief(float(np.exp(self.now[0])), float(1.0 / (1.0 + np.exp(-self.now[1]))))
 
+    @property
+    def settled(self) -> bool:
+        """Whether its steps have become small."""
+        return bool(self.step.max() < 0.1)
+
     def climb(self, log_answers_P: Doubles, log_answers_rest_I: Doubles) -> None:
         """One step up along each of the two, or a halved step."""
         said_P, said_rest = log_answers_P[self.at_P], log_answers_rest_I[self.items]

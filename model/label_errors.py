@@ -71,7 +71,7 @@ def find(
     at = np.flatnonzero(suspect_N)
     at = at[np.argsort(score_N[at], kind="stable")]
     reasons = [_reason(own_N[i], probs_NK[i, suggested_N[i]], near_N[i]) for i in at]
-    expected = int(round(len(labels) * (1.0 - float(np.trace(joint_KK))))) if len(labels) else 0
+    expected = round(len(labels) * (1.0 - float(np.trace(joint_KK)))) if len(labels) else 0
     return Suspects(at, suggested_N[at], score_N[at], reasons, score_N, threshold_K, joint_KK, expected)
 
 
