@@ -8,8 +8,8 @@ import numpy as np
 
 from app import errors, items
 from store import annotators, labels, queue
-from store import overlap as asked
 from store import errors as store_errors
+from store import overlap as asked
 from store.database import Database
 from store.records import NewEvent
 

@@ -127,7 +127,9 @@ def _build(tx: Connection, rows: list[review_file.Row], lists: review_file.Lists
             "said": said.get(row["image_id"], []),
             "flags": _flags(tx, row["image_id"], people_) if row["kind"] == "flag" else [],
             "current": _current(tx, row["image_id"]),
-            "suggestions": [{"class_id": k, "name": names[k], "probability": p} for k, p in row["opinion"] if k in names],
+            "suggestions": [
+                {"class_id": k, "name": names[k], "probability": p} for k, p in row["opinion"] if k in names
+            ],
             "neighbours": [
                 {"class_id": k, "name": names[k], "image_ids": near} for k, near in row["neighbours"] if k in names
             ],

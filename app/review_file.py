@@ -30,10 +30,9 @@ class Lists(TypedDict):
     rows: list[Row]
     people: list[dict[str, Any]]
     method: str | None  # how answers of several people are weighed now
-    consensus: dict[str, list[tuple[int, float]]]  # image id -> [class_id, probability] where several people answered
 
 
-NOTHING = Lists(watermark=0, publication=None, rows=[], people=[], method=None, consensus={})
+NOTHING = Lists(watermark=0, publication=None, rows=[], people=[], method=None)
 
 
 def write(workspace: Path, lists: Lists) -> None:

@@ -28,9 +28,7 @@ def decide(request: Request, event: Json = Body()) -> Json:  # noqa: B008
 def undo(request: Request, body: Json = Body()) -> Json:  # noqa: B008
     """Take back this reviewer's decision."""
     name, target = str(body.get("annotator") or ""), body.get("target")
-    return review.undo(
-        request.app.state.db, uuid=str(body.get("uuid")), annotator=name, target=target, now=time.time()
-    )
+    return review.undo(request.app.state.db, uuid=str(body.get("uuid")), annotator=name, target=target, now=time.time())
 
 
 @router.get("/api/v1/people")

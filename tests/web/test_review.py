@@ -31,9 +31,7 @@ def _said(server: Page) -> None:
     rows += [_row(9, "reject"), _row(10, "flag")]
     person = {"answers": 8, "accuracy": 0.9, "low": 0.7, "high": 0.98}
     told = [{"annotator_id": people[0], **person}, {"annotator_id": people[1], **person}]
-    lists = review_file.Lists(
-        watermark=watermark, publication=1, rows=rows, people=told, method="dawid_skene", consensus={}
-    )
+    lists = review_file.Lists(watermark=watermark, publication=1, rows=rows, people=told, method="dawid_skene")
     review_file.write(server.workspace, lists)
 
 
@@ -132,13 +130,14 @@ def test_counts_empty_lists_and_people_are_told(review: Any) -> None:
 
 
 @pytest.mark.parametrize("width", [360, 1280])
-def test_the_review_fits_narrow_and_wide_windows(
-    page_server: Page, opened: Callable[..., Any], width: int
-) -> None:
+def test_the_review_fits_narrow_and_wide_windows(page_server: Page, opened: Callable[..., Any], width: int) -> None:
     _said(page_server)
     tab = opened(page_server, width=width, height=740, frame=True)
     tab.click("button[role=tab]:has-text('Review')")
     tab.wait_for_selector(IMAGE)
     assert tab.evaluate("document.documentElement.scrollWidth") <= width
-    boxes = [tab.locator(where).first.bounding_box() for where in (IMAGE, ".rv .rm-choice:visible", '.rv [data-action="keep"]')]
+    boxes = [
+        tab.locator(where).first.bounding_box()
+        for where in (IMAGE, ".rv .rm-choice:visible", '.rv [data-action="keep"]')
+    ]
     assert all(box and box["x"] >= 0 and box["x"] + box["width"] <= width and box["y"] < 740 for box in boxes)

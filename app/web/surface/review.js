@@ -25,6 +25,7 @@ export class Review {
     this.decided = new Set();
     this.ready = new Map();
     this.asked = null;
+    this.version = 0; // grows with every decision and undo
     this.root = build(this);
     this.part = (name) => this.root.querySelector(`[data-part="${name}"]`);
     slot.replaceChildren(this.root);
@@ -69,6 +70,7 @@ export class Review {
   async load(kind = this.kind) {
     if (kind !== this.kind) Object.assign(this, { kind, items: [], at: 0, asked: null });
     const who = encodeURIComponent(this.identity.annotator);
+    const { version } = this;
     let answer;
     try {
       answer = await get(`/api/v1/review?kind=${kind}&count=${FETCHED}&annotator=${who}`);
@@ -77,6 +79,9 @@ export class Review {
       return this.show();
     }
     if (kind !== this.kind) return null;
+    // What was decided or undone meanwhile, or is still on its way, is unknown to this answer: ask again once it has landed.
+    this.wanting = version !== this.version || this.label.outbox.size > 0;
+    if (this.wanting && this.items.length) return null;
     this.counts = answer.counts;
     this.asked = "asked";
     const now = this.item?.image_id;
@@ -170,6 +175,7 @@ export class Review {
       shown_ms: Math.round(performance.now() - this.shown), client_at: Date.now() / 1000,
     };
     this.undone = null;
+    this.version += 1;
     this.decided.add(key(this.kind, item.image_id));
     this.history.push({ item, kind: this.kind, at: this.at, body });
     this.items.splice(this.at, 1);
@@ -194,6 +200,7 @@ export class Review {
   }
 
   undo() {
+    this.version += 1;
     const last = this.history.pop();
     const body = { uuid: uuid(), annotator: this.identity.annotator, target: last?.body.uuid ?? null };
     this.label.outbox.push({ uuid: body.uuid, path: "/api/v1/review/undo", body });
@@ -220,7 +227,6 @@ export class Review {
     }
     if (this.label.outbox.size) return;
     if (this.wanting || entry.path.endsWith("/undo")) void this.load();
-    this.wanting = false;
     void this.status.ask();
   }
 
