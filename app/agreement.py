@@ -5,8 +5,6 @@ people alone, so that the model never judges itself.
 """
 
 import dataclasses
-import json
-import os
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from app import consensus_file
 from app.settings import Settings
 from app.snapshot import Snapshot
 from model import consensus, consensus_trust, last_layer, relabel
@@ -21,7 +20,6 @@ from store.records import QueueRow, Said
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.floating]
-NAME = "consensus.json"
 FOLDS = 5
 COMPARED = 500  # open images that answered ones compete with for being asked
 MOST_ANSWERS = 4  # of one image by re-asking
@@ -216,15 +214,6 @@ def with_again(rows: list[QueueRow], agreed: Agreement | None, *, rate: float) -
     return [dataclasses.replace(row, position=position) for position, row in enumerate(mixed)]
 
 
-def read(workspace: Path) -> dict[str, Any]:
-    """What the last refresh with several people left; nothing before the first."""
-    try:
-        told: dict[str, Any] = json.loads((workspace / NAME).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {"watermark": 0, "method": None, "why": "", "images": {}, "people": []}
-    return told
-
-
 def write(workspace: Path, seen: Snapshot, agreed: Agreement | None) -> None:
     """Leave the consensus for rounds, exports and the page; nothing is written where nobody disagrees."""
     if agreed is None:
@@ -234,16 +223,14 @@ def write(workspace: Path, seen: Snapshot, agreed: Agreement | None) -> None:
         order = np.argsort(-probs_K, kind="stable")
         kept[str(image_id)] = [(seen.class_ids[k], round(float(probs_K[k]), 4)) for k in order if probs_K[k] >= WEIGHT]
     told = {"watermark": seen.watermark, "method": agreed.found.used, "why": agreed.found.why, "images": kept}
-    beside = workspace / f".{NAME}.{os.getpid()}"
-    beside.write_text(json.dumps({**told, "people": people_table(agreed)}), encoding="utf-8")
-    os.replace(beside, workspace / NAME)
+    consensus_file.write(workspace, {**told, "people": people_table(agreed)})
 
 
 def recalled(seen: Snapshot, workspace: Path, *, settings: Settings, rng: np.random.Generator) -> Snapshot:
     """The snapshot with the soft labels of the last refresh; before any, with a consensus of the people alone."""
     if not seen.said:
         return seen
-    told = read(workspace)["images"]
+    told = consensus_file.read(workspace)["images"]
     seen = settle(seen, None, None, settings=settings, rng=rng)[0]
     labelled, soft = dict(seen.labelled), dict(seen.soft)
     index = {class_id: at for at, class_id in enumerate(seen.class_ids)}

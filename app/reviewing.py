@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from app import agreement, pool, review_file, snapshot
+from app import agreement, consensus_file, pool, review_file, snapshot
 from app.settings import Settings
 from app.snapshot import Snapshot
 from model import label_errors, neighbours
@@ -44,7 +44,7 @@ def look(db: Database, settings: Settings, held: pool.Pool) -> int:
         every, current, flagged = answers.standing(tx), queue.current(tx), answers.flagged(tx)
     reviewed = {said.image_id for said in every if said.review}
     rejects = {said.image_id for said in every if said.class_id is None} - reviewed
-    told = agreement.read(settings.workspace) if seen.said else {"people": [], "method": None}
+    told = consensus_file.read(settings.workspace) if seen.said else {"people": [], "method": None}
     settled, agreed = agreement.settle(seen, held.image_ids, held.prepared, settings=settings, rng=rng)
     rows: list[review_file.Row] = []
     opinion = _Opinion(settled, held, rng)

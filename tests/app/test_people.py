@@ -1,13 +1,16 @@
 """Several people: their consensus is what is learned, soft where they differ; one person costs nothing and changes nothing."""
 
+import csv
 import dataclasses
 import uuid
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from app import agreement, errors, labelling, learning, pool, review, review_file, reviewing, snapshot
+from app import agreement, consensus_file, errors, labelling, learning, pool, review, review_file, reviewing, snapshot
+from app.exchange import labels_csv
 from model import last_layer, train
 from store import annotators, answers, labels, queue
 from store.records import NewEvent
@@ -107,7 +110,7 @@ def test_one_person_alone_changes_nothing_and_nothing_is_computed(
     done = refresh(workspace, opened)
     with workspace.db.read() as tx:
         assert "again" not in {row.reason for row in queue.head(tx, done.publication)}
-    assert not (workspace.settings.workspace / agreement.NAME).exists()
+    assert not (workspace.settings.workspace / consensus_file.NAME).exists()
 
 
 def test_most_people_reject_an_image_or_it_is_labelled(workspace: Workspace) -> None:
@@ -264,3 +267,17 @@ def test_a_looker_waits_for_a_pause_but_not_for_ever() -> None:
 def test_before_the_first_look_every_list_is_empty(workspace: Workspace) -> None:
     for kind in review_file.KINDS:
         assert lists(workspace, kind) == []
+
+
+def test_the_csv_tells_how_many_answered_and_how_far_they_agree(workspace: Workspace, tmp_path: Path) -> None:
+    ids = three_people(workspace)
+    say(workspace, "ada", workspace.ids[30], workspace.class_ids[0])
+    refresh(workspace, held(workspace))
+    labels_csv.export(workspace.db, tmp_path / "out.csv")
+    with (tmp_path / "out.csv").open(encoding="utf-8", newline="") as file:
+        rows = {int(row["image_id"]): row for row in csv.DictReader(file)}
+    assert (rows[ids[0]]["answers"], rows[ids[0]]["agreement"]) == ("3", "0.3333"), "what was said last is exported"
+    assert float(rows[ids[0]]["consensus_probability"]) < 0.5
+    assert (rows[ids[1]]["answers"], rows[ids[1]]["agreement"]) == ("3", "1.0")
+    alone = rows[workspace.ids[30]]
+    assert (alone["answers"], alone["agreement"], alone["consensus_probability"]) == ("1", "1.0", "")
