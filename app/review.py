@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from app import errors, labelling, review_file
+from app import consensus_file, errors, labelling, review_file
 from store import annotators, answers, classes, images, labels, queue
 from store import errors as store_errors
 from store.database import Database
@@ -29,7 +29,8 @@ def items(db: Database, workspace: Path, *, kind: str, count: int, reviewer: str
     with db.read() as tx:
         rows = _open(tx, lists)
         chosen = [row for row in rows if row["kind"] == kind][:count]
-        return {"images": _build(tx, chosen, lists), "counts": _counted(rows)}
+        agreed = consensus_file.read(workspace)["images"]
+        return {"images": _build(tx, chosen, lists, agreed), "counts": _counted(rows)}
 
 
 def counts(tx: Connection, workspace: Path) -> dict[str, int]:
@@ -102,7 +103,9 @@ def _counted(rows: list[review_file.Row]) -> dict[str, int]:
     return {kind: sum(row["kind"] == kind for row in rows) for kind in review_file.KINDS}
 
 
-def _build(tx: Connection, rows: list[review_file.Row], lists: review_file.Lists) -> list[dict[str, Any]]:
+def _build(
+    tx: Connection, rows: list[review_file.Row], lists: review_file.Lists, agreed: dict[str, list[tuple[int, float]]]
+) -> list[dict[str, Any]]:
     ids = [row["image_id"] for row in rows]
     found = {image.id: image for image in images.get_many(tx, ids)}
     names = {each.id: each.name for each in classes.ever(tx)}
@@ -126,7 +129,7 @@ def _build(tx: Connection, rows: list[review_file.Row], lists: review_file.Lists
             "path": Path(found[row["image_id"]].path).name,
             "said": said.get(row["image_id"], []),
             "flags": _flags(tx, row["image_id"], people_) if row["kind"] == "flag" else [],
-            "current": _current(tx, row["image_id"]),
+            "current": _current(tx, row["image_id"], agreed.get(str(row["image_id"]))),
             "suggestions": [
                 {"class_id": k, "name": names[k], "probability": p} for k, p in row["opinion"] if k in names
             ],
@@ -154,8 +157,11 @@ def _maps(tx: Connection, publication: int | None, ids: list[int]) -> dict[int, 
     }
 
 
-def _current(tx: Connection, image_id: int) -> dict[str, Any] | None:
+def _current(tx: Connection, image_id: int, agreed: list[tuple[int, float]] | None) -> dict[str, Any] | None:
+    """What counts in training: the consensus where several people answered, else what settles the image."""
     state = labels.state(tx, image_id)
+    if agreed and state.kind == "label":
+        return {"kind": "label", "class_id": agreed[0][0], "reason": None}
     return {"kind": state.kind, "class_id": state.class_id, "reason": state.reason} if state.settled else None
 
 

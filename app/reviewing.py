@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from app import agreement, consensus_file, pool, review_file, snapshot
 from app.settings import Settings
 from app.snapshot import Snapshot
-from model import label_errors, neighbours
+from model import consensus_trust, label_errors, neighbours
 from store import answers, queue
 from store.database import Database
 
@@ -101,6 +101,8 @@ def _suspected(seen: Snapshot, opinion: _Opinion, reviewed: set[int]) -> list[re
     """Labels that look wrong by confident learning on predictions that never saw them; reviewed ones are right."""
     if opinion.model is None or len(opinion.labelled) < FEWEST_LABELS:
         return []
+    if not consensus_trust.measure(opinion.model.log_probs_LK, opinion.labels_L).tells_something:
+        return []  # a model that knows no more than the classes' shares suspects everything
     found = label_errors.find(opinion.model.log_probs_LK, opinion.labels_L, embeddings_ND=opinion.x_LR)
     rows = []
     told = zip(found.positions_E, found.suggested_E, found.score_E, found.reasons_E, strict=True)

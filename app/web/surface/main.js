@@ -51,7 +51,10 @@ async function start() {
   header(status);
   status.listen(countReviews);
   const surfaces = { status, root, identity };
-  const adopt = () => (window.raumSlots ?? []).splice(0).forEach(([name, slot]) => mount(name, slot, surfaces));
+  const adopt = () => {
+    (window.raumSlots ?? []).splice(0).forEach(([name, slot]) => mount(name, slot, surfaces));
+    countReviews(status.value);
+  };
   const label = new Label(root, identity, status);
   surfaces.label = label;
   window.addEventListener("raum-slot", adopt);

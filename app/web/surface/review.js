@@ -114,7 +114,7 @@ export class Review {
     this.panel.show(ready, this.label.classes, { previous: this.undone ?? null });
     setText(this.panel.note, "");
     setText(this.part("doubt"), item.why);
-    setText(this.part("why"), `${this.at + 1} of ${number(this.items.length)} · ${item.path}`);
+    setText(this.part("why"), `${this.at + 1} of ${number(Math.max(this.items.length, this.left(this.kind)))} · ${item.path}`);
     setText(this.part("map"), this.stage.current()?.caption ?? "");
     this.shown = performance.now();
   }
@@ -128,17 +128,22 @@ export class Review {
     return ready;
   }
 
+  // Images that a list still holds: what the server counted, less what was decided since.
+  left(kind) {
+    const counted = Math.max(0, (this.counts[kind] ?? 0) - this.gone(kind));
+    return kind === this.kind && this.asked === "asked" ? Math.max(this.items.length, counted) : counted;
+  }
+
   filters() {
-    const left = (kind) => (kind === this.kind && this.asked === "asked" ? Math.max(this.items.length, (this.counts[kind] ?? 0) - this.gone(kind)) : (this.counts[kind] ?? 0));
     for (const element of this.part("filters").children) {
       const { kind } = element.dataset;
       element.setAttribute("aria-pressed", String(kind === this.kind));
-      setText(element.querySelector(".rv-number"), number(left(kind)));
+      setText(element.querySelector(".rv-number"), number(this.left(kind)));
     }
   }
 
   gone(kind) {
-    return this.history.filter((each) => each.kind === kind && this.label.outbox.entries.some((entry) => entry.uuid === each.body.uuid)).length;
+    return this.history.filter((each) => each.kind === kind && each.counted === this.counts).length;
   }
 
   showSaved() {
@@ -177,7 +182,7 @@ export class Review {
     this.undone = null;
     this.version += 1;
     this.decided.add(key(this.kind, item.image_id));
-    this.history.push({ item, kind: this.kind, at: this.at, body });
+    this.history.push({ item, kind: this.kind, at: this.at, body, counted: this.counts });
     this.items.splice(this.at, 1);
     this.at = Math.min(this.at, Math.max(0, this.items.length - 1));
     this.label.outbox.push({ uuid: body.uuid, path: "/api/v1/review", body });
