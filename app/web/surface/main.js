@@ -35,11 +35,12 @@ function mount(name, slot, surfaces) {
 
 // How many images wait for a review, beside the tab's name.
 function countReviews(value) {
-  const tab = [...document.querySelectorAll('[role="tab"]')].find((each) => each.textContent.trim() === "Review");
   const count = ["suspected", "disagreement", "flag"].reduce((sum, kind) => sum + (value?.review?.[kind] ?? 0), 0);
-  if (!tab || tab.dataset.count === (count ? String(count) : undefined)) return;
-  if (count) tab.dataset.count = count;
-  else delete tab.dataset.count;
+  for (const tab of document.querySelectorAll('[role="tab"]')) {
+    if (tab.textContent.trim() !== "Review") continue;
+    if (count) tab.dataset.count = count;
+    else delete tab.dataset.count;
+  }
 }
 
 async function start() {
