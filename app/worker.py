@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from app import errors, learning, policy, pool, processes
+from app import errors, labelling, learning, policy, pool, processes, reviewing
 from app.settings import Settings
 from store import commands, database, images, labels, queue, rounds, workers
 from store import errors as store_errors
@@ -44,13 +44,14 @@ class Worker:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.db = database.open(settings.database)
+        labelling.ask_several(self.db, overlap=settings.overlap, overlap_rate=settings.overlap_rate)
         self.parent = os.getppid()
         self.pool = self._open_pool()
         self.children: dict[str, processes.Child] = {}
         self.seen = self.published = -1  # watermarks: last looked at, last published
         self.first_unseen = self.last_unseen = 0.0
         self.shown_images = 0
-        self.wants_maps = False
+        self.wants_maps, self.reviewing = False, reviewing.Looker()
         self.next_look_for_images = 0.0
         self.round_failed_at = -1  # watermark of the last failed round, -1 after a good one
         self.beat_at = 0.0
@@ -63,14 +64,8 @@ class Worker:
         """Look, act, sleep a little; an expected failure of one act is told and the next look goes on."""
         while not processes.parent_is_gone(self.parent):
             busy = False
-            for act in (
-                self._look_after_children,
-                self._obey,
-                self._adopt,
-                self._refresh,
-                self._grow,
-                self._start_round,
-            ):
+            acts = (self._look_after_children, self._obey, self._adopt, self._refresh, self._grow)
+            for act in (*acts, self._start_round, self._review):
                 busy = self._guarded(act) or busy
             self._beat()
             if not busy:
@@ -269,6 +264,12 @@ class Worker:
             ):
                 return False
         self.children["round"] = processes.Child(self.settings, "round", [], None)
+        return True
+
+    def _review(self) -> bool:
+        if not self.reviewing.is_due(self.published, now=time.monotonic(), last_answer=self.last_unseen):
+            return False
+        self.reviewing.look(self.db, self.settings, self.pool, now=time.monotonic())
         return True
 
     def _say(self, phase: str, message: str, fraction: float | None = None) -> None:
