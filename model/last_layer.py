@@ -12,13 +12,13 @@ per-image constant inverse_temperature / |z|. Classes without labels have no dir
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
 
-from model import errors, last_layer_choice, last_layer_space, last_layer_training
+from model import errors, last_layer_choice, last_layer_space, last_layer_training, streamed
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
@@ -80,13 +80,26 @@ class LastLayer:
 
     def draws_at(self, x_MR: Floats, count: int, rng: np.random.Generator) -> Floats:
         """As `draws`, for coordinates already projected."""
+        return self.sampler(count, rng)(x_MR)
+
+    def sampler(self, count: int, rng: np.random.Generator) -> Callable[[Floats], Floats]:
+        """`count` weight samples -> a function from projected coordinates to their log_probs_MSK, a piece at a time."""
         seen, rank = len(self.seen_K), len(self.covariance_factor_RR)
-        mean_MK, out = self._logits(x_MR), np.empty((len(x_MR), count, self.num_classes), dtype=np.float32)
-        amount = self.inverse_temperature * self.spread
+        weights_RSK = np.empty((rank, count, seen), dtype=np.float32)
         for s in range(count):
-            noise_RK = (self.covariance_factor_RR @ rng.standard_normal((rank, seen))) * amount
-            out[:, s] = self._complete(mean_MK + x_MR @ noise_RK.astype(np.float32))
-        return out
+            noise_RK = (self.covariance_factor_RR @ rng.standard_normal((rank, seen))) * self.spread
+            weights_RSK[:, s] = self.inverse_temperature * (self.weights_RK + noise_RK)
+
+        def draw(x_MR: Floats) -> Floats:
+            logits = np.asarray(x_MR, dtype=np.float32) @ weights_RSK.reshape(rank, -1)
+            return self._complete(logits.reshape(len(x_MR), count, seen))
+
+        return draw
+
+    def streamed(self, x_NR: Floats, count: int, rng: np.random.Generator) -> streamed.Streamed:
+        """Draws of all rows for `acquisition.select`, computed where they are read."""
+        draw = self.sampler(count, rng)
+        return streamed.Streamed(lambda rows: draw(x_NR[rows]), (len(x_NR), count, self.num_classes))
 
     def class_directions(self) -> tuple[Floats, Floats]:
         """(directions_KD, shift_K) in raw embedding space; see the head of this file."""
@@ -107,14 +120,23 @@ class LastLayer:
         unit_M = np.linalg.norm(x_MR @ self.covariance_factor_RR.astype(np.float32), axis=1)
         return np.asarray(self.inverse_temperature * self.spread * unit_M, dtype=np.float64)
 
-    def _complete(self, logits_MK: Doubles) -> Floats:
-        """Log-probabilities over all classes: each unseen one keeps 1 / (labels + classes)."""
+    def _complete(self, logits: npt.NDArray[np.floating]) -> Floats:
+        """Log-probabilities over all classes, the last axis: each unseen one keeps 1 / (labels + classes)."""
         unseen = self.num_classes - len(self.seen_K)
         each = 1.0 / (self.labels + self.num_classes)
-        out = np.full((len(logits_MK), self.num_classes), np.log(each), dtype=np.float32)
+        if not unseen:
+            return np.asarray(_log_softmax(logits / self.temperature), dtype=np.float32)
+        out = np.full((*logits.shape[:-1], self.num_classes), np.log(each), dtype=np.float32)
         if len(self.seen_K):
-            out[:, self.seen_K] = special.log_softmax(logits_MK / self.temperature, axis=1) + np.log1p(-unseen * each)
+            out[..., self.seen_K] = _log_softmax(logits / self.temperature) + np.log1p(-unseen * each)
         return out
+
+
+def _log_softmax(logits: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+    """Over the last axis; overwrites, as scipy's makes four copies of what may be large."""
+    logits -= logits.max(axis=-1, keepdims=True)
+    logits -= np.log(np.exp(logits).sum(axis=-1, keepdims=True))
+    return logits
 
 
 def prepare(embeddings_ND: npt.ArrayLike, *, config: Config | None = None, rng: np.random.Generator) -> Prepared:

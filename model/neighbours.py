@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -34,12 +35,36 @@ def matrix(name: str, values: npt.ArrayLike) -> Floats:
 
 def is_finite(array: npt.NDArray[np.floating]) -> bool:
     """Whether all values are, read a piece at a time (the mask of a large array would be a quarter of its size)."""
-    if array.dtype == np.float16:  # by its bits: twenty times as fast
-        return all(
-            int((array[rows].view(np.uint16) & 0x7C00).max(initial=0)) < 0x7C00
-            for rows in chunks.slices(len(array), array[:1].size)
-        )
-    return all(bool(np.isfinite(array[rows]).all()) for rows in chunks.slices(len(array), array[:1].size))
+    found: list[bool] = []
+
+    def work(rows: slice) -> None:
+        found.append(_is_finite_piece(array[rows]))
+
+    chunks.each(work, len(array), array[:1].size)
+    return all(found)
+
+
+def _is_finite_piece(piece: npt.NDArray[np.floating]) -> bool:
+    if piece.dtype == np.float16:  # by its bits: twenty times as fast
+        return int((piece.view(np.uint16) & 0x7C00).max(initial=0)) < 0x7C00
+    return math.isfinite(_squared_length(piece)) or bool(np.isfinite(piece).all())  # large squares may overflow
+
+
+def sum_of_squares(x_ND: Floats) -> float:
+    """Of all values, read a piece at a time."""
+    found: list[float] = []
+
+    def work(rows: slice) -> None:
+        found.append(_squared_length(x_ND[rows]))
+
+    chunks.each(work, *x_ND.shape)
+    return math.fsum(found)
+
+
+def _squared_length(piece: npt.NDArray[np.floating]) -> float:
+    flat = piece.ravel()
+    with np.errstate(over="ignore", invalid="ignore"):
+        return float(np.dot(flat, flat))
 
 
 def normalise(embeddings_ND: npt.ArrayLike) -> Floats:

@@ -162,6 +162,17 @@ def test_features_that_say_nothing_about_the_classes_do_no_harm() -> None:
     assert confident < 0.45  # chance is 0.25; labels held out say that the scores mean nothing
 
 
+def test_streamed_draws_are_those_of_the_same_generator() -> None:
+    points, labels, rng = _blobs()
+    layer = last_layer.fit(points, np.arange(0, 240, 12), labels[::12], 5, rng=rng)
+    x_NR = layer.space.project(points)
+    held = layer.draws_at(x_NR, 4, np.random.default_rng(1))
+    lazy = layer.streamed(x_NR, 4, np.random.default_rng(1))
+    assert lazy.shape == held.shape
+    np.testing.assert_allclose(lazy[10:20], held[10:20], atol=1e-5)
+    np.testing.assert_allclose(lazy[np.array([3, 200])], held[[3, 200]], atol=1e-5)
+
+
 def test_a_refresh_of_the_usual_size_takes_less_than_its_share() -> None:
     rng = np.random.default_rng(0)
     points = rng.normal(size=(1185, 1280)).astype(np.float32)
