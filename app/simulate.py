@@ -86,6 +86,18 @@ def simulate(
     return result
 
 
+def embedded(images: Path, backbone: str, cache: Path) -> simulate_data.Material:
+    """An ImageFolder with the embeddings of an untrained or pretrained backbone, kept in `cache` between runs."""
+
+    def quiet(fraction: float, message: str) -> None:
+        """Told nowhere."""
+
+    return simulate_data.from_folder(
+        images, key=backbone, side=_side(backbone), cache=cache, keep_pixels=False, embed=_embedder(backbone, quiet),
+        progress=quiet,
+    )  # fmt: skip
+
+
 def run(
     material: simulate_data.Material, plan: simulate_arm.Plan, *, workers: int = 1, progress: Progress | None = None
 ) -> dict[str, Any]:
