@@ -67,7 +67,7 @@ def test_the_slider_moves_by_key_and_the_certified_labels_come_down(
         tab.keyboard.press("ArrowRight")
     assert tab.get_attribute("#rp-rate", "aria-valuetext") == "at most 6 % wrong"
     tab.wait_for_selector("[data-part=sentence]:has-text('24 labelled by people or model')")
-    sentence = tab.inner_text("[data-part=sentence]")
+    sentence = tab.inner_text("[data-part=sentence]").replace("\u00a0", " ")
     assert sentence == (
         "Export now: 24 labelled by people or model with at most 6 % wrong at 95 % confidence; 4 left for you."
     )

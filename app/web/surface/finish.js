@@ -48,7 +48,7 @@ export function make(heard) {
 }
 
 function show(parts, answer, wrong) {
-  setText(parts.sentence, answer.measured ? answer.sentence : "Not yet measured: it needs labels of two classes and a moment in which nobody answers.");
+  setText(parts.sentence, answer.measured ? unbroken(answer.sentence) : "Not yet measured: it needs labels of two classes and a moment in which nobody answers.");
   parts.save.hidden = !answer.measured;
   parts.bar.hidden = !answer.measured;
   parts.facts.replaceChildren();
@@ -61,6 +61,11 @@ function show(parts, answer, wrong) {
     ? `Proved by ${number(answer.answers)} blind answers: at most ${percent(answer.most_wrong, 1)} of all these labels are wrong. Move the slider freely, the promise holds at every position. People count as right.`
     : `${number(answer.answers)} blind answers so far. Holdout and audit images come by themselves while you label.`);
   parts.facts.replaceChildren(...facts(answer).flatMap(([name, text]) => [h("dt", {}, name), h("dd", {}, text)]));
+}
+
+// No line begins with a lonely percent sign.
+function unbroken(text) {
+  return text.replaceAll(" %", "\u00a0%");
 }
 
 function filled(bar, answer) {
