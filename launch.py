@@ -126,11 +126,14 @@ def export(
     path: Path,
     workspace: Workspace = HOME,
     format: Annotated[str, typer.Option(help="csv or imagefolder")] = "csv",
+    certified: Annotated[
+        float | None, typer.Option(help="add the model's labels, as far as at most this share is wrong, e.g. 0.02")
+    ] = None,
 ) -> None:
     """Write the labels to PATH."""
     from app import jobs
 
-    jobs.export(workspace, path, format=format)
+    jobs.export(workspace, path, format=format, certified=certified)
 
 
 @app.command()
@@ -393,6 +396,31 @@ def bench_arena(
         target=target,
         start=start,
         workers=workers or os.cpu_count() or 1,
+        json_file=json_file,
+    )
+
+
+@bench.command("finish")
+def bench_finish(
+    images: Annotated[Path | None, typer.Option(help="ImageFolder with the truth")] = None,
+    digits: Annotated[bool, typer.Option("--digits", help="scikit-learn's bundled digits")] = False,
+    embeddings: Annotated[Path | None, typer.Option(help="an .npz file as simulate takes it")] = None,
+    backbone: Annotated[str, typer.Option(help="as in serve")] = "vmamba_nano",
+    runs: Annotated[int, typer.Option(help="sessions, each with its own holdout and draws")] = 200,
+    budget: Annotated[int, typer.Option(help="answers in a session")] = 500,
+    batch: Annotated[int, typer.Option(help="answers between two refreshes")] = 25,
+    blind: Annotated[float, typer.Option(help="holdout_rate and audit_rate of the sessions")] = 0.1,
+    forecast: Annotated[bool, typer.Option("--forecast", help="test the forecast and the estimate instead")] = False,
+    json_file: Json = None,
+) -> None:
+    """Does the certificate keep its promise? Whole sessions with an oracle, then all its labels are checked."""
+    from app import bench_finish as measuring
+
+    measuring.command(
+        measuring.material(images, digits=digits, embeddings=embeddings, backbone=backbone),
+        runs=runs,
+        plan=measuring.Plan(budget=budget, batch=batch, blind=blind),
+        forecast=forecast,
         json_file=json_file,
     )
 
