@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -191,7 +192,7 @@ def _dashes(points: list[Point], on: float, off: float) -> list[list[Point]]:
     """Pieces of a line, `on` long with `off` between them."""
     pieces: list[list[Point]] = [[points[0]]]
     drawing, left = True, on
-    for (x0, y0), (x1, y1) in zip(points, points[1:], strict=False):
+    for (x0, y0), (x1, y1) in itertools.pairwise(points):
         length, gone = math.hypot(x1 - x0, y1 - y0), 0.0
         while length - gone > left:
             gone += left
