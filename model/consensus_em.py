@@ -53,11 +53,13 @@ def fit(
         )
         share_J, strength = skill.team_share_J, skill.strength
         said_P, said_rest_I = likelihood(answers, pairs, table, skill)
+        heard = belief
         if search:
             search.climb(said_P, said_rest_I)
             belief = search.belief
         if belief:
-            log_P, log_rest_I = consensus_trust.prior(pairs, belief, answers.num_classes)
+            if step == 1 or belief != heard:
+                log_P, log_rest_I = consensus_trust.prior(pairs, belief, answers.num_classes)
         else:
             log_P, log_rest_I = _class_shares(answers, pairs, probs_P, rest_I)
         before_P = probs_P

@@ -128,7 +128,7 @@ class Search:
     @property
     def settled(self) -> bool:
         """Whether its steps have become small."""
-        return bool(self.step.max() < 0.1)
+        return bool(self.step.max() < 0.2)
 
     def climb(self, log_answers_P: Doubles, log_answers_rest_I: Doubles) -> None:
         """One step up along each of the two, or a halved step."""
