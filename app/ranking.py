@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from app import auditing, predicting, predictions
 from app.settings import Settings
 from app.snapshot import Snapshot
 from model import acquisition, calibration, last_layer, neighbours, uncertainty
@@ -33,6 +34,7 @@ class Ranking:
     pool_size: int
     directions: tuple[Floats, Floats] | None  # directions_KD and shift_K, see model.last_layer
     top_classes: dict[int, list[int]]  # image -> class indices, best first
+    predicted: predictions.Predictions | None  # of every image; None at cold start
 
 
 def rank(
@@ -51,7 +53,7 @@ def rank(
     draws_NSK = layer.draws_at(embeddings_ND[open_N[near_N]], settings.draws, rng)
     told = uncertainty.decompose(draws_NSK)
     order_N, is_typical = _order(draws_NSK, embeddings_ND, seen, spots, near_N, told, settings=settings, rng=rng)
-    published, reasons = _with_audits(order_N, is_typical, spots, seen, settings=settings, rng=rng)
+    published, reasons, chances = _with_audits(order_N, is_typical, spots, settings=settings, rng=rng)
     top_NJ = np.argsort(-mean_NK, axis=1, kind="stable")[:, :SUGGESTED]
     place = {int(spot): at for at, spot in enumerate(near_N)}
     near = _Neighbours(image_ids, embeddings_ND, seen, spots)
@@ -70,13 +72,23 @@ def rank(
                 aleatoric=None if at is None else float(told.aleatoric_N[at]),
                 epistemic=None if at is None else float(told.epistemic_N[at]),
                 margin=None if at is None else float(told.margin_N[at]),
-                propensity=1.0 / len(open_N) if reason == "audit" else None,
+                propensity=chances[position],
                 suggestions=[(seen.class_ids[k], round(float(np.exp(mean_NK[spot, k])), 4)) for k in top_NJ[spot]],
                 neighbours=[(seen.class_ids[k], ids) for k, ids in compared[position] if ids],
                 overlays=[],
             )
         )
-    return Ranking(rows, metrics, calibrated, False, len(open_N), layer.class_directions(), tops)
+    predicted = predicting.predict(
+        image_ids,
+        embeddings_ND,
+        layer,
+        known=(open_N, mean_NK),
+        labelled_N=spots.labelled_N,
+        rejected_N=spots.rejected_N,
+        seen=seen,
+        rng=rng,
+    )
+    return Ranking(rows, metrics, calibrated, False, len(open_N), layer.class_directions(), tops, predicted)
 
 
 class _Spots:
@@ -95,6 +107,7 @@ class _Spots:
         self.open_N = np.array(
             [row for i, row in row_of.items() if i not in settled and i not in seen.holdout], np.int64
         )
+        self.rejected_N = _rows(sorted(i for i in seen.rejected if i in row_of and i not in seen.holdout), row_of)
         self.leased_N = _rows(
             [i for i in seen.leased if i in row_of and i not in settled and i not in seen.holdout], row_of
         )
@@ -118,6 +131,7 @@ def _fit(
         rng=rng,
         excluded_positions=outside_N,
         prepared=prepared,
+        targets_LK=seen.targets(spots.labelled),
     )
 
 
@@ -180,7 +194,15 @@ def _order(
         labelled_ND=labelled_ND,
         count=min(HEAD, len(near_N)),
         rng=rng,
-        context={"num_classes": classes},
+        context=acquisition.situation(
+            embeddings_ND,
+            labelled=spots.labelled_N,
+            labels=spots.labels_N,
+            rejected=spots.rejected_N,
+            candidates=spots.open_N[near_N],
+            num_classes=classes,
+            rng=rng,
+        ),
     )
     few = len(spots.labelled_N) < automatic.COLD_LABELS_PER_CLASS * classes
     typical = settings.strategy == "typical" or (settings.strategy == "auto" and few)
@@ -192,24 +214,14 @@ def _order(
 
 
 def _with_audits(
-    order_N: Ints, typical: bool, spots: _Spots, seen: Snapshot, *, settings: Settings, rng: np.random.Generator
-) -> tuple[Ints, list[str]]:
-    """Each place of the order becomes, with probability audit_rate, a random open image that is not chosen otherwise."""
-    chosen = set(order_N.tolist())
-    others = [int(spot) for spot in rng.permutation(len(spots.open_N)) if int(spot) not in chosen]
-    ordinary = "typical" if typical else "uncertain"
-    result: list[int] = []
-    reasons: list[str] = []
-    for at, spot in enumerate(order_N.tolist()):
-        if rng.random() < settings.audit_rate:
-            audited = others.pop() if others else spot
-            result.append(audited)
-            reasons.append("audit")
-            if audited == spot:
-                continue
-        result.append(spot)
-        reasons.append(ordinary if at < HEAD or not typical else "uncertain")
-    return np.array(result, np.int64), reasons
+    order_N: Ints, typical: bool, spots: _Spots, *, settings: Settings, rng: np.random.Generator
+) -> tuple[Ints, list[str], list[float | None]]:
+    """The order with random audits in between -> (positions, why each is asked, an audit's propensity)."""
+    held_N = np.flatnonzero(np.isin(spots.open_N, spots.leased_N))
+    mixed, chances = auditing.mix(order_N, len(spots.open_N), rate=settings.audit_rate, held=held_N, rng=rng)
+    head = set(order_N[:HEAD].tolist())
+    reasons = ["audit" if spot in chances else "typical" if typical and spot in head else "uncertain" for spot in mixed]
+    return np.array(mixed, np.int64), reasons, [chances.get(spot) for spot in mixed]
 
 
 class _Neighbours:
@@ -255,7 +267,7 @@ def _cold(
             rng=rng,
             context=None,
         )
-    published, reasons = _with_audits(order_N, True, spots, seen, settings=settings, rng=rng)
+    published, reasons, chances = _with_audits(order_N, True, spots, settings=settings, rng=rng)
     rows = [
         QueueRow(
             position=position,
@@ -265,7 +277,7 @@ def _cold(
             aleatoric=None,
             epistemic=None,
             margin=None,
-            propensity=1.0 / len(spots.open_N) if reason == "audit" else None,
+            propensity=chances[position],
             suggestions=[],
             neighbours=[],
             overlays=[],
@@ -273,4 +285,4 @@ def _cold(
         for position, (spot, reason) in enumerate(zip(published.tolist(), reasons, strict=True))
     ]
     metrics = {"labels": len(seen.labelled), "rejected": len(seen.rejected), "n": len(spots.held_N)}
-    return Ranking(rows, metrics, False, True, len(spots.open_N), None, {})
+    return Ranking(rows, metrics, False, True, len(spots.open_N), None, {}, None)

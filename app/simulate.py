@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from rich import console as consoles
 from rich import progress as bars
 
-from app import errors, processes, simulate_arm, simulate_data, simulate_report
+from app import errors, processes, simulate_arm, simulate_classifiers, simulate_data, simulate_report
 from model import acquisition
 from model import config as configs
 
@@ -84,6 +84,18 @@ def simulate(
         json_file.parent.mkdir(parents=True, exist_ok=True)
         json_file.write_text(json.dumps(result, indent=1), encoding="utf-8")
     return result
+
+
+def embedded(images: Path, backbone: str, cache: Path) -> simulate_data.Material:
+    """An ImageFolder with the embeddings of an untrained or pretrained backbone, kept in `cache` between runs."""
+
+    def quiet(fraction: float, message: str) -> None:
+        """Told nowhere."""
+
+    return simulate_data.from_folder(
+        images, key=backbone, side=_side(backbone), cache=cache, keep_pixels=False, embed=_embedder(backbone, quiet),
+        progress=quiet,
+    )  # fmt: skip
 
 
 def run(
@@ -162,6 +174,13 @@ def checked(plan: simulate_arm.Plan) -> simulate_arm.Plan:
             raise errors.BadRequest(f"no strategy is called {name!r}; there are {known}")
     if plan.start not in simulate_arm.STARTS:
         raise errors.BadRequest(f"no start is called {plan.start!r}; there are {', '.join(simulate_arm.STARTS)}")
+    if plan.classifier not in simulate_classifiers.CLASSIFIERS:
+        names = ", ".join(simulate_classifiers.CLASSIFIERS)
+        raise errors.BadRequest(f"no classifier is called {plan.classifier!r}; there are {names}")
+    if not simulate_classifiers.CLASSIFIERS[plan.classifier].has_posterior:
+        unfit = sorted(acquisition.COMPARES_DRAWS & set(plan.strategies))
+        if unfit:
+            raise errors.BadRequest(f"{', '.join(unfit)} compare posterior draws; {plan.classifier!r} has none")
     if min(plan.budget, plan.batch, plan.seeds) < 1:
         raise errors.BadRequest(f"budget {plan.budget}, batch {plan.batch} and seeds {plan.seeds} must be 1 or more")
     if not 0 <= plan.audit <= 1:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from app import simulate_data
-from model import acquisition, calibration, last_layer
+from app import simulate_classifiers, simulate_data
+from model import acquisition, calibration
 
 Floats = NDArray[np.floating]
 Ints = NDArray[np.int64]
@@ -28,7 +29,7 @@ class Plan:
     audit: share of the asked images that is drawn at random. start: who chooses the first batch; "own" lets `auto` and
     the cold-start strategies choose theirs and gives all others the seed's random batch. rounds_at: answers after
     which the network itself is trained, before the next batch is asked. steps: of such a training, 0 for its
-    own default. draws: posterior draws.
+    own default. draws: posterior draws. classifier: a name of simulate_classifiers.CLASSIFIERS.
     """
 
     strategies: tuple[str, ...]
@@ -42,6 +43,7 @@ class Plan:
     steps: int = 0
     draws: int = 20
     backbone: str = DEFAULT_BACKBONE
+    classifier: str = "last_layer"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +68,7 @@ class _Arm:
     pool: Ints
     test: Ints
     embeddings_ND: Floats
-    prepared: last_layer.Prepared
+    prepared: Any  # by the classifier's own `prepare`
     rng: np.random.Generator
     asked: list[int] = dataclasses.field(default_factory=list)  # positions into pool, in the order of asking
     draws_NSK: Floats | None = None
@@ -80,20 +82,21 @@ def run(
     pool, test = material.split(seed)
     rng = np.random.default_rng([seed, 1])
     embeddings_ND = material.embeddings_ND
-    prepared = last_layer.prepare(embeddings_ND[pool], rng=rng)
+    prepare = simulate_classifiers.CLASSIFIERS[plan.classifier].prepare
+    prepared = prepare(embeddings_ND[pool], rng)
     arm = _Arm(strategy, seed, pool, test, embeddings_ND, prepared, rng)
     budget, rounds = min(plan.budget, len(pool)), sorted(plan.rounds_at)
     while len(arm.asked) < budget:
-        arm.asked.extend(_ask(arm, plan, min(plan.batch, budget - len(arm.asked)), len(material.class_names)))
+        arm.asked.extend(_ask(arm, material, plan, min(plan.batch, budget - len(arm.asked))))
         if rounds and len(arm.asked) >= rounds[0]:
             rounds = [at for at in rounds if at > len(arm.asked)]
             arm.embeddings_ND = retrain(_for_training(arm, material), seed)
-            arm.prepared = last_layer.prepare(arm.embeddings_ND[pool], rng=rng)
+            arm.prepared = prepare(arm.embeddings_ND[pool], rng)
         _refresh(arm, material, plan)
     return arm.points
 
 
-def _ask(arm: _Arm, plan: Plan, count: int, classes: int) -> list[int]:
+def _ask(arm: _Arm, material: simulate_data.Material, plan: Plan, count: int) -> list[int]:
     """The next `count` pool positions: by the strategy, and each with probability `audit` at random instead."""
     first = not arm.asked
     name = plan.start if first and plan.start != "own" else arm.strategy
@@ -101,16 +104,24 @@ def _ask(arm: _Arm, plan: Plan, count: int, classes: int) -> list[int]:
         name = "random"
     rng = np.random.default_rng([arm.seed, len(arm.asked), 2]) if first else arm.rng  # the same first set for all arms
     audits = int((rng.random(count) < plan.audit).sum()) if name != "random" else 0
-    open_N = _open(arm)
-    space = arm.prepared.x_NR
+    open_N, space = _open(arm), arm.prepared.x_NR
+    labelled, labels, rejected = _answers(arm, material)
     chosen = acquisition.select(
         name,
         log_probs_NSK=arm.draws_NSK,
         embeddings_ND=space[open_N],
-        labelled_ND=space[arm.asked],
+        labelled_ND=space[labelled],
         count=count - audits,
         rng=rng,
-        context={"num_classes": classes},
+        context=acquisition.situation(
+            space,
+            labelled=labelled,
+            labels=labels,
+            rejected=rejected,
+            candidates=open_N,
+            num_classes=len(material.class_names),
+            rng=rng,
+        ),
     )
     rest = np.setdiff1d(open_N, open_N[chosen])
     return [*open_N[chosen].tolist(), *rng.choice(rest, min(audits, len(rest)), replace=False).tolist()]
@@ -135,9 +146,8 @@ def _refresh(arm: _Arm, material: simulate_data.Material, plan: Plan) -> None:
     began = time.perf_counter()
     labelled, labels, rejected = _answers(arm, material)
     classes = len(material.class_names)
-    layer = last_layer.fit(
-        None, labelled, labels, classes, rng=arm.rng, excluded_positions=rejected, prepared=arm.prepared
-    )
+    fit = simulate_classifiers.CLASSIFIERS[plan.classifier].fit
+    layer = fit(arm.prepared, labelled, labels, rejected, classes, arm.rng)
     seconds = time.perf_counter() - began
     log_probs_NK = layer.log_probs(arm.embeddings_ND[arm.test])
     truth = material.labels_N[arm.test]

@@ -1,12 +1,14 @@
-"""What a simulation runs on: images with known truth, their pixels, their embeddings (kept on disk) and their split."""
+"""What a simulation runs on: images with known truth, their embeddings, where there are any their pixels, and their split."""
 
 from __future__ import annotations
 
 import csv
 import dataclasses
 import hashlib
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,15 +68,14 @@ def from_folder(
         "\n".join([key, *(f"{file}|{file.stat().st_size}|{file.stat().st_mtime_ns}" for file in files)]).encode()
     ).hexdigest()[:16]
     kept = cache / f"simulate-{folder.name}-{digest}.npy"
-    if kept.exists() and not keep_pixels:
-        embeddings_ND = np.load(kept, allow_pickle=False)
-        return Material(folder.name, names, labels_N, _split_of(folder, files), None, embeddings_ND)
-    images = _decode(files, side, progress)
-    embeddings_ND = embed(images)
-    cache.mkdir(parents=True, exist_ok=True)
-    partial = kept.with_name(f"tmp-{kept.name}")
-    np.save(partial, embeddings_ND)
-    partial.rename(kept)
+    images = None if kept.exists() and not keep_pixels else _decode(files, side, progress)
+    if not kept.exists():
+        assert images is not None
+        cache.mkdir(parents=True, exist_ok=True)
+        partial = kept.with_name(f"tmp-{kept.name}")
+        np.save(partial, embed(images))
+        partial.rename(kept)
+    embeddings_ND = np.load(kept, allow_pickle=False)
     return Material(folder.name, names, labels_N, _split_of(folder, files), images, embeddings_ND)
 
 
@@ -91,6 +92,99 @@ def from_demo(*, count: int, side: int, seed: int, embed: Embed, progress: Progr
             progress(at / total, "drawing demo images")
     split_N = np.where(np.arange(total) < count, POOL, TEST).astype(np.int64)
     return Material("demo pool", list(demo.CLASS_NAMES), labels_N, split_N, images, embed(images))
+
+
+def from_digits() -> Material:
+    """Scikit-learn's bundled digits: 1,797 images of ten classes, the 64 raw pixel values as embedding, no split."""
+    try:
+        from sklearn import datasets
+    except ImportError as missing:
+        raise errors.BadRequest(
+            "the digits come with scikit-learn, which is not installed: pip install scikit-learn"
+        ) from missing
+    data = datasets.load_digits()
+    names = [str(digit) for digit in range(10)]
+    return Material("digits", names, data.target.astype(np.int64), None, None, data.data.astype(np.float32))
+
+
+def from_embeddings(file: Path) -> Material:
+    """A saved .npz file; BadRequest says what is wrong with it.
+
+    embeddings_ND: numbers, a row for each image. labels_N: class index of each, -1 for an image that the oracle
+    rejects. Optional: class_names, a name for each index; split, for each image 0 in the pool, 1 in the test, -1 in
+    neither (without it 60 % of every class are the pool, drawn by the seed). Never a pickle.
+    """
+    arrays = _arrays(file)
+    for name in ("embeddings_ND", "labels_N"):
+        if name not in arrays:
+            raise errors.BadRequest(f"{file} holds no array {name!r}, only {sorted(arrays)}; see simulate --help")
+    labels_N = _whole_numbers(file, "labels_N", arrays["labels_N"])
+    embeddings_ND = _embeddings(file, arrays["embeddings_ND"], len(labels_N))
+    count = int(labels_N.max(initial=-1)) + 1
+    if labels_N.min(initial=0) < UNUSABLE or len(np.unique(labels_N[labels_N >= 0])) < 2:
+        raise errors.BadRequest(
+            f"labels_N of {file} must be class indices of two classes or more, -1 where the oracle rejects"
+        )
+    names = [str(name) for name in arrays.get("class_names", [f"class {k}" for k in range(count)])]
+    if len(names) < count:
+        raise errors.BadRequest(f"class_names of {file} has {len(names)} names, labels_N goes up to {count - 1}")
+    split_N = None
+    if "split" in arrays:
+        split_N = _whole_numbers(file, "split", arrays["split"])
+        if len(split_N) != len(labels_N) or not {POOL, TEST} <= set(split_N.tolist()) <= {POOL, TEST, -1}:
+            raise errors.BadRequest(
+                f"split of {file} must say for each of {len(labels_N)} images 0 (pool), 1 (test) or -1, with both sides"
+            )
+    return Material(file.stem, names, labels_N, split_N, None, embeddings_ND)
+
+
+def save_embeddings(material: Material, file: Path) -> None:
+    """Write what `from_embeddings` reads."""
+    arrays: dict[str, Any] = {
+        "embeddings_ND": material.embeddings_ND,
+        "labels_N": material.labels_N,
+        "class_names": np.array(material.class_names),
+    }
+    if material.split_N is not None:
+        arrays["split"] = material.split_N
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_name(f"tmp-{file.name}")
+    with partial.open("wb") as handle:  # given a name, NumPy would add its own ending
+        np.savez_compressed(handle, **arrays)
+    partial.rename(file)
+
+
+def _arrays(file: Path) -> dict[str, NDArray[Any]]:
+    try:
+        with np.load(file, allow_pickle=False) as stored:
+            if isinstance(stored, np.ndarray):
+                raise errors.BadRequest(f"{file} is one array; a .npz file with embeddings_ND and labels_N is needed")
+            return {name: stored[name] for name in stored.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as problem:
+        raise errors.BadRequest(f"cannot read the embeddings {file}: {problem}") from problem
+
+
+def _whole_numbers(file: Path, name: str, values: NDArray[Any]) -> Ints:
+    if values.ndim != 1 or values.dtype.kind not in "iu":
+        raise errors.BadRequest(
+            f"{name} of {file} must be whole numbers, one for each image; it is {values.dtype} of shape {values.shape}"
+        )
+    return values.astype(np.int64)
+
+
+def _embeddings(file: Path, values: NDArray[Any], images: int) -> Floats:
+    if values.ndim != 2 or len(values) != images or values.dtype.kind not in "fiu" or not values.shape[1]:
+        raise errors.BadRequest(
+            f"embeddings_ND of {file} must be numbers of shape ({images}, dimensions), as labels_N has {images} entries; "
+            f"it is {values.dtype} of shape {values.shape}"
+        )
+    embeddings_ND = values.astype(np.float32)
+    finite_N = np.isfinite(embeddings_ND).all(axis=1)
+    if not finite_N.all():
+        raise errors.BadRequest(
+            f"embeddings_ND of {file} is not finite in row {int(finite_N.argmin())} ({int((~finite_N).sum())} such rows)"
+        )
+    return embeddings_ND
 
 
 def image_folder(folder: Path) -> tuple[list[Path], list[str]]:

@@ -12,13 +12,13 @@ per-image constant inverse_temperature / |z|. Classes without labels have no dir
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
 
-from model import errors, last_layer_choice, last_layer_space, last_layer_training
+from model import errors, last_layer_choice, last_layer_space, last_layer_training, streamed
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
@@ -80,13 +80,26 @@ class LastLayer:
 
     def draws_at(self, x_MR: Floats, count: int, rng: np.random.Generator) -> Floats:
         """As `draws`, for coordinates already projected."""
+        return self.sampler(count, rng)(x_MR)
+
+    def sampler(self, count: int, rng: np.random.Generator) -> Callable[[Floats], Floats]:
+        """`count` weight samples -> a function from projected coordinates to their log_probs_MSK, a piece at a time."""
         seen, rank = len(self.seen_K), len(self.covariance_factor_RR)
-        mean_MK, out = self._logits(x_MR), np.empty((len(x_MR), count, self.num_classes), dtype=np.float32)
-        amount = self.inverse_temperature * self.spread
+        weights_RSK = np.empty((rank, count, seen), dtype=np.float32)
         for s in range(count):
-            noise_RK = (self.covariance_factor_RR @ rng.standard_normal((rank, seen))) * amount
-            out[:, s] = self._complete(mean_MK + x_MR @ noise_RK.astype(np.float32))
-        return out
+            noise_RK = (self.covariance_factor_RR @ rng.standard_normal((rank, seen))) * self.spread
+            weights_RSK[:, s] = self.inverse_temperature * (self.weights_RK + noise_RK)
+
+        def draw(x_MR: Floats) -> Floats:
+            logits = np.asarray(x_MR, dtype=np.float32) @ weights_RSK.reshape(rank, -1)
+            return self._complete(logits.reshape(len(x_MR), count, seen))
+
+        return draw
+
+    def streamed(self, x_NR: Floats, count: int, rng: np.random.Generator) -> streamed.Streamed:
+        """Draws of all rows for `acquisition.select`, computed where they are read."""
+        draw = self.sampler(count, rng)
+        return streamed.Streamed(lambda rows: draw(x_NR[rows]), (len(x_NR), count, self.num_classes))
 
     def class_directions(self) -> tuple[Floats, Floats]:
         """(directions_KD, shift_K) in raw embedding space; see the head of this file."""
@@ -107,14 +120,23 @@ class LastLayer:
         unit_M = np.linalg.norm(x_MR @ self.covariance_factor_RR.astype(np.float32), axis=1)
         return np.asarray(self.inverse_temperature * self.spread * unit_M, dtype=np.float64)
 
-    def _complete(self, logits_MK: Doubles) -> Floats:
-        """Log-probabilities over all classes: each unseen one keeps 1 / (labels + classes)."""
+    def _complete(self, logits: npt.NDArray[np.floating]) -> Floats:
+        """Log-probabilities over all classes, the last axis: each unseen one keeps 1 / (labels + classes)."""
         unseen = self.num_classes - len(self.seen_K)
         each = 1.0 / (self.labels + self.num_classes)
-        out = np.full((len(logits_MK), self.num_classes), np.log(each), dtype=np.float32)
+        if not unseen:
+            return np.asarray(_log_softmax(logits / self.temperature), dtype=np.float32)
+        out = np.full((*logits.shape[:-1], self.num_classes), np.log(each), dtype=np.float32)
         if len(self.seen_K):
-            out[:, self.seen_K] = special.log_softmax(logits_MK / self.temperature, axis=1) + np.log1p(-unseen * each)
+            out[..., self.seen_K] = _log_softmax(logits / self.temperature) + np.log1p(-unseen * each)
         return out
+
+
+def _log_softmax(logits: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+    """Over the last axis; overwrites, as scipy's makes four copies of what may be large."""
+    logits -= logits.max(axis=-1, keepdims=True)
+    logits -= np.log(np.exp(logits).sum(axis=-1, keepdims=True))
+    return logits
 
 
 def prepare(embeddings_ND: npt.ArrayLike, *, config: Config | None = None, rng: np.random.Generator) -> Prepared:
@@ -133,19 +155,22 @@ def fit(
     rng: np.random.Generator,
     excluded_positions: npt.ArrayLike = (),
     prepared: Prepared | None = None,
+    targets_LK: npt.ArrayLike | None = None,
 ) -> LastLayer:
     """Fit on the labelled rows and, by class-balanced self-training, on all other rows of `embeddings_ND`.
 
-    `excluded_positions` (rejected images, holdout) teach nothing. `prepared` saves the projection. Works from no label
-    at all (every class then has probability 1 / classes). BadInput names what does not fit.
+    `excluded_positions` (rejected images, holdout) teach nothing. `prepared` saves the projection. `targets_LK` gives
+    soft labels where people disagree, over all classes, rows sum to one; `labels` are then the likeliest classes, and
+    what lies on a class that is nobody's likeliest is spread over the others. Works from no label at all (every class
+    then has probability 1 / classes). BadInput names what does not fit.
     """
     config = config or Config()
     prepared = prepared or prepare(_given(embeddings_ND), config=config, rng=rng)
     positions, classes = _checked(labelled_positions, labels, len(prepared.x_NR), num_classes)
     x_MR, rows, usable_M = _teaching_rows(prepared.x_NR, positions, excluded_positions, config.max_pool, rng)
-    seen, columns = np.unique(classes, return_inverse=True)
+    seen = np.unique(classes)
     choice = last_layer_choice.choose(
-        x_MR, rows, columns.astype(np.int64), len(seen),
+        x_MR, rows, _targets(classes, targets_LK, num_classes)[:, seen],
         recipe=config.recipe, usable_N=usable_M, self_training=config.self_training, rng=rng,
     )  # fmt: skip
     solution = choice.solution
@@ -174,6 +199,21 @@ def _checked(positions: npt.ArrayLike, labels: npt.ArrayLike, rows: int, num_cla
             f"labels run from {classes.min()} to {classes.max()}, classes from 0 to {num_classes - 1}"
         )
     return at, classes
+
+
+def _targets(labels: Ints, targets_LK: npt.ArrayLike | None, num_classes: int) -> Doubles:
+    """One-hot labels, or the soft ones with nothing left on classes that are no row's likeliest -> (L, classes)."""
+    if targets_LK is None:
+        return np.asarray(np.eye(num_classes)[labels])
+    targets = np.array(targets_LK, dtype=np.float64)
+    if targets.shape != (len(labels), num_classes):
+        raise errors.BadInput(f"targets_LK has shape {targets.shape}, needed is {(len(labels), num_classes)}")
+    if not (np.isfinite(targets).all() and (targets >= 0).all() and np.allclose(targets.sum(axis=1), 1.0, atol=1e-3)):
+        raise errors.BadInput("each row of targets_LK must be probabilities that sum to one")
+    if (targets[np.arange(len(labels)), labels] < targets.max(axis=1, initial=0.0)).any():
+        raise errors.BadInput("labels must be the largest of targets_LK in each row")
+    targets[:, np.setdiff1d(np.arange(num_classes), labels)] = 0.0
+    return np.asarray(targets / targets.sum(axis=1, keepdims=True))
 
 
 def _teaching_rows(

@@ -36,44 +36,46 @@ class Choice:
 class _OutOfFold:
     scores_LK: Doubles  # in units of the pool's score spread
     unit_L: Doubles  # posterior standard deviation for unit noise, in the same units
-    labels_L: Ints
+    targets_LK: Doubles
 
     @property
     def empty(self) -> bool:
-        return not len(self.labels_L)
+        return not len(self.targets_LK)
 
 
 def choose(
     x_NR: Floats,
     labelled: Ints,
-    labels: Ints,
-    classes: int,
+    targets_LK: Doubles,
     *,
     recipe: last_layer_training.Recipe,
     usable_N: npt.NDArray[np.bool_],
     self_training: bool | None,
     rng: np.random.Generator,
 ) -> Choice:
-    """Solve on all labels, self-trained unless the labels left out of each fold say that it harms."""
-    plain = dataclasses.replace(recipe, pseudo_weight=0.0)
+    """Solve on all labels, self-trained unless the labels left out of each fold say that it harms.
+
+    `targets_LK` over the seen classes, one-hot or soft; every class is the likeliest of some row.
+    """
+    classes, plain = targets_LK.shape[1], dataclasses.replace(recipe, pseudo_weight=0.0)
     if classes == 0:
         width = x_NR.shape[1]
         nothing = last_layer_training.Solution(np.empty((width, 0)), np.eye(width))
         return Choice(nothing, 1.0, 1.0, False)
     if classes < 2:
-        solution = last_layer_training.solve(x_NR, labelled, labels, classes, recipe=plain, usable_N=usable_N)
+        solution = last_layer_training.solve(x_NR, labelled, targets_LK, recipe=plain, usable_N=usable_N)
         return Choice(solution, 1.0, 1.0, False)
     trained = True if self_training is None else self_training
     rows = _fold_rows(labelled, usable_N, rng)
-    held = _cross_validate(x_NR, labelled, labels, classes, recipe if trained else plain, rows)
+    held = _cross_validate(x_NR, labelled, targets_LK, recipe if trained else plain, rows)
     sharpness, spread, losses = _best_scales(held)
     if self_training is None and not held.empty:
-        plain_held = _cross_validate(x_NR, labelled, labels, classes, plain, rows)
+        plain_held = _cross_validate(x_NR, labelled, targets_LK, plain, rows)
         plain_sharpness, plain_spread, plain_losses = _best_scales(plain_held)
         if _harms(losses, plain_losses):
             trained, sharpness, spread = False, plain_sharpness, plain_spread
     used = recipe if trained else plain
-    solution = last_layer_training.solve(x_NR, labelled, labels, classes, recipe=used, usable_N=usable_N)
+    solution = last_layer_training.solve(x_NR, labelled, targets_LK, recipe=used, usable_N=usable_N)
     unit = _score_spread(x_NR, usable_N, solution)
     return Choice(solution, sharpness / unit, spread * _noise(classes), trained)
 
@@ -96,10 +98,12 @@ def _fold_rows(labelled: Ints, usable_N: npt.NDArray[np.bool_], rng: np.random.G
 
 
 def _cross_validate(
-    x_NR: Floats, labelled: Ints, labels: Ints, classes: int, recipe: last_layer_training.Recipe, rows: Ints
+    x_NR: Floats, labelled: Ints, targets_LK: Doubles, recipe: last_layer_training.Recipe, rows: Ints
 ) -> _OutOfFold:
     """Scores of each label by a fit without it; the first label of every class is always taught."""
-    rank_L, short = _rank_within_class(labels, classes), dataclasses.replace(recipe, passes=FOLD_PASSES)
+    classes = targets_LK.shape[1]
+    rank_L = _rank_within_class(targets_LK.argmax(axis=1), classes)
+    short = dataclasses.replace(recipe, passes=FOLD_PASSES)
     x_MR, scores, units, truths = x_NR[rows], [], [], []
     for fold in range(FOLDS):
         held_L = (rank_L > 0) & (rank_L % FOLDS == fold)
@@ -107,14 +111,14 @@ def _cross_validate(
             continue
         usable_M = np.ones(len(rows), dtype=bool)
         taught = np.flatnonzero(~held_L)
-        part = last_layer_training.solve(x_MR, taught, labels[taught], classes, recipe=short, usable_N=usable_M)
+        part = last_layer_training.solve(x_MR, taught, targets_LK[taught], recipe=short, usable_N=usable_M)
         unit = _score_spread(x_MR, usable_M, part)
         x_HR = x_MR[: len(labelled)][held_L]
         scores.append(x_HR @ part.weights_RK / unit)
         units.append(np.linalg.norm(x_HR @ part.covariance_factor_RR, axis=1) * _noise(classes) / unit)
-        truths.append(labels[held_L])
+        truths.append(targets_LK[held_L])
     if not scores:
-        return _OutOfFold(np.empty((0, classes)), np.empty(0), np.empty(0, dtype=np.int64))
+        return _OutOfFold(np.empty((0, classes)), np.empty(0), np.empty((0, classes)))
     return _OutOfFold(np.concatenate(scores), np.concatenate(units), np.concatenate(truths))
 
 
@@ -144,7 +148,7 @@ def _best_scales(held: _OutOfFold) -> tuple[float, float, Doubles]:
 def _losses(held: _OutOfFold, sharpness: float, spread: float) -> Doubles:
     variance_L1 = (sharpness * spread * held.unit_L[:, None]) ** 2
     log_probs_LK = special.log_softmax(sharpness * held.scores_LK / np.sqrt(1 + np.pi / 8 * variance_L1), axis=1)
-    return np.asarray(-log_probs_LK[np.arange(len(held.labels_L)), held.labels_L])
+    return np.asarray(-(held.targets_LK * log_probs_LK).sum(axis=1))
 
 
 def _harms(losses: Doubles, plain_losses: Doubles) -> bool:

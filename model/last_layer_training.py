@@ -38,33 +38,32 @@ class Solution:
 
 
 def solve(
-    x_NR: Floats, labelled: Ints, labels: Ints, classes: int, *, recipe: Recipe, usable_N: npt.NDArray[np.bool_]
+    x_NR: Floats, labelled: Ints, targets_LK: Doubles, *, recipe: Recipe, usable_N: npt.NDArray[np.bool_]
 ) -> Solution:
-    """Fit `classes` seen classes (0..classes-1, each with a label) on `labelled` rows, then on the usable pool too.
+    """Fit K seen classes on the `labelled` rows' targets (rows sum to one, one-hot or soft), then on the usable pool.
 
     `pseudo_weight` zero gives the plain ridge fit. Rows outside `usable_N` (rejected images) never teach.
     """
-    onehot_LK = np.eye(classes)[labels]
-    label_weights_L = onehot_LK.sum(axis=0)[labels] ** -recipe.balance
+    label_weights_L = targets_LK @ np.maximum(targets_LK.sum(axis=0), 1e-9) ** -recipe.balance
     label_weights_L /= label_weights_L.mean()
-    weights_RK = _ridge(x_NR[labelled], onehot_LK, label_weights_L, recipe.ridge)
+    weights_RK = _ridge(x_NR[labelled], targets_LK, label_weights_L, recipe.ridge)
     pool_N = usable_N.copy()
     pool_N[labelled] = False
     pool = np.flatnonzero(pool_N)
-    if recipe.pseudo_weight <= 0 or not len(pool) or classes < 2:
+    if recipe.pseudo_weight <= 0 or not len(pool) or targets_LK.shape[1] < 2:
         return Solution(
             weights_RK, _covariance_factor(x_NR[labelled], recipe.label_weight * label_weights_L, recipe.ridge)
         )
     x_MR = x_NR[np.concatenate([labelled, pool])]
     sure_L = recipe.label_weight * label_weights_L
-    weights_RK = _self_train(x_MR, onehot_LK, sure_L, weights_RK, recipe)
+    weights_RK = _self_train(x_MR, targets_LK, sure_L, weights_RK, recipe)
     evidence_M = np.concatenate([sure_L, np.full(len(pool), recipe.pseudo_weight * recipe.pseudo_evidence)])
     return Solution(weights_RK, _covariance_factor(x_MR, evidence_M, recipe.ridge))
 
 
-def _self_train(x_MR: Floats, onehot_LK: Doubles, sure_L: Doubles, weights_RK: Doubles, recipe: Recipe) -> Doubles:
+def _self_train(x_MR: Floats, told_LK: Doubles, sure_L: Doubles, weights_RK: Doubles, recipe: Recipe) -> Doubles:
     """Weights after `passes` of pseudo-labelling; the first L rows are labelled, the rest is the pool."""
-    taught, counts_K = len(onehot_LK), onehot_LK.sum(axis=0)
+    taught, counts_K = len(told_LK), told_LK.sum(axis=0)
     priors_K = (counts_K + 1.0) / (taught + len(counts_K))
     for step in range(recipe.passes):
         soft_PK = _soften(x_MR[taught:] @ weights_RK, recipe.sharpness)
@@ -73,7 +72,7 @@ def _self_train(x_MR: Floats, onehot_LK: Doubles, sure_L: Doubles, weights_RK: D
         soft_PK = balance(soft_PK, priors_K)
         share = recipe.first_share + (1 - recipe.first_share) * step / max(1, recipe.passes - 1)
         weights_M = np.concatenate([sure_L, recipe.pseudo_weight * _most_confident(soft_PK, share)])
-        targets_MK = np.concatenate([onehot_LK, soft_PK])
+        targets_MK = np.concatenate([told_LK, soft_PK])
         weights_RK = _ridge(x_MR, targets_MK, _even_out(targets_MK, weights_M, recipe.balance), recipe.ridge)
     return weights_RK
 

@@ -45,6 +45,7 @@ def train(
     labels_N: NDArray[np.int64],
     unlabelled_images: NDArray[np.uint8],
     config: configs.TrainConfig,
+    targets_NK: NDArray[np.floating] | None = None,
     progress: Progress | None = None,
     threads: Callable[[], int] | None = None,
     stop: Callable[[], bool] | None = None,
@@ -52,11 +53,13 @@ def train(
     """Train `net` in place and leave the moving average of its weights in it, in eval mode.
 
     Images are uint8 (N, H, W, 3) arrays, a memory map will do; labels_N are class indices below the net's num_classes.
+    `targets_NK` gives soft labels where people disagree, rows sum to one; labels_N are then the likeliest classes.
     `threads()` is asked every few steps how many CPU threads to use, `stop()` whether to end. The same seed, data and
     thread count give the same weights. Raises BadInput for arrays that do not fit, TrainingDiverged naming the step.
     """
     _check(net, labelled_images, labels_N, unlabelled_images)
-    run = _Run(net, labelled_images, labels_N, unlabelled_images, config)
+    soft_NK = _soft(targets_NK, labels_N, net.config.num_classes)
+    run = _Run(net, labelled_images, labels_N, unlabelled_images, config, soft_NK)
     began, stopped = time.perf_counter(), False
     done = 0.0
     while done < 1.0:
@@ -94,15 +97,29 @@ def _check(net: nn.Module, images: Any, labels_N: Any, unlabelled: Any) -> None:
             raise errors.BadInput(f"{name} images are {array.dtype} {array.shape}; uint8 (N, H, W, 3) is needed")
 
 
+def _soft(targets_NK: Any, labels_N: Any, classes: int) -> NDArray[np.float32] | None:
+    """The soft labels, checked; None when every row is certain, for then the labels say it all."""
+    if targets_NK is None:
+        return None
+    soft = np.asarray(targets_NK, dtype=np.float32)
+    if soft.shape != (len(labels_N), classes) or not np.isfinite(soft).all() or (soft < 0).any():
+        raise errors.BadInput(f"targets_NK of shape {soft.shape} are no probabilities; ({len(labels_N)}, {classes})")
+    if not np.allclose(soft.sum(axis=1), 1.0, atol=1e-3):
+        raise errors.BadInput(f"a row of targets_NK sums to {soft.sum(axis=1)[np.abs(soft.sum(axis=1) - 1).argmax()]}")
+    if (soft[np.arange(len(soft)), labels_N] < soft.max(axis=1)).any():
+        raise errors.BadInput("labels_N must be the largest of targets_NK in each row")
+    return None if (soft.max(axis=1) == 1.0).all() else soft
+
+
 class _Run:
     """The state of one run: the net, its moving average, the optimiser, the generator and the running sums."""
 
     def __init__(
-        self, net: nn.Module, images: Any, labels_N: Any, unlabelled: Any, config: configs.TrainConfig
+        self, net: nn.Module, images: Any, labels_N: Any, unlabelled: Any, config: configs.TrainConfig, soft_NK: Any
     ) -> None:
         self.net, self.config, self.method = net.train(), config, methods.find(config.method)
         self.images, self.labels_N, self.unlabelled = images, np.asarray(labels_N), unlabelled
-        self.device = next(net.parameters()).device
+        self.soft_NK, self.device = soft_NK, next(net.parameters()).device
         self.average = copy.deepcopy(net).eval().requires_grad_(False)
         self.generator = torch.Generator().manual_seed(config.seed)
         self.spotter = spotter.Spotter(net, self.generator).to(self.device)
@@ -121,7 +138,8 @@ class _Run:
         strong_BCHW, pseudo_B, weights_B, looked = self._believed(trust)
         count = len(chosen_B)
         inputs_BCHW = torch.cat([views_BCHW, strong_BCHW]) if len(strong_BCHW) else views_BCHW
-        losses_B, plain_B = self._losses(inputs_BCHW, torch.cat([targets_B, pseudo_B]) if looked else targets_B)
+        targets_B = torch.cat([targets_B, pseudo_B]) if looked else targets_B
+        losses_B, plain_B = self._losses(inputs_BCHW, targets_B, self._certainty(chosen_B, targets_B))
         labelled, unlabelled = losses_B[:count].mean(), losses_B.new_zeros(())
         if len(strong_BCHW):
             unlabelled = (losses_B[count:] * weights_B).sum() / looked
@@ -130,17 +148,27 @@ class _Run:
         self.history.append((plain_B[:count].mean().item(), unlabelled.item(), accepted, len(inputs_BCHW)))
         self.steps += 1
 
-    def _losses(self, inputs_BCHW: torch.Tensor, targets_B: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Each image's whole loss, and the part of it that is the classifier's own.
+    def _certainty(self, chosen_B: Any, targets_B: torch.Tensor) -> torch.Tensor:
+        """What the cross-entropy sees: class indices, or where people disagree probabilities (pseudo-labels one-hot)."""
+        if self.soft_NK is None:
+            return targets_B
+        soft_BK = F.one_hot(targets_B, self.soft_NK.shape[1]).float()
+        soft_BK[: len(chosen_B)] = torch.from_numpy(self.soft_NK[chosen_B]).to(self.device)
+        return soft_BK
+
+    def _losses(
+        self, inputs_BCHW: torch.Tensor, targets_B: torch.Tensor, certainty: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Each image's whole loss, and the part of it that is the classifier's own; `certainty` as _certainty() says.
 
         The rest is the spotter's own, and what its evidence, as far as it is sure, tells the attention: look there.
         """
         output = self.net(inputs_BCHW, self.generator)
-        plain_B = self._entropy(output.logits, targets_B)
+        plain_B = self._entropy(output.logits, certainty)
         if self.config.spot == 0:
             return plain_B, plain_B.detach()
         spotted_BK, largest_BC, map_BHWC = self.spotter(output.features)
-        losses_B = plain_B + self.config.spot * self._entropy(spotted_BK, targets_B)
+        losses_B = plain_B + self.config.spot * self._entropy(spotted_BK, certainty)
         if self.config.guide > 0:
             grid = (output.alpha.shape[1], output.alpha.shape[2])
             told_BHW = self.spotter.evidence(largest_BC, map_BHWC, targets_B, grid=grid)
@@ -149,9 +177,9 @@ class _Run:
             losses_B = losses_B + self.config.guide * sure_B * heard_B
         return losses_B, plain_B.detach()
 
-    def _entropy(self, logits_BK: torch.Tensor, targets_B: torch.Tensor) -> torch.Tensor:
+    def _entropy(self, logits_BK: torch.Tensor, certainty: torch.Tensor) -> torch.Tensor:
         return F.cross_entropy(
-            logits_BK.float(), targets_B, reduction="none", label_smoothing=self.config.label_smoothing
+            logits_BK.float(), certainty, reduction="none", label_smoothing=self.config.label_smoothing
         )
 
     def _believed(self, trust: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, int]:

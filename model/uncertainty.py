@@ -8,9 +8,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from model import chunks, errors
+from model import chunks, errors, streamed
 
 Floats = npt.NDArray[np.float64]
+HALF_MINUS_INFINITY = 0xFC00  # its bits, above those of every finite number
 NORMALISED = 0.02  # half-precision files are normalised to about 0.5 %
 
 
@@ -26,30 +27,51 @@ class Uncertainty:
     mean_NK: Floats  # of no rows where it was not wanted
 
 
-def decompose(log_probs_NSK: npt.ArrayLike, *, with_mean: bool = True) -> Uncertainty:
+def decompose(log_probs_NSK: npt.ArrayLike | streamed.Streamed, *, with_mean: bool = True) -> Uncertainty:
     """Total = entropy of the mean of S draws, aleatoric = mean entropy of the draws, epistemic = their difference.
 
     The difference is the mutual information between label and weights (BALD, Houlsby et al. 2011). Draws are read a
-    piece at a time, in single precision unless they are double. BadInput when
+    piece at a time, each piece once, in single precision unless they are double. BadInput when
     the array has not three axes, NotFinite when a row is not a distribution; minus infinity
     (probability zero) is allowed, NaN is not.
     """
-    draws = np.asarray(log_probs_NSK)
+    draws = streamed.as_draws(log_probs_NSK)
     if draws.ndim != 3 or 0 in draws.shape[1:]:
         raise errors.BadInput(f"log_probs_NSK must have the axes (images, draws, classes), it has shape {draws.shape}")
     columns = np.empty((4, len(draws)))
     mean_NK = np.empty((len(draws) if with_mean else 0, draws.shape[2]))
 
     def work(rows: slice) -> None:
-        columns[:, rows] = _decompose_piece(draws[rows], rows.start)
+        piece_BSK = draws[rows]
+        columns[:, rows] = _decompose_piece(piece_BSK, rows.start)
         if with_mean:
-            piece = np.asarray(draws[rows], dtype=np.float64)
-            mean_NK[rows] = special.logsumexp(piece, axis=1) - np.log(piece.shape[1])
+            mean_NK[rows] = special.logsumexp(piece_BSK.astype(np.float64), axis=1) - np.log(piece_BSK.shape[1])
 
     chunks.each(work, len(draws), draws.shape[1] * draws.shape[2])
     total_N, aleatoric_N, margin_N, confidence_N = columns
     epistemic_N = np.maximum(total_N - aleatoric_N, 0.0)
     return Uncertainty(total_N, aleatoric_N, epistemic_N, margin_N, confidence_N, mean_NK)
+
+
+def two_likeliest(log_probs_NK: npt.NDArray[np.floating]) -> tuple[Floats, Floats]:
+    """The two largest probabilities of each row, the second zero with a single class -> (top_N, second_N).
+
+    Nothing else is turned into a probability, so a million rows of 200 in half precision take a tenth of a second.
+    NotFinite names a row whose two largest show that it cannot sum to one.
+    """
+    log_probs_NK = np.asarray(log_probs_NK)
+    logs_2N = np.empty((2, len(log_probs_NK)))
+
+    def work(rows: slice) -> None:
+        logs_2N[:, rows] = _two_largest_logs(log_probs_NK[rows])
+
+    chunks.each(work, *log_probs_NK.shape)
+    with np.errstate(over="ignore"):
+        top_N, second_N = np.exp(logs_2N)
+    fine = (top_N + second_N < 1.0 + NORMALISED) & (top_N + (log_probs_NK.shape[1] - 1) * second_N > 1.0 - NORMALISED)
+    if not fine.all():
+        raise errors.NotFinite(f"log_probs_NSK is not a finite, normalised distribution at image {int(fine.argmin())}")
+    return top_N, second_N
 
 
 def probs(log_probs: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
@@ -69,8 +91,13 @@ def _mean(probs_BSK: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
 
 def margin(log_probs_NK: npt.ArrayLike) -> Floats:
     """Difference of the two largest probabilities of each row: 0 undecided, 1 certain (1 with a single class)."""
-    top_N, second_N = _two_largest(np.exp(np.asarray(log_probs_NK, dtype=np.float64)))
-    return np.asarray(top_N - second_N)
+    return margin_of(np.exp(np.asarray(log_probs_NK, dtype=np.float64)))
+
+
+def margin_of(probs_NK: npt.NDArray[np.floating]) -> Floats:
+    """As `margin`, of probabilities, which are the caller's own and are overwritten."""
+    top_N, second_N = _two_largest(probs_NK)
+    return np.asarray(top_N - second_N, dtype=np.float64)
 
 
 def entropy(log_probs: npt.ArrayLike) -> Floats:
@@ -95,6 +122,17 @@ def _mean_entropy(logs_BSK: npt.NDArray[np.floating], probs_BSK: npt.NDArray[np.
     if not np.isfinite(logs_BSK.min()):
         logs_BSK = np.where(probs_BSK == 0, 0.0, logs_BSK)
     return np.asarray(-np.einsum("bsk,bsk->bs", probs_BSK, logs_BSK).mean(axis=1))
+
+
+def _two_largest_logs(logs_BK: npt.NDArray[np.floating]) -> tuple[npt.ArrayLike, npt.ArrayLike]:
+    """The two largest of each row. Halves are compared by their bits: of negative numbers the smallest bits win."""
+    rows, is_half = np.arange(len(logs_BK)), logs_BK.dtype == np.float16
+    values_BK = logs_BK.view(np.uint16).copy() if is_half else -logs_BK
+    at = values_BK.argmin(axis=1)
+    top_B = values_BK[rows, at]
+    values_BK[rows, at] = HALF_MINUS_INFINITY if is_half else np.inf
+    second_B = values_BK.min(axis=1)
+    return (top_B.view(np.float16), second_B.view(np.float16)) if is_half else (-top_B, -second_B)
 
 
 def _two_largest(probs_NK: npt.NDArray[np.floating]) -> tuple[npt.NDArray[np.floating], npt.NDArray[np.floating]]:

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from store import schema
+from store import overlap, records, schema
 
-_Q, _L, _S, _E = schema.queue, schema.leases, schema.image_state, schema.label_events
+_Q, _L, _S, _E, _I = schema.queue, schema.leases, schema.image_state, schema.label_events, schema.images
 
 
 class Found(NamedTuple):
@@ -23,26 +23,62 @@ class Found(NamedTuple):
 
 
 class Draw:
-    """One claim's search; it never gives the same image twice."""
+    """One claim's search for one annotator; it never gives the same image twice."""
 
-    def __init__(self, tx: Connection, publication_id: int | None, *, now: float, exclude: Collection[int]) -> None:
-        """Prepare a search at time `now` in the queue of `publication_id`."""
-        self.tx = tx
-        self.known = {"publication": publication_id, "now": now}
+    def __init__(
+        self,
+        tx: Connection,
+        publication: records.Publication | None,
+        *,
+        annotator_id: int,
+        now: float,
+        several: overlap.Overlap,
+        exclude: Collection[int],
+    ) -> None:
+        """Prepare a search at time `now` in the queue of `publication`; `several` says how many people answer."""
+        self.tx, self.several, self.annotator_id = tx, several, annotator_id
+        self.known = {
+            "publication": publication.id if publication else None,
+            "watermark": publication.watermark if publication else 0,
+            "annotator": annotator_id,
+            "mine": mine(annotator_id),
+            "now": now,
+        }
         self.taken = set(exclude)
 
-    def images(self, coins: list[bool], *, annotator_id: int) -> list[Found]:
-        """Find one image per coin, a True coin asking for the holdout; fewer when there are no more."""
-        wanted = len(coins)
-        holdout = self._take(_RANDOM, sum(coins), lane=schema.HOLDOUT)
-        pool = self._take(_QUEUED, wanted - len(holdout))
-        pool += self._take(_RANDOM, wanted - len(holdout) - len(pool), lane=schema.POOL)
-        holdout += self._take(_RANDOM, wanted - len(holdout) - len(pool), lane=schema.HOLDOUT)
+    def images(self, lanes: list[str]) -> list[Found]:
+        """Find one image for each lane named, of another lane where that one is used up; fewer when there are no more."""
+        wanted = len(lanes)
+        found = {schema.MORE: self._more(lanes.count(schema.MORE))}
+        found[schema.HOLDOUT] = self._take(_RANDOM, lanes.count(schema.HOLDOUT), lane=schema.HOLDOUT)
+        left = wanted - len(found[schema.MORE]) - len(found[schema.HOLDOUT])
+        found[schema.POOL] = self._take(_QUEUED, left)
+        found[schema.POOL] += self._take(_RANDOM, left - len(found[schema.POOL]), lane=schema.POOL)
+        left -= len(found[schema.POOL])
+        rest = self._take(_RANDOM, left, lane=schema.HOLDOUT)
+        found[schema.HOLDOUT] += rest
+        found[schema.MORE] += self._more(left - len(rest))
         mixed: list[Found] = []
-        for coin in coins:
-            first, second = (holdout, pool) if coin else (pool, holdout)
-            mixed += [(first or second).pop(0)] if first or second else []
-        return mixed + self._take(_SKIPPED, wanted - len(mixed), annotator=annotator_id)
+        for lane in lanes:
+            full = [each for each in (lane, schema.POOL, schema.HOLDOUT, schema.MORE) if found[each]]
+            mixed += [found[full[0]].pop(0)] if full else []
+        return mixed + self._take(_SKIPPED, wanted - len(mixed))
+
+    def _more(self, limit: int) -> list[Found]:
+        """Images that others have answered and that want another answer, those nearest to enough answers first.
+
+        Looked up by who has answered, so that an annotator who has answered them all passes over none of them.
+        """
+        out: list[Found] = []
+        if limit <= 0 or self.several.answers < 2:
+            return out
+        others = [said_by for (said_by,) in self.tx.execute(_SAID_BY) if said_by and self.known["mine"] not in said_by]
+        for said_by in sorted(others, key=lambda each: -each.count(",")):
+            free = self.several.answers + 1 - said_by.count(",")
+            out += self._take(_MORE, limit - len(out), said_by=said_by, free=free)
+            if len(out) >= limit:
+                break
+        return out
 
     def _take(self, query: sa.Select[Any], limit: int, **more: Any) -> list[Found]:
         if limit <= 0:
@@ -56,27 +92,60 @@ class Draw:
         return out
 
 
+def mine(annotator_id: int) -> str:
+    """What image_state.said_by contains where this annotator's answer stands."""
+    return f",{annotator_id},"
+
+
 def last_said(tx: Connection, image_id: int, annotator_id: int) -> sa.Row[Any] | None:
     """Find the annotator's latest event on an image that is not a retract."""
     mine = (_E.c.image_id == image_id, _E.c.annotator_id == annotator_id, _E.c.kind != "retract")
     return tx.execute(sa.select(_E).where(*mine).order_by(_E.c.seq.desc()).limit(1)).one_or_none()
 
 
-# The three queries are built once: building them takes longer than running them.
+# The queries are built once: building them takes longer than running them.
 
 
 def _free(query: sa.Select[Any]) -> sa.Select[Any]:
     """Keep the images that nobody holds and that are not taken already."""
-    held = sa.exists().where(_L.c.image_id == _S.c.image_id, _L.c.expires_at > sa.bindparam("now"))
+    return _untaken(query.where(~_held()))
+
+
+def _held(*conditions: sa.ColumnElement[bool]) -> sa.Exists:
+    return sa.exists().where(_L.c.image_id == _S.c.image_id, _L.c.expires_at > sa.bindparam("now"), *conditions)
+
+
+def _untaken(query: sa.Select[Any]) -> sa.Select[Any]:
     taken: sa.BindParameter[Any] = sa.bindparam("taken", expanding=True)
-    return query.where(~held, _S.c.image_id.not_in(taken)).limit(sa.bindparam("count", type_=sa.Integer))
+    return query.where(_S.c.image_id.not_in(taken)).limit(sa.bindparam("count", type_=sa.Integer))
+
+
+def _skips(column: sa.ColumnElement[Any]) -> sa.Select[Any]:
+    """A column of this annotator's standing skips of an image."""
+    takes_back = _E.alias("takes_back")
+    return sa.select(column).where(
+        _E.c.image_id == _S.c.image_id,
+        _E.c.annotator_id == sa.bindparam("annotator"),
+        _E.c.kind == "skip",
+        ~sa.exists().where(takes_back.c.target_seq == _E.c.seq),
+    )
 
 
 def _queued() -> sa.Select[Any]:
-    """The published order, passing over what anybody skipped."""
-    query = sa.select(_Q.c.image_id, _Q.c.reason, _Q.c.position, _Q.c.propensity, _S.c.lane)
+    """The published order, passing over what anybody skipped.
+
+    A row "again" names an image that others have answered; it serves until anything new is said about that image.
+    """
+    query = sa.select(_Q.c.image_id, _Q.c.reason, _Q.c.position, _Q.c.propensity, sa.literal(schema.POOL))
     query = query.join_from(_Q, _S, _S.c.image_id == _Q.c.image_id).order_by(_Q.c.position)
-    return _free(query.where(_Q.c.publication_id == _PUBLICATION, _S.c.lane == schema.POOL, _S.c.skips == 0))
+    new = sa.and_(_S.c.lane == schema.POOL, _S.c.skips == 0)
+    again = sa.and_(
+        _Q.c.reason == "again",
+        _S.c.event_seq <= sa.bindparam("watermark", type_=sa.Integer),
+        _S.c.said_by.not_like("%" + sa.bindparam("mine", type_=sa.Text) + "%"),
+        ~_skips(_E.c.seq).exists(),
+    )
+    return _free(query.where(_Q.c.publication_id == _PUBLICATION, sa.or_(new, again)))
 
 
 def _random() -> sa.Select[Any]:
@@ -86,21 +155,41 @@ def _random() -> sa.Select[Any]:
     return _free(query.order_by(_S.c.draw, _S.c.image_id))
 
 
+def _said_by() -> sa.Select[Any]:
+    """Each set of people by whom images are answered that want more answers: one step of the index for each set."""
+    wanted = (_S.c.lane == schema.MORE, _S.c.skips == 0)
+    sets = sa.select(sa.func.min(_S.c.said_by).label("said_by")).where(*wanted).cte("sets", recursive=True)
+    after = sa.select(sa.func.min(_S.c.said_by)).where(*wanted, _S.c.said_by > sets.c.said_by).scalar_subquery()
+    sets = sets.union_all(sa.select(after).where(sets.c.said_by.is_not(None)))
+    return sa.select(sets.c.said_by)
+
+
+def _more() -> sa.Select[Any]:
+    """The random order of what one set of people has answered, while fewer hold it than answers are wanted."""
+    query = sa.select(_S.c.image_id, sa.literal("again"), sa.null(), sa.null(), _lane_of())
+    query = query.join_from(_S, _I, _I.c.id == _S.c.image_id).order_by(_S.c.draw, _S.c.image_id)
+    query = query.where(_S.c.lane == schema.MORE, _S.c.skips == 0, _S.c.said_by == sa.bindparam("said_by"))
+    live = sa.select(sa.func.count()).where(_L.c.image_id == _S.c.image_id, _L.c.expires_at > sa.bindparam("now"))
+    free = live.scalar_subquery() < sa.bindparam("free", type_=sa.Integer)
+    return _untaken(query.where(free, ~_held(_L.c.annotator_id == sa.bindparam("annotator"))))
+
+
 def _skipped() -> sa.Select[Any]:
     """What was skipped: first by others, pool before holdout, then by oneself, the longest ago first."""
-    takes_back = _E.alias("takes_back")
-    mine = sa.select(sa.func.coalesce(sa.func.max(_E.c.seq), 0)).where(
-        _E.c.image_id == _S.c.image_id,
-        _E.c.annotator_id == sa.bindparam("annotator"),
-        _E.c.kind == "skip",
-        ~sa.exists().where(takes_back.c.target_seq == _E.c.seq),
-    )
+    last = _skips(sa.func.coalesce(sa.func.max(_E.c.seq), 0)).scalar_subquery()
     queued = sa.and_(_Q.c.image_id == _S.c.image_id, _Q.c.publication_id == _PUBLICATION)
-    query = sa.select(_S.c.image_id, _Q.c.reason, _Q.c.position, _Q.c.propensity, _S.c.lane)
-    query = query.outerjoin_from(_S, _Q, queued).where(_S.c.lane.in_((schema.POOL, schema.HOLDOUT)), _S.c.skips > 0)
+    reason = sa.case((_S.c.lane == schema.MORE, "again"), else_=_Q.c.reason)
+    query = sa.select(_S.c.image_id, reason, _Q.c.position, _Q.c.propensity, _lane_of())
+    query = query.outerjoin_from(_S, _Q, queued).join(_I, _I.c.id == _S.c.image_id)
+    open_ = (_S.c.lane.in_((schema.POOL, schema.HOLDOUT, schema.MORE)), _S.c.skips > 0)
+    query = query.where(*open_, _S.c.said_by.not_like("%" + sa.bindparam("mine", type_=sa.Text) + "%"))
     rank = sa.func.coalesce(_Q.c.position, 1 << 30)
-    return _free(query.order_by(mine.scalar_subquery(), _S.c.lane.desc(), rank, _S.c.draw, _S.c.image_id))
+    return _free(query.order_by(last, _S.c.lane.desc(), rank, _S.c.draw, _S.c.image_id))
+
+
+def _lane_of() -> sa.ColumnElement[str]:
+    return sa.case((_I.c.holdout > 0, schema.HOLDOUT), else_=schema.POOL)
 
 
 _PUBLICATION = sa.bindparam("publication", type_=sa.Integer)
-_QUEUED, _RANDOM, _SKIPPED = _queued(), _random(), _skipped()
+_QUEUED, _RANDOM, _SAID_BY, _MORE, _SKIPPED = _queued(), _random(), _said_by(), _more(), _skipped()

@@ -118,7 +118,7 @@ def _insert(tx: Connection, rows: list[records.NewImage]) -> list[int]:
 
 def _first_state(image_id: int, row: records.NewImage) -> dict[str, Any]:
     lane = schema.CLOSED if row.status != "ok" else schema.HOLDOUT if row.holdout else schema.POOL
-    return {"image_id": image_id, "lane": lane, "draw": _draw(row), "answers": 0, "skips": 0, "flags": 0}
+    return {"image_id": image_id, "lane": lane, "draw": _draw(row), "answers": 0, "skips": 0, "flags": 0, "said_by": ""}
 
 
 def _draw(row: records.NewImage) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from store import errors, fold, records, refold, schema
+from store import errors, fold, overlap, records, refold, schema
 
 _E, _S, _C, _I = schema.label_events, schema.image_state, schema.classes, schema.images
 _PAGE = 2000  # rows fetched at a time
@@ -85,11 +85,11 @@ def settled(tx: Connection, up_to: int | None = None) -> list[records.Settled]:
     return [records.Settled(*row) for row in rows]
 
 
-def last_undoable(tx: Connection, annotator_id: int) -> records.Event | None:
-    """Find the annotator's latest answer or skip on the page that still stands."""
+def last_undoable(tx: Connection, annotator_id: int, kinds: Sequence[str] = fold.RELEASING) -> records.Event | None:
+    """Find the annotator's latest event on the page, of these kinds (default: answers and skips), that still stands."""
     query = sa.select(_E).where(
         _E.c.annotator_id == annotator_id,
-        _E.c.kind.in_(fold.RELEASING),
+        _E.c.kind.in_(kinds),
         _E.c.source == "page",
         ~_retracted(_E),
     )
@@ -148,7 +148,8 @@ def training_counts(tx: Connection, up_to: int | None = None) -> dict[str, int]:
 
 
 def counts(tx: Connection, since: float | None = None, annotator_id: int | None = None) -> dict[str, int]:
-    """Count images: total (settled), labelled, rejected; pool and holdout_open (not settled), skipped (and open).
+    """Count images: total (settled), labelled, rejected; pool and holdout_open (not settled), skipped (and open), again
+    (settled, but other people are still to answer).
 
     Of the settled ones: today (since the time `since`), mine (by `annotator_id`), mine_today. Also: events, ever.
     """
@@ -161,12 +162,18 @@ def counts(tx: Connection, since: float | None = None, annotator_id: int | None 
         "rejected": kinds.get("reject", 0),
         "pool": lanes.get(schema.POOL, 0),
         "holdout_open": lanes.get(schema.HOLDOUT, 0),
+        "again": lanes.get(schema.MORE, 0),
         "skipped": _number(tx, _S.c.lane.in_((schema.POOL, schema.HOLDOUT)), _S.c.skips > 0),
         "today": 0 if since is None else _number(tx, recent),
         "mine": 0 if annotator_id is None else _number(tx, mine),
         "mine_today": 0 if since is None or annotator_id is None else _number(tx, mine, recent),
         "events": watermark(tx),
     }
+
+
+def ask_several(tx: Connection, answers: int, rate: float) -> int:
+    """Let `answers` people answer a random share `rate` of the images; returns how many images changed by it."""
+    return refold.everything(tx) if overlap.write(tx, overlap.several(answers, rate)) else 0
 
 
 def rebuild(tx: Connection) -> int:
@@ -224,12 +231,17 @@ def _retracted(events: Any) -> sa.ColumnElement[bool]:
 
 
 def _settled_at(up_to: int) -> sa.Subquery:
-    """The latest answer of each image that stood at a watermark, under image_state's column names."""
+    """What settled each image at a watermark, under image_state's column names: a review, else the latest answer."""
     takes_back = _E.alias("takes_back")
     gone = sa.exists().where(takes_back.c.target_seq == _E.c.seq, takes_back.c.seq <= up_to)
-    standing = sa.select(sa.func.max(_E.c.seq)).where(_E.c.seq <= up_to, _E.c.kind.in_(fold.ANSWERS), ~gone)
-    columns = (_E.c.image_id, _E.c.class_id, _E.c.kind, _E.c.reason, _E.c.seq.label("event_seq"), _E.c.source)
-    return sa.select(*columns).where(_E.c.seq.in_(standing.group_by(_E.c.image_id))).subquery()
+    then = (_E.c.seq <= up_to, ~gone)
+    reviewed = sa.select(_E.c.image_id).where(*then, _E.c.kind == "review")
+    reviews = sa.select(sa.func.max(_E.c.seq)).where(*then, _E.c.kind == "review").group_by(_E.c.image_id)
+    answers = sa.select(sa.func.max(_E.c.seq)).where(*then, _E.c.kind.in_(fold.ANSWERS)).group_by(_E.c.image_id)
+    made = sa.case((_E.c.kind != "review", _E.c.kind), (_E.c.class_id.is_(None), "reject"), else_="label")
+    columns = (_E.c.image_id, _E.c.class_id, made.label("kind"), _E.c.reason, _E.c.seq.label("event_seq"), _E.c.source)
+    latest = sa.or_(_E.c.seq.in_(reviews), sa.and_(_E.c.seq.in_(answers), _E.c.image_id.not_in(reviewed)))
+    return sa.select(*columns).where(latest).subquery()
 
 
 def _number(tx: Connection, *conditions: sa.ColumnElement[bool]) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import json
 import secrets
 from collections.abc import Collection, Iterable, Sequence
@@ -10,11 +12,11 @@ from typing import Any, Protocol
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from store import draw, errors, queue_rows, records, schema
+from store import draw, errors, overlap, queue_rows, records, schema
 
 _P, _Q, _L, _S = schema.publications, schema.queue, schema.leases, schema.image_state
 KEEP = 3  # publications whose whole queue stays readable
-BLIND = ("audit", "holdout")  # reasons asked without suggestion, map or neighbours
+BLIND = ("audit", "holdout", "again")  # reasons asked without suggestion, map or neighbours
 
 
 class Uniform(Protocol):
@@ -97,8 +99,10 @@ def claim(
     """Lease up to `count` images: first the client's own live ones, renewed, then new ones.
 
     Each new one is with probability `holdout_rate` a holdout image, else the next of the queue, else (drained, or none
-    published) of the random pool order; then what others skipped, and last what this annotator skipped. Settled,
-    leased and `exclude`d images are never given.
+    published) of the random pool order; then what others skipped, and last what this annotator skipped. Where several
+    people are to answer (overlap.py), their share of the new ones are images that others have answered, asked "again"
+    and blind. Images that are settled, held by as many as are to answer, or `exclude`d are never given, nor any that
+    this annotator has answered.
     """
     tx.execute(sa.select(schema.counters).where(schema.counters.c.name == schema.CLAIMS).with_for_update())
     renew(tx, annotator_id, client, now, lease_seconds)
@@ -108,8 +112,9 @@ def claim(
         return own
     shown = current(tx)
     publication_id = shown.id if shown else None
-    search = draw.Draw(tx, publication_id, now=now, exclude=exclude)
-    coins = [rng.random() < holdout_rate for _ in range(wanted)]
+    several = overlap.read(tx)
+    search = draw.Draw(tx, shown, annotator_id=annotator_id, now=now, several=several, exclude=exclude)
+    lanes = [_lane(rng, holdout_rate, several.share) for _ in range(wanted)]
     new = [
         records.Lease(
             image_id=found.image_id,
@@ -125,10 +130,9 @@ def claim(
             leased_at=now,
             expires_at=now + lease_seconds,
         )
-        for found in search.images(coins, annotator_id=annotator_id)
+        for found in search.images(lanes)
     ]
-    _store(tx, new)
-    return own + new
+    return own + _store(tx, new, now)
 
 
 def renew(tx: Connection, annotator_id: int, client: str, now: float, lease_seconds: float) -> int:
@@ -157,8 +161,7 @@ def lease_for(
 
     Reason, publication, rank and propensity default to those of the annotator's last event on it.
     """
-    others = sa.or_(_L.c.annotator_id != annotator_id, _L.c.client != client)
-    held = tx.scalar(sa.select(_L.c.token).where(_L.c.image_id == image_id, _L.c.expires_at > now, others))
+    held = _held_by_others(tx, image_id, annotator_id, client, now)
     said = draw.last_said(tx, image_id, annotator_id)
     if tx.scalar(sa.select(schema.images.c.holdout).where(schema.images.c.id == image_id)):
         reason = "holdout"
@@ -177,9 +180,7 @@ def lease_for(
         leased_at=now,
         expires_at=now if held else now + lease_seconds,
     )
-    if not held:
-        _store(tx, [lease])
-    return lease
+    return lease if held else _store(tx, [lease], now)[0]
 
 
 def live_leases(tx: Connection, now: float) -> list[records.Lease]:
@@ -197,17 +198,46 @@ def _own(
     tx: Connection, annotator_id: int, client: str, *, now: float, exclude: Collection[int]
 ) -> list[records.Lease]:
     """List the client's live leases on open images, oldest first."""
-    query = sa.select(_L).join_from(_L, _S, _S.c.image_id == _L.c.image_id).where(_S.c.lane != schema.CLOSED)
+    again = sa.and_(_L.c.reason == "again", _S.c.said_by.not_like(f"%{draw.mine(annotator_id)}%"))
+    query = sa.select(_L).join_from(_L, _S, _S.c.image_id == _L.c.image_id)
+    query = query.where(sa.or_(_S.c.lane != schema.CLOSED, again))
     query = query.where(_L.c.annotator_id == annotator_id, _L.c.client == client, _L.c.expires_at > now)
     order = (_L.c.leased_at, _L.c.position.is_(None), _L.c.position, _L.c.image_id)
     return [_lease(row) for row in tx.execute(query.order_by(*order)) if row.image_id not in exclude]
 
 
-def _store(tx: Connection, leases: list[records.Lease]) -> None:
-    """Write leases over the run-out ones of the same images."""
-    if leases:
-        tx.execute(sa.delete(_L).where(_L.c.image_id.in_([lease.image_id for lease in leases])))
-        tx.execute(sa.insert(_L), [vars(lease) for lease in leases])
+def _lane(rng: Uniform, holdout_rate: float, more_share: float) -> str:
+    if rng.random() < holdout_rate:
+        return schema.HOLDOUT
+    return schema.MORE if more_share and rng.random() < more_share else schema.POOL
+
+
+def _held_by_others(tx: Connection, image_id: int, annotator_id: int, client: str, now: float) -> bool:
+    """Say whether as many others hold an image as may, besides whoever has answered it."""
+    others = sa.or_(_L.c.annotator_id != annotator_id, _L.c.client != client)
+    held = sa.select(sa.func.count()).select_from(_L).where(_L.c.image_id == image_id, _L.c.expires_at > now, others)
+    draw_rank, said_by = tx.execute(sa.select(_S.c.draw, _S.c.said_by).where(_S.c.image_id == image_id)).one()
+    answered = max(0, said_by.count(",") - 1)
+    return bool(tx.execute(held).scalar_one() >= max(1, overlap.read(tx).wanted(draw_rank) - answered))
+
+
+def _store(tx: Connection, leases: list[records.Lease], now: float) -> list[records.Lease]:
+    """Write leases over the run-out ones of the same images, each into the first free slot; returns them so."""
+    if not leases:
+        return []
+    ids = [lease.image_id for lease in leases]
+    own = sa.and_(_L.c.annotator_id == leases[0].annotator_id, _L.c.client == leases[0].client)
+    tx.execute(sa.delete(_L).where(_L.c.image_id.in_(ids), sa.or_(_L.c.expires_at <= now, own)))
+    used = {
+        (image_id, slot)
+        for image_id, slot in tx.execute(sa.select(_L.c.image_id, _L.c.slot).where(_L.c.image_id.in_(ids)))
+    }
+    stored = []
+    for lease in leases:
+        slot = next(number for number in itertools.count() if (lease.image_id, number) not in used)
+        stored.append(dataclasses.replace(lease, slot=slot))
+    tx.execute(sa.insert(_L), [vars(lease) for lease in stored])
+    return stored
 
 
 def _prune(tx: Connection) -> None:

@@ -118,11 +118,28 @@ class ImageState:
     answers: int
     skips: int
     flags: int
+    said_by: str = ""
 
     @property
     def settled(self) -> bool:
-        """True once an unretracted label or reject stands."""
+        """True once an unretracted label, reject or review stands."""
         return self.kind is not None
+
+    @property
+    def people(self) -> list[int]:
+        """The annotators whose answer stands, by id."""
+        return [int(each) for each in self.said_by.split(",") if each]
+
+
+class Said(NamedTuple):
+    """What one annotator says about one image: the latest label, reject or review of theirs that stands."""
+
+    image_id: int
+    annotator_id: int
+    class_id: int | None  # None for a reject; else the class as merged today
+    reason: str | None
+    review: bool
+    seq: int
 
 
 class Settled(NamedTuple):

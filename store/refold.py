@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from store import fold, records, schema
+from store import fold, overlap, records, schema
 
 _E, _S, _I = schema.label_events, schema.image_state, schema.images
 _STATES = sa.select(_S, _I.c.status, _I.c.holdout).join_from(_S, _I, _I.c.id == _S.c.image_id).order_by(_S.c.image_id)
@@ -29,7 +29,8 @@ def everything(tx: Connection) -> int:
 
 def _write(tx: Connection, states: Sequence[sa.Row[Any]], events: sa.CursorResult[Any]) -> int:
     """Fold states and events that both come by image id; write the states that differ."""
-    changed = [after for before, after in _folded(states, events) if after != before]
+    several = overlap.read(tx)
+    changed = [after for before, after in _folded(states, events, several) if after != before]
     if changed:
         update = sa.update(_S).where(_S.c.image_id == sa.bindparam("this"))
         tx.execute(update, [vars(after) | {"this": after.image_id} for after in changed])
@@ -37,7 +38,7 @@ def _write(tx: Connection, states: Sequence[sa.Row[Any]], events: sa.CursorResul
 
 
 def _folded(
-    states: Sequence[sa.Row[Any]], events: sa.CursorResult[Any]
+    states: Sequence[sa.Row[Any]], events: sa.CursorResult[Any], several: overlap.Overlap
 ) -> Iterator[tuple[records.ImageState, records.ImageState]]:
     by_image = groupby((records.Event(**row._asdict()) for row in events), key=lambda event: event.image_id)
     image_id, said = next(by_image, (None, iter(())))
@@ -49,4 +50,4 @@ def _folded(
         if before.image_id == image_id:
             mine = list(said)
             image_id, said = next(by_image, (None, iter(())))
-        yield before, fold.fold(before, mine, open_lane=lane)
+        yield before, fold.fold(before, mine, open_lane=lane, wanted=several.wanted(before.draw))

@@ -10,12 +10,15 @@ from typing import Any
 import sqlalchemy as sa
 
 # Every revision this program knows, oldest first; the last is the one it works with.
-VERSIONS: tuple[str, ...] = ("0001",)
+VERSIONS: tuple[str, ...] = ("0001", "0002")
 
 WATERMARK = "watermark"  # counters row: seq of the newest label event
 CLAIMS = "claims"  # counters row: locked while images are leased, so that PostgreSQL's claims queue up too
 
-POOL, HOLDOUT, CLOSED = "pool", "holdout", "closed"  # image_state.lane: who may draw the image
+OVERLAP = "overlap"  # settings row: how many people are to answer an image, see overlap.py
+
+# image_state.lane: who may draw the image. "more": answered, but by fewer people than are wanted; drawn by others only.
+POOL, HOLDOUT, MORE, CLOSED = "pool", "holdout", "more", "closed"
 
 metadata = sa.MetaData(
     naming_convention={
@@ -209,7 +212,7 @@ image_state = sa.Table(
     "image_state",
     metadata,
     _ref("image_id", "images.id", primary_key=True, autoincrement=False),
-    sa.Column("lane", sa.String(8), nullable=False),  # who may draw it: pool, holdout, or closed (settled, unusable)
+    sa.Column("lane", sa.String(8), nullable=False),  # who may draw it; closed: settled or unusable
     sa.Column("draw", sa.Integer, nullable=False),  # fixed random rank from the digest: the random order of the pool
     sa.Column("kind", sa.String(16)),  # label or reject once settled
     _ref("class_id", "classes.id"),
@@ -220,9 +223,11 @@ image_state = sa.Table(
     sa.Column("settled_at", sa.Float),
     sa.Column("answers", sa.Integer, nullable=False),  # unretracted labels and rejects
     sa.Column("skips", sa.Integer, nullable=False),  # annotators with an unretracted skip
-    sa.Column("flags", sa.Integer, nullable=False),
-    _one_of("lane", POOL, HOLDOUT, CLOSED),
+    sa.Column("flags", sa.Integer, nullable=False),  # annotators with a flag that stands and that no review followed
+    sa.Column("said_by", sa.Text, nullable=False, default=""),  # annotators with a standing answer: ",3,14," or empty
+    _one_of("lane", POOL, HOLDOUT, MORE, CLOSED),
     sa.Index(None, "lane", "skips", "draw"),
+    sa.Index(None, "lane", "skips", "said_by", "draw"),
     sa.Index(None, "kind", "class_id"),
     sa.Index(None, "event_seq"),
     sa.Index(None, "settled_at"),

@@ -15,6 +15,8 @@ Reals = npt.NDArray[np.floating]
 Ints = npt.NDArray[np.int64]
 
 PROPOSALS = 64  # images proposed together
+LOOKED_AT = 256  # images together, in search of the longest gradient
+SLACK = 1.01  # rows in half precision sum to one within half a percent
 PATIENCE = 1024  # proposals refused in a row, after which the bound is made exact
 SAME = 1e-5  # of the squared lengths: below it a squared distance is rounding
 
@@ -44,11 +46,12 @@ def badge(request: Request) -> Ints:
 
     An image is proposed with probability proportional to a bound on its squared distance to the nearest chosen,
     (|g| + shortest chosen |g|)^2, and taken with probability distance / bound: that is D^2 sampling, exactly, and
-    looks at a few hundred images instead of at all for every one chosen. When too many proposals are refused, one pass
+    looks at a few hundred images instead of at all for every one chosen. Of one mean posterior |g| is itself only
+    bounded, by the two likeliest classes, until an image is looked at. When too many proposals are refused, one pass
     over the pool makes the bound exact. The bias of the last layer is left out, as in the authors' code.
     """
     lengths_N = _lengths(request)
-    chosen = spread.order(-lengths_N, request.embeddings_ND, 1)[: min(1, request.count)]
+    chosen = _longest(request, lengths_N) if request.count else spread.NONE
     measured, bound_N = 0, np.full(request.size, np.inf, dtype=np.float32)
     while 0 < len(chosen) < request.count:
         loose_N = (lengths_N + lengths_N[chosen].min()) ** 2
@@ -70,13 +73,34 @@ def _gradients(request: Request, rows: slice | Ints) -> _Gradients:
 
 
 def _lengths(request: Request) -> Reals:
-    lengths_N = np.empty(request.size, dtype=np.float32)
+    """|g| of each image, or a bound on it: |a|^2 = (1 - p_1)^2 + sum of p_k^2, and no p_k is above the second."""
+    if request.uncertainty.two_likeliest is not None:
+        top_N, second_N = request.uncertainty.two_likeliest
+        others_N = np.maximum(1.0 - top_N, 0.0)
+        bound_N = (others_N**2 + np.minimum(second_N, others_N) * others_N) * request.squares_N
+        return np.asarray(np.sqrt(SLACK * bound_N), dtype=np.float32)
+    return _lengths_of(request, np.arange(request.size))
+
+
+def _lengths_of(request: Request, positions: Ints) -> Reals:
+    lengths_M = np.empty(len(positions), dtype=np.float32)
 
     def work(rows: slice) -> None:
-        lengths_N[rows] = np.sqrt(_gradients(request, rows).squares)
+        lengths_M[rows] = np.sqrt(_gradients(request, positions[rows]).squares)
 
-    chunks.each(work, request.size, request.draws[:1].size)
-    return lengths_N
+    chunks.each(work, len(positions), request.width + request.embeddings_ND.shape[1])
+    return lengths_M
+
+
+def _longest(request: Request, bound_N: Reals) -> Ints:
+    """The image of the longest gradient: none is longer than its bound, so those of large bounds are enough."""
+    most = LOOKED_AT
+    while True:
+        near = spread.order(-bound_N, request.embeddings_ND, most)
+        lengths_M = _lengths_of(request, near)
+        if len(near) == request.size or lengths_M.max() >= bound_N[near[-1]]:
+            return near[spread.order(-lengths_M, request.embeddings_ND[near], 1)[:1]]
+        most *= 4
 
 
 def _sampled(request: Request, bound_N: Reals, chosen: Ints) -> Ints:
@@ -108,4 +132,4 @@ def _tighten(bound_N: Reals, request: Request, fresh: Ints) -> None:
     def work(rows: slice) -> None:
         bound_N[rows] = np.minimum(bound_N[rows], _gradients(request, rows).squared_distances(centres).min(axis=1))
 
-    chunks.each(work, request.size, request.draws[:1].size)
+    chunks.each(work, request.size, request.width)

@@ -43,8 +43,8 @@ def drop_query(request: Request) -> Ints:
     """
     if not request.count:
         return spread.NONE
-    contrary_N = _contradiction(request)
-    cost_N = request.uncertainty.margin_N - 2.0 * contrary_N * request.draws.shape[1]  # margins only break ties
+    contrary_N, margin_N = _contradiction(request)
+    cost_N = margin_N - 2.0 * contrary_N * request.draws.shape[1]  # margins only break ties
     enough = AT_LEAST_PER_ASKED * request.count
     near = spread.order(cost_N, request.embeddings_ND, max(enough, int((contrary_N > 0.5).sum())))
     near = near[: max(enough, int((contrary_N > 0.5).sum()))]
@@ -66,14 +66,15 @@ def _nearest_to(centroids_KD: Floats, x_MD: Floats, weights_M: Reals) -> Ints:
     return np.asarray(by_cluster[first][np.argsort(-weights_K, kind="stable")])
 
 
-def _contradiction(request: Request) -> Reals:
-    """Share of the draws whose likeliest class is not the mean's."""
-    contrary_N = np.empty(request.size)
+def _contradiction(request: Request) -> tuple[Reals, Reals]:
+    """Share of the draws whose likeliest class is not the mean's, and the mean's margin; each draw is read once."""
+    contrary_N, margin_N = np.empty(request.size), np.empty(request.size)
 
     def work(rows: slice) -> None:
         probs_BSK = uncertainty.probs(request.draws[rows])
-        class_B1 = probs_BSK.mean(axis=1).argmax(axis=1)[:, None]
-        contrary_N[rows] = (probs_BSK.argmax(axis=2) != class_B1).mean(axis=1)
+        mean_BK = probs_BSK.mean(axis=1)
+        contrary_N[rows] = (probs_BSK.argmax(axis=2) != mean_BK.argmax(axis=1)[:, None]).mean(axis=1)
+        margin_N[rows] = uncertainty.margin_of(mean_BK)
 
-    chunks.each(work, request.size, request.draws[:1].size)
-    return contrary_N
+    chunks.each(work, request.size, request.width)
+    return contrary_N, margin_N

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from model import chunks, errors, neighbours, uncertainty
+from model import chunks, errors, neighbours, streamed, uncertainty
+from model.acquisition import measured
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
@@ -20,10 +21,11 @@ Ints = npt.NDArray[np.int64]
 class Request:
     """`count` positions are wanted of N candidates; `draws_NSK` is None at cold start.
 
-    The draws may be a memory map or in half precision: strategies read them a piece at a time and never copy all.
+    The draws may be a memory map, in half precision or streamed: strategies read them a piece at a time and never
+    copy all.
     """
 
-    draws_NSK: npt.NDArray[np.floating] | None
+    draws_NSK: streamed.Draws | None
     embeddings_ND: Floats
     labelled_LD: Floats
     count: int
@@ -31,16 +33,21 @@ class Request:
     context: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def draws(self) -> npt.NDArray[np.floating]:
+    def draws(self) -> streamed.Draws:
         """The posterior draws; BadInput at cold start."""
         if self.draws_NSK is None:
             raise errors.BadInput("posterior draws (log_probs_NSK) are needed and there are none")
         return self.draws_NSK
 
+    @property
+    def width(self) -> int:
+        """Values of one image's draws."""
+        return self.draws.shape[1] * self.draws.shape[2]
+
     @cached_property
-    def uncertainty(self) -> uncertainty.Uncertainty:
-        """The draws' decomposition, without their mean; BadInput at cold start."""
-        return uncertainty.decompose(self.draws, with_mean=False)
+    def uncertainty(self) -> measured.Measured:
+        """The draws' decomposition, each part when it is asked for; BadInput at cold start."""
+        return measured.Measured(self.draws)
 
     def mean_probs(self, rows: slice | Ints) -> npt.NDArray[np.floating]:
         """Probabilities of the candidates at `rows`, averaged over the draws -> (B, K)."""
@@ -65,7 +72,7 @@ class Request:
     @cached_property
     def mean_length(self) -> float:
         """Root of the embeddings' mean squared length, the unit in which two are near each other."""
-        return float(np.sqrt(self.squares_N.sum(dtype=np.float64) / max(1, self.size)))
+        return float(np.sqrt(neighbours.sum_of_squares(self.embeddings_ND) / max(1, self.size)))
 
     @property
     def size(self) -> int:
@@ -73,7 +80,7 @@ class Request:
 
 
 def checked(
-    draws_NSK: npt.ArrayLike | None,
+    draws_NSK: npt.ArrayLike | streamed.Streamed | None,
     embeddings_ND: npt.ArrayLike,
     labelled_LD: npt.ArrayLike | None,
     count: int,
@@ -91,15 +98,17 @@ def checked(
         )
     if count < 0:
         raise errors.BadInput(f"count must not be negative, it is {count}")
-    draws = None if draws_NSK is None else _checked_draws(np.asarray(draws_NSK), len(embeddings))
+    draws = None if draws_NSK is None else _checked_draws(streamed.as_draws(draws_NSK), len(embeddings))
     return Request(draws, embeddings, labelled, min(int(count), len(embeddings)), rng, context or {})
 
 
-def _checked_draws(draws: npt.NDArray[np.floating], images: int) -> npt.NDArray[np.floating]:
+def _checked_draws(draws: streamed.Draws, images: int) -> streamed.Draws:
+    """Streamed ones are looked at where they are read."""
     if draws.ndim != 3 or len(draws) != images:
         raise errors.BadInput(f"log_probs_NSK has shape {draws.shape}, embeddings_ND has {images} rows")
-    for rows in chunks.slices(images, draws[:1].size):
-        if not neighbours.is_finite(draws[rows]):
-            bad = rows.start + int((~np.isfinite(draws[rows]).all(axis=(1, 2))).argmax())
-            raise errors.NotFinite(f"log_probs_NSK is not finite at image {bad}")
+    if not isinstance(draws, streamed.Streamed) and not neighbours.is_finite(draws):
+        for rows in chunks.slices(images, draws[:1].size):
+            finite_B = np.isfinite(draws[rows]).all(axis=(1, 2))
+            if not finite_B.all():
+                raise errors.NotFinite(f"log_probs_NSK is not finite at image {rows.start + int(finite_B.argmin())}")
     return draws

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from model import errors
+from model import errors, streamed
 from model.acquisition import (
     automatic,
     badge,
@@ -51,7 +51,7 @@ COMPARES_DRAWS = frozenset({"bald", "batch_bald", "drop_query", "epig", "power_b
 def select(
     strategy: str,
     *,
-    log_probs_NSK: npt.ArrayLike | None,
+    log_probs_NSK: npt.ArrayLike | streamed.Streamed | None,
     embeddings_ND: npt.ArrayLike,
     labelled_ND: npt.ArrayLike | None,
     count: int,
@@ -60,10 +60,10 @@ def select(
 ) -> Ints:
     """Positions into `embeddings_ND` (the candidates), best first, unique, `count` of them or all there are.
 
-    `log_probs_NSK` is None and `labelled_ND` empty at cold start. Distances between embeddings are taken as they are:
-    give them in a space where they mean something, such as `last_layer.Prepared.x_NR`. `context` may hold
-    "num_classes". Raises UnknownName, BadInput (arrays that do not fit each other, or lack what the strategy needs) and
-    NotFinite (naming the row).
+    `log_probs_NSK` is None and `labelled_ND` empty at cold start; `streamed.Streamed` computes it where it is read.
+    Distances between embeddings are taken as they are: give them in a space where they mean something, such as
+    `last_layer.Prepared.x_NR`. `context` may hold "num_classes". Raises UnknownName, BadInput (arrays that do not fit
+    each other, or lack what the strategy needs) and NotFinite (naming the row).
     """
     if strategy not in STRATEGIES:
         raise errors.UnknownName("strategy", strategy, STRATEGIES)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy import special
 
-from model import acquisition, errors
+from model import acquisition, chunks, errors, streamed
+from model.acquisition import batch_bald, epig
 
 NAMES = sorted(acquisition.STRATEGIES)
 SAMPLED = {"random", "power_bald", "badge"}  # their permutation is tested in distribution, beside their formulas
@@ -141,6 +142,36 @@ def test_half_precision_draws_are_enough(name: str) -> None:
     draws, points = _problem(7)
     chosen = _select(name, draws.astype(np.float16), points.astype(np.float32), 6)
     assert len(set(chosen.tolist())) == 6
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in {"random"}])
+def test_streamed_draws_give_the_answer_of_draws_in_memory_and_are_read_a_piece_at_a_time(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draws, points = _problem(8, n=200)
+    monkeypatch.setattr(chunks, "VALUES", 400)
+    monkeypatch.setattr(epig, "MOST_TARGETS", 20)
+    monkeypatch.setattr(epig, "MOST_CANDIDATES", 20)
+    monkeypatch.setattr(batch_bald, "MOST_CANDIDATES", 20)
+    largest = 0
+
+    def read(rows: slice | np.ndarray) -> np.ndarray:
+        nonlocal largest
+        largest = max(largest, len(draws[rows]))
+        return draws[rows]
+
+    labelled = points[:9] * 0.5
+    held = _select(name, draws, points, 6, labelled_ND=labelled)
+    lazy = streamed.Streamed(read, draws.shape)
+    np.testing.assert_array_equal(_select(name, lazy, points, 6, labelled_ND=labelled), held)  # type: ignore[arg-type]
+    assert largest <= 64  # BADGE's proposals, the largest piece; the pool has 200
+
+
+def test_streamed_draws_that_are_no_distribution_are_refused_where_they_are_read() -> None:
+    draws, points = _problem()
+    draws[17, 2, 1] = np.nan
+    with pytest.raises(errors.NotFinite, match="image 17"):
+        _select("bald", streamed.Streamed(lambda rows: draws[rows], draws.shape), points, 5)  # type: ignore[arg-type]
 
 
 def test_batch_bald_refuses_a_large_batch_and_says_what_to_do() -> None:

@@ -124,12 +124,14 @@ def test_badge_measures_distances_of_gradients_through_their_factors() -> None:
     np.testing.assert_allclose(found.squared_distances(found), _gradient_distances(probs, points), atol=1e-5)
 
 
+@pytest.mark.parametrize("draws", [1, 2])
 @pytest.mark.parametrize("patience", [1, 1024])
 def test_badge_begins_with_the_longest_gradient_and_goes_on_by_squared_distance_in_any_order(
-    patience: int, monkeypatch: pytest.MonkeyPatch
+    patience: int, draws: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(badge, "PATIENCE", patience)
-    probs, points = _probs(8, 7, 2, 3), np.random.default_rng(9).normal(size=(7, 4))
+    monkeypatch.setattr(badge, "LOOKED_AT", 1)
+    probs, points = _probs(8, 7, draws, 3), np.random.default_rng(9).normal(size=(7, 4))
     squared = _gradient_distances(probs, points)
     mean = probs.mean(axis=1)
     longest = int((((mean - np.eye(3)[mean.argmax(axis=1)]) ** 2).sum(axis=1) * (points**2).sum(axis=1)).argmax())
@@ -143,6 +145,15 @@ def test_badge_begins_with_the_longest_gradient_and_goes_on_by_squared_distance_
         third = _frequencies([each[2] for each in found if each[1] == usual], 7)
         left = np.minimum(squared[longest], squared[usual])
         np.testing.assert_allclose(third, left / left.sum(), atol=0.1)
+
+
+def test_badge_bounds_the_length_of_a_gradient_by_the_two_likeliest_classes() -> None:
+    probs, points = _probs(11, 200, 1, 6), np.random.default_rng(12).normal(size=(200, 5))
+    logs = np.log(probs).astype(np.float16)
+    asked = request.checked(logs, points, None, 5, np.random.default_rng(0), None)
+    bound_N, exact_N = badge._lengths(asked), badge._lengths_of(asked, np.arange(200))
+    assert (bound_N >= exact_N).all()
+    assert np.median(bound_N / exact_N) < 1.2
 
 
 @pytest.mark.parametrize("working", [5, 20_000])
@@ -202,7 +213,7 @@ def test_drop_query_asks_where_most_draws_contradict_their_mean() -> None:
     points = np.random.default_rng(11).normal(size=(80, 3))
     draws = np.log(np.array([torn if i in (17, 41) else calm for i in range(80)]))
     contrary = _asked(np.exp(draws), points)
-    assert np.flatnonzero(central._contradiction(contrary) > 0.5).tolist() == [17, 41]
+    assert np.flatnonzero(central._contradiction(contrary)[0] > 0.5).tolist() == [17, 41]
     assert uncertainty.decompose(draws).margin_N[17] > 0
     central_asked = set(_select("drop_query", draws[[17, 41]], points[[17, 41]], 1))
     assert central_asked <= {0, 1}

@@ -162,6 +162,17 @@ def test_features_that_say_nothing_about_the_classes_do_no_harm() -> None:
     assert confident < 0.45  # chance is 0.25; labels held out say that the scores mean nothing
 
 
+def test_streamed_draws_are_those_of_the_same_generator() -> None:
+    points, labels, rng = _blobs()
+    layer = last_layer.fit(points, np.arange(0, 240, 12), labels[::12], 5, rng=rng)
+    x_NR = layer.space.project(points)
+    held = layer.draws_at(x_NR, 4, np.random.default_rng(1))
+    lazy = layer.streamed(x_NR, 4, np.random.default_rng(1))
+    assert lazy.shape == held.shape
+    np.testing.assert_allclose(lazy[10:20], held[10:20], atol=1e-5)
+    np.testing.assert_allclose(lazy[np.array([3, 200])], held[[3, 200]], atol=1e-5)
+
+
 def test_a_refresh_of_the_usual_size_takes_less_than_its_share() -> None:
     rng = np.random.default_rng(0)
     points = rng.normal(size=(1185, 1280)).astype(np.float32)
@@ -173,3 +184,33 @@ def test_a_refresh_of_the_usual_size_takes_less_than_its_share() -> None:
         last_layer.fit(None, np.arange(100), labels, 20, rng=rng, prepared=prepared)
         seconds.append(time.process_time() - began)
     assert min(seconds) < 1.0  # measured 0.2 s on one core; the margin is for a busy machine
+
+
+def test_soft_labels_teach_by_halves_and_hard_ones_as_before() -> None:
+    points, labels, _ = _blobs()
+    positions, hard = np.arange(0, 240, 12), np.eye(5)[labels[::12]]
+
+    def fitted(targets: np.ndarray | None, given: np.ndarray) -> last_layer.LastLayer:
+        rng = np.random.default_rng(0)
+        return last_layer.fit(points, positions, given, 5, rng=rng, targets_LK=targets)
+
+    plain = fitted(None, labels[::12])
+    np.testing.assert_allclose(fitted(hard, labels[::12]).weights_RK, plain.weights_RK)
+    soft = hard.copy()
+    soft[0] = [0.55, 0.0, 0.0, 0.35, 0.1]  # what lies on a class that nobody named is spread over the others
+    unsure = fitted(soft, labels[::12])
+    x_R = plain.space.project(points[:1])
+    assert (
+        (x_R @ (unsure.weights_RK - plain.weights_RK))[0, 3] > 0 > (x_R @ (unsure.weights_RK - plain.weights_RK))[0, 0]
+    )
+    np.testing.assert_array_equal(unsure.seen_K, [0, 1, 2, 3])
+
+
+@pytest.mark.parametrize(
+    ("targets", "match"),
+    [([[0.5, 0.5]], "shape"), ([[0.9, 0.3, 0.0]], "sum to one"), ([[0.2, 0.8, 0.0]], "must be the largest")],
+)
+def test_soft_labels_that_do_not_fit_are_named(targets: list[list[float]], match: str) -> None:
+    points, _, rng = _blobs()
+    with pytest.raises(errors.BadInput, match=match):
+        last_layer.fit(points, [0], [0], 3, rng=rng, targets_LK=targets)

@@ -50,6 +50,27 @@ def test_what_is_no_distribution_is_refused_by_its_row(bad: float) -> None:
         uncertainty.decompose(draws[0])
 
 
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("classes", [1, 2, 7])
+def test_the_two_likeliest_of_one_mean_posterior_are_those_of_its_probabilities(kind: type, classes: int) -> None:
+    probs = np.random.default_rng(3).dirichlet(np.ones(classes), size=300)
+    probs[0] = np.eye(classes)[0]
+    with np.errstate(divide="ignore"):
+        logs = np.log(probs).astype(kind)
+    ordered = np.sort(np.c_[np.zeros(300), np.exp(logs.astype(float))], axis=1)
+    top_N, second_N = uncertainty.two_likeliest(logs)
+    np.testing.assert_allclose(top_N, ordered[:, -1], atol=1e-12)
+    np.testing.assert_allclose(second_N, ordered[:, -2], atol=1e-12)
+
+
+@pytest.mark.parametrize("bad", [0.7, 0.0])
+def test_two_likeliest_that_cannot_belong_to_a_distribution_are_named(bad: float) -> None:
+    logs = np.log(np.full((5, 4), 0.25))
+    logs[3] = np.log(bad) if bad else -9.0
+    with pytest.raises(errors.NotFinite, match="image 3"):
+        uncertainty.two_likeliest(logs)
+
+
 def test_probability_zero_and_half_precision_are_fine() -> None:
     with np.errstate(divide="ignore"):
         certain = np.log(np.array([[[1.0, 0.0, 0.0]]]))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from store import database, labels
+from store import database, labels, overlap
 from tests.store.conftest import World
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -60,6 +60,32 @@ def test_eight_processes_share_the_queue_without_a_double_or_an_error(make_world
     with world.db.write() as tx:
         assert [event.seq for event in labels.all_events(tx)] == list(range(1, 401))
         assert {labels.state(tx, image).answers for image in leased} == {1}
+        assert labels.rebuild(tx) == 0
+
+
+def test_processes_give_every_shared_image_two_answers_by_two_people(make_world: Callable[..., World]) -> None:
+    world = make_world(pool=100, holdout=20)
+    with world.db.write() as tx:
+        labels.ask_several(tx, 2, 0.4)
+        several = overlap.read(tx)
+        ids = world.pool + world.holdout
+        wanted = {image: several.wanted(labels.state(tx, image).draw) for image in ids}
+    world.publish(world.pool[:60])
+    with _crowd(world.db, 5) as crowd:
+        said = [_rest(process) for process in crowd]
+        assert [complaints for _, complaints in said] == [""] * 8
+    for lines, _ in said:
+        leased = [int(image) for word, image, _ in lines if word == "lease"]
+        assert len(leased) == len(set(leased)), "an image came twice to one person"
+    for person in range(3):  # the crowd ends when it finds nothing, a moment before the last images are answered
+        while leases := world.claim(50, person):
+            for lease in leases:
+                world.say("label", lease.image_id, person)
+    with world.db.write() as tx:
+        found = {image: labels.state(tx, image) for image in ids}
+        assert {image: len(state.people) for image, state in found.items()} == wanted
+        assert {image: state.answers for image, state in found.items()} == wanted
+        assert {state.lane for state in found.values()} == {"closed"}
         assert labels.rebuild(tx) == 0
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from store import database, errors, images, records, schema, settings
+from store import database, errors, images, labels, records, schema, settings
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -197,6 +197,46 @@ def test_an_older_version_is_migrated_after_a_backup(
     with closing(sqlite3.connect(copies[0])) as raw:
         assert raw.execute("SELECT path FROM images").fetchall() == [("kept.jpg",)]
         assert raw.execute("SELECT version_num FROM alembic_version").fetchall() == [("0000",)]
+
+
+def test_version_0001_keeps_every_word_and_learns_who_said_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, events = tmp_path / "raum.db", "seq, uuid, image_id, annotator_id, kind, class_id, target_seq"
+    with monkeypatch.context() as older:
+        older.setattr(schema, "VERSIONS", ("0001",))
+        database.open(path).close()
+    with closing(sqlite3.connect(path)) as raw:
+        assert "said_by" not in str(raw.execute("SELECT sql FROM sqlite_master WHERE name = 'image_state'").fetchall())
+        for image in (1, 2, 3):
+            raw.execute(
+                "INSERT INTO images (id, path, bytes, mtime_ns, holdout, status, added_at) VALUES (?, ?, 1, 1, 0, 'ok', 1)",
+                (image, f"{image}.jpg"),
+            )
+        raw.execute("INSERT INTO classes (id, name, position, status, added_at) VALUES (1, 'Wren', 0, 'active', 1)")
+        raw.executemany("INSERT INTO annotators VALUES (?, ?, 'annotator', 1)", [(2, "ada"), (10, "ben")])
+        said = [(1, 1, 10, "label", 1, None), (2, 1, 2, "reject", None, None), (3, 2, 2, "label", 1, None)]
+        said += [(4, 2, 2, "retract", None, 3), (5, 3, 2, "skip", None, None)]
+        for seq, image, person, kind, class_id, target in said:
+            values = (seq, f"u{seq}", image, person, kind, class_id, target)
+            raw.execute(
+                f"INSERT INTO label_events ({events}, source, received_at) VALUES (?, ?, ?, ?, ?, ?, ?, 'page', 5)",
+                values,
+            )
+        raw.execute("UPDATE counters SET value = 5 WHERE name = 'watermark'")
+        rows = [(1, "closed", 7, "reject", None, 2, 2, 2, 0), (2, "pool", 8, None, None, None, None, 0, 0)]
+        rows += [(3, "pool", 9, None, None, None, None, 0, 1)]
+        columns = "image_id, lane, draw, kind, class_id, event_seq, annotator_id, answers, skips, flags"
+        raw.executemany(f"INSERT INTO image_state ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0)", rows)
+        raw.execute("UPDATE image_state SET source = 'page', settled_at = 5 WHERE image_id = 1")
+        raw.commit()
+        kept = raw.execute("SELECT * FROM label_events").fetchall()
+    with closing(database.open(path)) as db, db.write() as tx:
+        assert [tuple(row) for row in tx.exec_driver_sql("SELECT * FROM label_events")] == kept
+        assert [labels.state(tx, image).said_by for image in (1, 2, 3)] == [",2,10,", "", ""]
+        assert [labels.state(tx, image).draw for image in (1, 2, 3)] == [7, 8, 9]
+        assert labels.rebuild(tx) == 0
+        with pytest.raises(sa.exc.IntegrityError, match="never changed"):
+            tx.exec_driver_sql("DELETE FROM label_events")
+    assert [copy.name for copy in tmp_path.glob("raum.db.before-*")] == ["raum.db.before-0001.1"]
 
 
 def _pretend_older(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ IMAGES, PEOPLE, CLASSES = 4, 3, 3
 Step = tuple[str, int, int, int]
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(["label", "label", "reject", "skip", "flag", "review", "retract", "retract"]),
+        st.sampled_from(["label", "label", "label", "reject", "skip", "flag", "review", "retract", "retract"]),
         st.integers(0, IMAGES - 1),
         st.integers(0, PEOPLE - 1),
         st.integers(0, 30),
@@ -61,7 +61,7 @@ def _play(tx: sa.Connection, steps: list[Step]) -> list[records.Event]:
             image_id=target.image_id if target else image + 1,
             annotator_id=person + 1,
             kind=kind,
-            class_id=number % CLASSES + 1 if kind == "label" else None,
+            class_id=_class_of(kind, number),
             reason="bad_image" if kind == "reject" else None,
             target_seq=target.seq if target else None,
         )
@@ -69,9 +69,14 @@ def _play(tx: sa.Connection, steps: list[Step]) -> list[records.Event]:
     return said
 
 
-def _judge(said: list[records.Event], image_id: int) -> tuple[object, ...]:
+def _class_of(kind: str, number: int) -> int | None:
+    """Every label has a class, and every other review."""
+    return number % CLASSES + 1 if kind == "label" or (kind == "review" and number % 2) else None
+
+
+def _judge(said: list[records.Event], image_id: int, wanted: int) -> tuple[object, ...]:
     """The rules again, written the slow and obvious way: walk back to the last answer nobody took back."""
-    answer, skippers, answers = None, set(), 0
+    answer, review, skippers, answers, people, flags = None, None, set(), 0, set(), set()
     for event in reversed(said):
         taken_back = any(other.target_seq == event.seq for other in said)
         if event.image_id != image_id or taken_back:
@@ -79,22 +84,36 @@ def _judge(said: list[records.Event], image_id: int) -> tuple[object, ...]:
         if event.kind in ("label", "reject"):
             answers += 1
             answer = answer or event
+            people.add(event.annotator_id)
+        if event.kind == "review":
+            review = review or event
+        if event.kind == "flag" and not review:
+            flags.add(event.annotator_id)
         if event.kind == "skip":
             skippers.add(event.annotator_id)
-    lane = "closed" if answer or image_id == 4 else "holdout" if image_id == 3 else "pool"
+    lane = "more" if people else "holdout" if image_id == 3 else "pool"
+    lane = "closed" if review or len(people) >= wanted or image_id == 4 else lane
+    answer = review or answer
     seq, class_id = (answer.seq, answer.class_id) if answer else (None, None)
-    return lane, seq, class_id, answers, len(skippers)
+    return lane, seq, class_id, answers, len(skippers), len(flags), sorted(people)
 
 
 @settings(max_examples=40, deadline=None)
-@given(steps=STEPS)
-def test_the_state_is_what_the_rules_say_and_a_rebuild_finds_nothing_wrong(template: Path, steps: list[Step]) -> None:
+@given(steps=STEPS, overlap=st.sampled_from([(1, 0.0), (2, 1.0), (3, 1.0), (2, 0.5)]), late=st.booleans())
+def test_the_state_is_what_the_rules_say_and_a_rebuild_finds_nothing_wrong(
+    template: Path, steps: list[Step], overlap: tuple[int, float], late: bool
+) -> None:
     with _fresh(template) as db, db.write() as tx:
+        if not late:
+            labels.ask_several(tx, *overlap)
         said = _play(tx, steps)
+        if late:
+            labels.ask_several(tx, *overlap)
         states = [labels.state(tx, image_id) for image_id in range(1, IMAGES + 1)]
         for state in states:
-            found = (state.lane, state.event_seq, state.class_id, state.answers, state.skips)
-            assert found == _judge(said, state.image_id)
+            wanted = overlap[0] if state.draw < overlap[1] * 2**31 else 1
+            found = (state.lane, state.event_seq, state.class_id, state.answers, state.skips, state.flags, state.people)
+            assert found == _judge(said, state.image_id, wanted)
         assert labels.settled(tx) == labels.settled(tx, up_to=labels.watermark(tx))
         assert labels.rebuild(tx) == 0
         assert [labels.state(tx, image_id) for image_id in range(1, IMAGES + 1)] == states
@@ -109,7 +128,7 @@ def test_the_past_is_read_as_it_was(template: Path, steps: list[Step], cut: int)
         for at, (kind, image, person, number) in enumerate(steps[cut:]):
             if kind == "retract":
                 continue
-            class_id = number % CLASSES + 1 if kind == "label" else None
+            class_id = _class_of(kind, number)
             new = records.NewEvent(
                 uuid=f"v{at}", image_id=image + 1, annotator_id=person + 1, kind=kind, class_id=class_id
             )

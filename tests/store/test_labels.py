@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import sqlalchemy as sa
 
-from store import classes, errors, labels, records, schema
+from store import answers, classes, errors, labels, records, schema
 from tests.store.conftest import World
 
 
@@ -78,12 +78,64 @@ def test_a_skip_does_not_settle_nor_unsettle(world: World) -> None:
     assert world.state(world.pool[0]).event_seq == event.seq
 
 
-def test_flags_and_reviews_settle_nothing(world: World) -> None:
+def test_a_flag_settles_nothing(world: World) -> None:
     flag = world.say("flag", world.holdout[0], note="look again")
-    world.say("review", world.holdout[0], 1, class_id=world.classes[0])
     assert (world.state(world.holdout[0]).lane, world.state(world.holdout[0]).flags) == (schema.HOLDOUT, 1)
     world.retract(flag)
     assert world.state(world.holdout[0]).flags == 0
+
+
+def test_a_review_overrides_what_was_said_before_and_after_until_it_is_taken_back(world: World) -> None:
+    image = world.pool[0]
+    world.say("label", image, class_id=world.classes[0])
+    world.say("flag", image, 1)
+    review = world.say("review", image, 2, class_id=world.classes[1])
+    state = world.state(image)
+    assert (state.kind, state.class_id, state.event_seq, state.flags) == ("label", world.classes[1], review.seq, 0)
+    late = world.say("label", image, 1, class_id=world.classes[2])
+    assert (world.state(image).event_seq, world.state(image).people) == (review.seq, world.people[:2])
+    second = world.say("review", image, 2, reason="bad_image")
+    assert (world.state(image).kind, world.state(image).class_id, world.state(image).reason) == (
+        "reject",
+        None,
+        "bad_image",
+    )
+    world.say("flag", image, 2)
+    assert world.state(image).flags == 1
+    world.retract(second)
+    assert world.state(image).event_seq == review.seq
+    world.retract(review)
+    assert (world.state(image).event_seq, world.state(image).flags) == (late.seq, 2)
+
+
+def test_what_each_person_says_is_their_latest_answer_that_stands(world: World) -> None:
+    image, other = world.pool[:2]
+    world.say("label", image, class_id=world.classes[0])
+    mine = world.say("label", image, class_id=world.classes[1])
+    theirs = world.say("reject", image, 1, reason="other")
+    review = world.say("review", image, 2, class_id=world.classes[2])
+    gone = world.say("label", other, 1)
+    world.retract(gone)
+    world.say("skip", other, 2)
+    with world.db.write() as tx:
+        classes.merge(tx, world.classes[2], world.classes[0])
+        found = answers.standing(tx)
+        assert answers.standing(tx, [other]) == []
+        assert answers.standing(tx, [image, other]) == found
+        assert answers.people(tx) == world.people
+    assert found == [
+        (image, world.people[0], world.classes[1], None, False, mine.seq),
+        (image, world.people[1], None, "other", False, theirs.seq),
+        (image, world.people[2], world.classes[0], None, True, review.seq),
+    ]
+
+
+def test_flagged_images_until_they_are_reviewed(world: World) -> None:
+    for image in world.pool[:3]:
+        world.say("flag", image)
+    world.say("review", world.pool[1], 1, class_id=world.classes[0])
+    with world.db.read() as tx:
+        assert answers.flagged(tx) == [world.pool[0], world.pool[2]]
 
 
 def test_undo_goes_back_without_end(world: World) -> None:
@@ -198,6 +250,7 @@ def test_counts(world: World) -> None:
             "rejected": 1,
             "pool": 17,
             "holdout_open": 3,
+            "again": 0,
             "skipped": 1,
             "today": 1,
             "mine": 3,

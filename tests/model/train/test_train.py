@@ -153,3 +153,39 @@ def test_arrays_that_do_not_fit_are_refused():
             train.train(build(), config=SHORT, **given)
     with pytest.raises(errors.UnknownName, match="did you mean 'fixmatch'"):
         run(build(), dataclasses.replace(SHORT, method="fixmach"))
+
+
+def test_certain_soft_labels_train_bit_by_bit_as_the_labels_do():
+    _, labels_N = pictures(16)
+    plain, soft = build(), build()
+    run(plain, SHORT)
+    run(soft, SHORT, targets_NK=np.eye(2)[labels_N])
+    assert all(torch.equal(value, weights(soft)[name]) for name, value in weights(plain).items())
+
+
+def test_soft_labels_keep_the_network_unsure():
+    _, labels_N = pictures(48)
+    fresh, _ = pictures(60, seed=9)
+    chosen = config.TrainConfig(method="supervised", steps=60, batch_labelled=12)
+    unsure = []
+    for share in (1.0, 0.6):
+        net = build()
+        run(net, chosen, count=48, targets_NK=share * np.eye(2)[labels_N] + (1 - share) * np.eye(2)[1 - labels_N])
+        pixels = augment.center(torch.from_numpy(fresh), size=32, mean=net.config.mean, std=net.config.std)
+        with torch.no_grad():
+            unsure.append(1 - net(pixels).logits.softmax(1).max(1).values.mean().item())
+    assert unsure[1] > unsure[0] + 0.1
+
+
+@pytest.mark.parametrize(
+    ("targets_NK", "why"),
+    [
+        (np.full((16, 3), 1 / 3), "no probabilities"),
+        (np.full((16, 2), 0.4), "sums to"),
+        (np.full((16, 2), np.nan), "no probabilities"),
+        (np.tile([0.3, 0.7], (16, 1)), "largest"),
+    ],
+)
+def test_soft_labels_that_do_not_fit_are_refused(targets_NK, why):
+    with pytest.raises(errors.BadInput, match=why):
+        run(build(), SHORT, targets_NK=targets_NK)
