@@ -17,19 +17,26 @@ from numpy.typing import NDArray
 from app import consensus_crowd, consensus_speed, processes
 from model import annotators, consensus, consensus_answers, consensus_em, consensus_trust, label_errors
 
-HOLDOUT = 200
 LABEL_NOISE = 0.08
 HOW = (
     "accuracy of the consensus label, mean over seeds; people of evenly spaced quality .6 to .95 who err at random "
     "(confused: always to the same other class); the model's log-probabilities are exact posteriors of Gaussian scores, "
-    "the overconfident one's multiplied by five; auto also sees 200 holdout answers; at its word: Dawid-Skene with the "
-    "model's probabilities taken as they are"
+    f"the overconfident one's multiplied by five; auto also sees {consensus_crowd.HOLDOUT} holdout answers; at its "
+    "word: Dawid-Skene with the model's probabilities taken as they are"
 )
 Arrays = dict[str, Any]
 
 
 def command(
-    *, answers: int, people: int, classes: int, items: int, seeds: int, others: bool, json_file: Path | None
+    *,
+    answers: int,
+    people: int,
+    classes: int,
+    items: int,
+    seeds: int,
+    others: bool,
+    json_file: Path | None,
+    fewest: int = 20,
 ) -> None:
     """Measure, print the tables with machine and method, write the figures."""
     machine = f"{os.cpu_count()} cores, {platform.machine()}, load {os.getloadavg()[0]:.1f}"
@@ -38,7 +45,7 @@ def command(
     _print(f"consensus, {items} images, 10 classes, 5 people, {seeds} seeds; {machine}", told["accuracy"], "setting")
     told["label_errors"] = planted(seeds, others=others)
     _print(f"label errors: {LABEL_NOISE:.0%} planted in sklearn's digits, {seeds} seeds", told["label_errors"], "by")
-    told["annotators"] = coverage(items, max(seeds, 20))
+    told["annotators"] = coverage(items, max(seeds, fewest))
     _print("annotators: how often the 95 % interval of quality holds the truth", told["annotators"], "setting")
     rows = [
         _in_child(answers, people, classes, name)
@@ -160,4 +167,4 @@ def _print(title: str, rows: dict[str, dict[str, Any]], first: str) -> None:
         table.add_column(name, justify="left" if name == first else "right")
     for key, row in rows.items():
         table.add_row(key, *(str(row.get(name, "")) for name in names))
-    console.Console().print(table)
+    console.Console(width=170).print(table)

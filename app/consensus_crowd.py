@@ -48,10 +48,11 @@ def make(
     rng = np.random.default_rng(seed)
     truth_I, quality_J = rng.integers(classes, size=items), np.linspace(0.6, 0.95, people)
     item_A = np.repeat(np.arange(items), each)
-    first_I, step_I = rng.integers(people, size=items), rng.integers(1, people, size=items)
-    annotator_A = (first_I[item_A] + np.tile(np.arange(each), items) * step_I[item_A]) % people
-    if people <= 10:  # every subset alike; with more people an image's are `step` apart, which is as good
+    if people <= 10:  # every subset alike
         annotator_A = np.argsort(rng.random((items, people)), axis=1)[:, :each].ravel()
+    else:  # a random first one and others a random step apart, too small to come round
+        first_I, step_I = rng.integers(people, size=items), rng.integers(1, max(2, people // each), size=items)
+        annotator_A = (first_I[item_A] + np.tile(np.arange(each), items) * step_I[item_A]) % people
     wrong_A = rng.random(len(item_A)) > quality_J[annotator_A]
     other_A = (truth_I[item_A] + rng.integers(1, classes, size=len(item_A))) % classes
     other_A = (truth_I[item_A] ^ 1) % classes if confused else other_A
@@ -77,7 +78,11 @@ def _model(
     lift = float(np.quantile(scores.max(axis=1) - own, right))
     scores[rows, truth_I] = own + lift
     scores *= lift * sharper
-    return scores
+    return (
+        scores
+        - np.log(np.exp(scores - scores.max(axis=1, keepdims=True)).sum(axis=1, keepdims=True))
+        - scores.max(axis=1, keepdims=True)
+    )
 
 
 def digits(
