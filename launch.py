@@ -460,6 +460,32 @@ def bench_finish(
     )
 
 
+@bench.command("consensus")
+def bench_consensus(
+    answers: Annotated[int, typer.Option(help="answers in the timing, three to an image")] = 1_000_000,
+    annotators: Annotated[int, typer.Option(help="people in the timing")] = 50,
+    classes: Annotated[int, typer.Option(help="classes in the timing")] = 200,
+    items: Annotated[int, typer.Option(help="images in the table of accuracies")] = 2000,
+    seeds: Annotated[int, typer.Option(help="repetitions of the tables")] = 5,
+    others: Annotated[
+        bool, typer.Option("--others/--alone", help="beside ours, what pip install cleanlab crowd-kit brings")
+    ] = True,
+    json_file: Json = None,
+) -> None:
+    """People who disagree: accuracy of each method, label errors found, intervals of quality, seconds and memory."""
+    from app import bench_consensus as measuring
+
+    measuring.command(
+        answers=answers,
+        people=annotators,
+        classes=classes,
+        items=items,
+        seeds=seeds,
+        others=others,
+        json_file=json_file,
+    )
+
+
 def run() -> None:
     """Entry: an expected error is one sentence and exit code 2, never a traceback."""
     from app import errors
