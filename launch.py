@@ -339,12 +339,19 @@ def bench_probe(
 
 @bench.command("select")
 def bench_select(
-    sizes: Annotated[str, typer.Option(help="images, comma-separated; a million needs 14 GB")] = "10000,100000",
+    sizes: Annotated[str, typer.Option(help="images, comma-separated; a million needs 4 GB")] = "10000,100000",
     strategies: Annotated[str, typer.Option(help="comma-separated; empty: all")] = "",
     dim: Annotated[int, typer.Option(help="dimensions of an embedding")] = 384,
     classes: Annotated[int, typer.Option(help="classes of the posterior")] = 200,
-    draws: Annotated[int, typer.Option(help="posterior draws, in half precision")] = 10,
+    draws: Annotated[int, typer.Option(help="posterior draws, for strategies that compare them")] = 20,
     count: Annotated[int, typer.Option(help="images asked at once")] = 100,
+    peers: Annotated[
+        bool,
+        typer.Option(
+            "--peers", help="beside them scikit-activeml, modAL, baal and small-text, where pip installed them"
+        ),
+    ] = False,
+    limit_s: Annotated[float, typer.Option(help="seconds that a row of another library may take")] = 300.0,
     json_file: Json = None,
 ) -> None:
     """Seconds and peak memory of each acquisition strategy, each in a process of its own."""
@@ -357,6 +364,38 @@ def bench_select(
         classes=classes,
         draws=draws,
         count=count,
+        peers=peers,
+        limit_s=limit_s,
+        json_file=json_file,
+    )
+
+
+@bench.command("arena")
+def bench_arena(
+    embeddings: Annotated[
+        Path | None, typer.Option(help=".npz with embeddings_ND, labels_N, split; without it sklearn's digits")
+    ] = None,
+    arms: Annotated[str, typer.Option(help="comma-separated, e.g. RAUM,scikit-activeml badge; empty: all")] = "",
+    seeds: Annotated[int, typer.Option(help="repetitions, each with its own split and first set")] = 20,
+    budget: Annotated[int, typer.Option(help="labels to spend")] = 200,
+    batch: Annotated[int, typer.Option(help="labels between two fits")] = 10,
+    target: Annotated[float, typer.Option(help="accuracy whose cost in labels is reported")] = 0.9,
+    start: Annotated[str, typer.Option(help="the first set of all arms: typical or random")] = "typical",
+    workers: Annotated[int, typer.Option(help="processes that share the arms; 0: one for each core")] = 0,
+    json_file: Json = None,
+) -> None:
+    """The same oracle, features and budget through other libraries' own loops (where pip installed them) and ours."""
+    from app import bench_arena as contest
+
+    contest.arena(
+        contest.digits() if embeddings is None else contest.from_file(embeddings),
+        arms=[name.strip() for name in arms.split(",") if name.strip()],
+        seeds=seeds,
+        budget=budget,
+        batch=batch,
+        target=target,
+        start=start,
+        workers=workers or os.cpu_count() or 1,
         json_file=json_file,
     )
 

@@ -98,7 +98,7 @@ def refresh(workspace: Path, *, backbone: str | None) -> None:
     """One refresh in this process, embedding what is new."""
     import numpy as np
 
-    from app import learning, measuring, pool
+    from app import labelling, learning, measuring, pool, reviewing
 
     processes.keep_memory()
     chosen = settings.load(workspace, backbone=backbone)
@@ -112,7 +112,9 @@ def refresh(workspace: Path, *, backbone: str | None) -> None:
             pool.extend(held, fresh, seconds=1.0)
             tell("embedding", 1 - len(fresh) / len(known), f"{len(held.image_ids):,} of {len(known):,} images")
         pool.save(held)
+        labelling.ask_several(db, overlap=chosen.overlap, overlap_rate=chosen.overlap_rate)
         done = learning.refresh(db, chosen, held, now=time.time(), rng=np.random.default_rng(chosen.seed))
+        reviewing.look(db, chosen, held)
         tell("measuring", 1.0, "what is right, and what it takes to finish")
         measurer = measuring.Measurer(chosen)
         while measurer.step(db, held, watermark=done.watermark, resting=True):

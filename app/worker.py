@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from app import errors, learning, measuring, policy, pool, processes
+from app import errors, labelling, learning, measuring, policy, pool, processes, reviewing
 from app.settings import Settings
 from store import commands, database, images, labels, queue, rounds, workers
 from store import errors as store_errors
@@ -45,6 +45,7 @@ class Worker:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.db = database.open(settings.database)
+        labelling.ask_several(self.db, overlap=settings.overlap, overlap_rate=settings.overlap_rate)
         self.parent = os.getppid()
         self.pool = self._open_pool()
         self.measurer = measuring.Measurer(settings)
@@ -52,7 +53,7 @@ class Worker:
         self.seen = self.published = -1  # watermarks: last looked at, last published
         self.first_unseen = self.last_unseen = 0.0
         self.shown_images = 0
-        self.wants_maps = False
+        self.wants_maps, self.reviewing = False, reviewing.Looker()
         self.next_look_for_images = 0.0
         self.round_failed_at = -1  # watermark of the last failed round, -1 after a good one
         self.beat_at = 0.0
@@ -66,7 +67,7 @@ class Worker:
         while not processes.parent_is_gone(self.parent):
             busy = False
             acts = (self._look_after_children, self._obey, self._adopt, self._refresh, self._grow, self._start_round)
-            for act in (*acts, self._measure):
+            for act in (*acts, self._review, self._measure):
                 busy = self._guarded(act) or busy
             self._beat()
             if not busy:
@@ -265,6 +266,12 @@ class Worker:
             ):
                 return False
         self.children["round"] = processes.Child(self.settings, "round", [], None)
+        return True
+
+    def _review(self) -> bool:
+        if not self.reviewing.is_due(self.published, now=time.monotonic(), last_answer=self.last_unseen):
+            return False
+        self.reviewing.look(self.db, self.settings, self.pool, now=time.monotonic())
         return True
 
     def _measure(self) -> bool:
