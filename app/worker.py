@@ -289,15 +289,9 @@ class Worker:
         self.beat_at = now
         with self.db.write() as tx:
             workers.beat(
-                tx,
-                "worker",
-                pid=os.getpid(),
-                phase=self.phase,
-                fraction=self.fraction,
-                message=self.message,
-                device=self.pool.device_text,
-                now=time.time(),
-            )
+                tx, "worker", pid=os.getpid(), phase=self.phase, fraction=self.fraction, message=self.message,
+                device=self.pool.device_text, now=time.time(),
+            )  # fmt: skip
 
 
 def _interrupt(*_: object) -> None:
