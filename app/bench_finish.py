@@ -130,7 +130,9 @@ def situation(it: Session) -> tuple[measure.Situation, Ints, NDArray[np.bool_], 
     taught, truth_N, x_NR = it.taught(it.layer.temperature), it.material.labels_N, it.prepared.x_NR
     open_N = np.setdiff1d(np.arange(len(truth_N)), [*it.asked, *it.held])
     log_probs_NK = it.layer.log_probs_at(x_NR[open_N])
-    out_N = out_of_class.probability(x_NR, labelled=taught.labelled_L, rejected=taught.rejected, rng=it.rng)
+    out_N = out_of_class.probability(
+        x_NR, labelled=taught.labelled_L, labels=taught.labels_L, rejected=taught.rejected, rng=it.rng
+    )
     score_N = np.exp(log_probs_NK.max(axis=1)) * (1 - out_N[open_N])
     rows = np.array([*it.held, *it.audits], np.int64)
     nothing = [(0, 0)] * len(it.held)

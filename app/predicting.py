@@ -18,6 +18,7 @@ def predict(
     *,
     known: tuple[Ints, Floats],
     labelled_N: Ints,
+    labels_N: Ints,
     rejected_N: Ints,
     seen: Snapshot,
     rng: np.random.Generator,
@@ -40,6 +41,6 @@ def predict(
         image_ids,
         np.array(seen.class_ids, np.int32)[top_N],
         np.exp(log_confidence_N),
-        out_of_class.probability(x_NR, labelled=labelled_N, rejected=rejected_N, rng=rng),
+        out_of_class.probability(x_NR, labelled=labelled_N, labels=labels_N, rejected=rejected_N, rng=rng),
         meta,
     )

@@ -84,6 +84,7 @@ def rank(
         layer,
         known=(open_N, mean_NK),
         labelled_N=spots.labelled_N,
+        labels_N=spots.labels_N,
         rejected_N=spots.rejected_N,
         seen=seen,
         rng=rng,

@@ -66,6 +66,7 @@ def predict(
     out_N = out_of_class.probability(
         taught.prepared.x_NR[both],
         labelled=np.arange(len(labelled)),
+        labels=taught.labels_L[kept_L],
         rejected=np.arange(len(labelled), len(labelled) + len(rejected)),
         rng=rng,
     )

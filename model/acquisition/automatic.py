@@ -18,7 +18,7 @@ COLD_LABELS_PER_CLASS = 2.0
 MOST_DRAWN = 10_000  # smallest margins of the mean that get draws of their own, where the context can draw
 LOT = 4 * clustered.CANDIDATES_PER_ASKED  # most useful images for each one asked that take part in the lot
 POWER = 24.0  # of usefulness in the lot: the larger, the nearer to taking the best
-OUT = 0.5  # probability of being rejected from which an image waits until no other is left
+OUT = 0.3  # probability of being rejected from which an image waits until no other is left
 NEAR = 0.3  # of the usual distance to what was asked; nearer images are worth less
 LEAST = 1e-9
 
@@ -31,7 +31,7 @@ def auto(request: Request) -> Ints:
     distance to the nearest image asked before, d* its median. The lot takes the largest 24 log u + G, G Gumbel noise
     (power sampling, Kirsch et al. 2021, arXiv 2106.12059), ten for each image asked (Citovsky et al. 2021, arXiv
     2107.14263); k-means weighted by u spreads them, and of each centre the smallest squared distance / u is asked
-    (after Prabhu et al. 2021, arXiv 2010.08666). Images rather rejected than not (o > 1/2) come last, in the cold phase
+    (after Prabhu et al. 2021, arXiv 2010.08666). Images likely to be rejected (o > .3) come last, in the cold phase
     too. While classes have no label, their share of the batch (half at most) stays typical and no predicted class gets
     more than twice its even share of the rest.
 
@@ -65,7 +65,7 @@ def _out_N(request: Request) -> Floats:
 
 
 def _waits(request: Request) -> Floats:
-    """1 for an image that is rather rejected than not, else 0."""
+    """1 for an image that is likely to be rejected, else 0."""
     return np.asarray(_out_N(request) > OUT, dtype=np.float64)
 
 
@@ -76,7 +76,7 @@ def _asked(request: Request) -> npt.NDArray[np.float32]:
 
 
 def _typical(request: Request, count: int) -> Ints:
-    """The most typical images of clusters without answers, among those that are not rather rejected."""
+    """The most typical images of clusters without answers, among those not likely to be rejected."""
     if not count:
         return spread.NONE
     fine = np.flatnonzero(_waits(request) == 0)

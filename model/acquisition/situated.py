@@ -28,7 +28,7 @@ def situation(
     num_classes; class_counts_K, labels of each class; rejected_RD, the rejected rows; out_N, each candidate's
     probability of being rejected. Labels are class indices below `num_classes`.
     """
-    out_N = out_of_class.probability(x_NR, labelled=labelled, rejected=rejected, rng=rng)
+    out_N = out_of_class.probability(x_NR, labelled=labelled, labels=labels, rejected=rejected, rng=rng)
     return {
         "num_classes": num_classes,
         "class_counts_K": np.bincount(np.asarray(labels, dtype=np.int64), minlength=num_classes),

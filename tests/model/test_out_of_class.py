@@ -17,7 +17,9 @@ def _pool(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 def test_rejects_teach_which_images_belong_to_no_class() -> None:
     points, is_out = _pool()
     labelled, rejected = np.arange(0, 120, 6), np.arange(120, 200, 8)
-    told = out_of_class.probability(points, labelled=labelled, rejected=rejected, rng=np.random.default_rng(0))
+    told = out_of_class.probability(
+        points, labelled=labelled, labels=np.zeros(len(labelled)), rejected=rejected, rng=np.random.default_rng(0)
+    )
     assert told.shape == (200,)
     assert (told >= 0).all()
     assert (told <= 1).all()
@@ -27,15 +29,17 @@ def test_rejects_teach_which_images_belong_to_no_class() -> None:
 def test_nothing_rejected_is_zero_and_nothing_labelled_is_the_share_of_rejects() -> None:
     points, _ = _pool()
     rng = np.random.default_rng(0)
-    assert not out_of_class.probability(points, labelled=np.arange(9), rejected=[], rng=rng).any()
-    np.testing.assert_allclose(out_of_class.probability(points, labelled=[], rejected=[3, 4], rng=rng), 0.75)
+    assert not out_of_class.probability(points, labelled=np.arange(9), labels=np.zeros(9), rejected=[], rng=rng).any()
+    np.testing.assert_allclose(out_of_class.probability(points, labelled=[], labels=[], rejected=[3, 4], rng=rng), 0.75)
 
 
 @pytest.mark.parametrize(("labelled", "rejected", "match"), [([200], [1], "200|199"), ([5], [5], "row 5")])
 def test_what_does_not_fit_is_named(labelled: list[int], rejected: list[int], match: str) -> None:
     points, _ = _pool()
     with pytest.raises(errors.BadInput, match=match):
-        out_of_class.probability(points, labelled=labelled, rejected=rejected, rng=np.random.default_rng(0))
+        out_of_class.probability(
+            points, labelled=labelled, labels=np.zeros(len(labelled)), rejected=rejected, rng=np.random.default_rng(0)
+        )
 
 
 def test_a_situation_tells_of_the_candidates_alone() -> None:
