@@ -1,32 +1,37 @@
-"""`bench select`: seconds and peak memory of each acquisition strategy on made-up clustered arrays."""
+"""`bench select`: seconds and peak memory of each acquisition strategy, beside other libraries', on made-up arrays."""
+
+from __future__ import annotations
 
 import json
 import os
 import platform
+import re
 import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from app import errors, processes
-from model import acquisition, chunks
+from app import bench_arrays, bench_peers, errors, processes
+from model import acquisition
 from model.acquisition import batch_bald
 
 COLD = frozenset({"typical", "typiclust", "probcover"})  # measured without labels; the others with two for each class
+OWN = "RAUM"
+WIDTH = 150  # columns of the table where no terminal says otherwise
 REPEATED_TO = 200_000  # images up to which the median of three is told
-DIRECTIONS = 32  # of the embeddings, that draws of the made-up posterior look along
-SPREAD = 0.5  # of images around the centre of their class, in every dimension, centres being at one
 HOW = (
-    "one child process for each row, arrays loaded before the clock starts; draws in half precision, embeddings in "
-    "single; cpu s: of all threads, what a machine without other work would need; "
-    "extra: peak resident memory above that with the arrays loaded, beside it 1 + extra / arrays"
+    "one child process for each row, arrays loaded before the clock starts: embeddings in single precision and one "
+    "mean posterior in half (other libraries: in single). Draws are the last layer's own, computed inside the clock: "
+    "of every image for the strategies that compare draws, of those it asks for by auto (column drawn); other "
+    "libraries get them as an array. cpu s: of all threads, what a machine without other work would need; extra: peak "
+    "resident memory above that with the arrays loaded, beside it 1 + extra / arrays"
 )
 
 
@@ -39,92 +44,129 @@ def select(
     draws: int,
     count: int,
     json_file: Path | None,
+    peers: bool = False,
+    limit_s: float = 300.0,
 ) -> None:
-    """Measure, print a table with machine and method, write the figures."""
+    """Measure, print a table with machine and method, write the figures. `limit_s` is for each other library's row."""
     unknown = [name for name in strategies if name not in acquisition.STRATEGIES]
     if unknown:
         raise errors.BadRequest(f"no strategy is named {unknown[0]!r}; there are: {', '.join(acquisition.STRATEGIES)}")
+    found = bench_peers.installed() if peers else {}
+    if peers and not found:
+        raise errors.BadRequest(
+            f"none of {', '.join(bench_peers.PACKAGES)} is installed beside this Python ({sys.executable}); "
+            f"pip install {' '.join(bench_peers.PACKAGES.values())}"
+        )
     rows: list[dict[str, Any]] = []
     for size in sizes:
         with tempfile.TemporaryDirectory(prefix="raum-bench-") as folder:
-            _make(Path(folder), size, dim=dim, classes=classes, draws=draws)
+            bench_arrays.make(Path(folder), size, dim=dim, classes=classes)
             for name in strategies or sorted(acquisition.STRATEGIES):
-                rows.append({"size": size, "strategy": name, **_in_child(Path(folder), name, count)})
-                print(f"{size:>9,} {name}: {_told(rows[-1])}", file=sys.stderr)
+                for by in [OWN, *(peer for peer in found if name in bench_peers.TABLE[peer])]:
+                    figures = _in_child(Path(folder), by, name, count, draws, None if by == OWN else limit_s)
+                    rows.append({"size": size, "by": by, "strategy": name, **figures})
+                    print(f"{size:>9,} {by} {name}: {_told(rows[-1])}", file=sys.stderr)
     threads = os.environ.get("OMP_NUM_THREADS", os.cpu_count())
-    machine = f"{os.cpu_count()} cores, {threads} threads, {platform.machine()}, load {os.getloadavg()[0]:.1f}"
+    versions = "".join(f", {name} {version}" for name, version in found.items())
+    machine = (
+        f"{os.cpu_count()} cores, {threads} threads, {platform.machine()}, load {os.getloadavg()[0]:.1f}{versions}"
+    )
     asked = {"dim": dim, "classes": classes, "draws": draws, "count": count}
-    _print(rows, f"{count} of N x {dim}, {draws} draws of {classes} classes; {machine}")
+    _print(rows, f"{count} of N x {dim}, {classes} classes, {draws} draws; {machine}")
     if json_file is not None:
         json_file.write_text(json.dumps({"machine": machine, "how": HOW, **asked, "rows": rows}, indent=1), "utf-8")
 
 
-def _make(folder: Path, size: int, *, dim: int, classes: int, draws: int) -> None:
-    """embeddings.npy, labelled.npy and log_probs.npy: clusters, and a linear posterior around their true classes."""
-    rng = np.random.default_rng(0)
-    centres_KD = rng.standard_normal((classes, dim), dtype=np.float32)
-    embeddings_ND = rng.standard_normal((size, dim), dtype=np.float32)
-    embeddings_ND *= SPREAD
-    truth_N = rng.integers(classes, size=size)
-    weights_SRK = centres_KD[:, :DIRECTIONS].T + 0.3 * rng.standard_normal((draws, min(dim, DIRECTIONS), classes))
-    log_probs_NSK = np.empty((size, draws, classes), dtype=np.float16)
-
-    def work(rows: slice) -> None:
-        embeddings_ND[rows] += centres_KD[truth_N[rows]]
-        logits = 0.3 * (embeddings_ND[rows, :DIRECTIONS] @ weights_SRK.astype(np.float32)).swapaxes(0, 1)
-        logits -= logits.max(axis=2, keepdims=True)
-        log_probs_NSK[rows] = logits - np.log(np.exp(logits).sum(axis=2, keepdims=True))
-
-    chunks.each(work, size, draws * classes)
-    np.save(folder / "embeddings.npy", embeddings_ND)
-    np.save(folder / "log_probs.npy", log_probs_NSK)
-    labelled_LD = centres_KD.repeat(2, axis=0) + SPREAD * rng.standard_normal((2 * classes, dim), dtype=np.float32)
-    np.save(folder / "labelled.npy", labelled_LD)
-
-
-def _in_child(folder: Path, strategy: str, count: int) -> dict[str, Any]:
-    """Figures of one strategy, from a process of its own."""
-    command = [sys.executable, "-m", "app.bench_select", str(folder), strategy, str(count)]
-    done = subprocess.run(command, cwd=processes.LAUNCH.parent, capture_output=True, text=True)
+def _in_child(folder: Path, by: str, strategy: str, count: int, draws: int, limit_s: float | None) -> dict[str, Any]:
+    """Figures of one strategy, from a process of its own; why there are none, where it failed."""
+    command = [sys.executable, "-m", "app.bench_select", str(folder), by, strategy, str(count), str(draws)]
+    try:
+        done = subprocess.run(
+            command, cwd=processes.LAUNCH.parent, capture_output=True, text=True, timeout=limit_s, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return {"failed": f"took longer than {limit_s:.0f} s"}
     if done.returncode:
-        return {"failed": done.stderr.strip().splitlines()[-1]}
-    return dict(json.loads(done.stdout))
+        said = done.stderr.strip().splitlines()
+        return {"failed": _short(said[-1]) if said else f"ended by signal {-done.returncode}"}
+    return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
-def measure(folder: Path, strategy: str, count: int) -> dict[str, Any]:
+def _short(problem: str) -> str:
+    """NumPy's sentence about memory in three words, another's first hundred letters."""
+    wanted = re.search(r"Unable to allocate ([\d.]+ \w+)", problem)
+    return f"wants {wanted[1]} more" if wanted else problem[:100]
+
+
+def measure(folder: Path, by: str, strategy: str, count: int, draws: int) -> dict[str, Any]:
     """Seconds and memory of one strategy in this process, on the arrays of `folder`."""
-    embeddings_ND: NDArray[np.float32] = np.load(folder / "embeddings.npy")
-    labelled_LD = np.load(folder / "labelled.npy")
-    classes = len(labelled_LD) // 2
-    labelled_LD = labelled_LD[: 0 if strategy in COLD else None]
-    draws_NSK = None if strategy in acquisition.NEEDS_NOTHING - {"auto"} else np.load(folder / "log_probs.npy")
-    given = embeddings_ND.nbytes + labelled_LD.nbytes + (0 if draws_NSK is None else draws_NSK.nbytes)
+    arrays = bench_arrays.load(folder)
     if strategy == "batch_bald":
         count = min(count, batch_bald.MOST_ASKED)
+    if by == OWN:
+        ask, given, counted = _own(arrays, strategy, count, draws)
+    else:
+        _limit_memory()
+        bench_peers.warm(by, strategy)
+        known, counted = bench_peers.known(arrays, strategy, draws), None
+        given = known.bytes
+
+        def ask(turn: int) -> Any:
+            return bench_peers.ask(by, strategy, known, count)
+
     before, seconds, worked = _peak(), [], []
-    for turn in range(3 if len(embeddings_ND) <= REPEATED_TO else 1):
+    for turn in range(3 if by == OWN and len(arrays.embeddings_ND) <= REPEATED_TO else 1):
         began, cpu_began = time.perf_counter(), time.process_time()
-        acquisition.select(
-            strategy,
-            log_probs_NSK=draws_NSK,
-            embeddings_ND=embeddings_ND,
-            labelled_ND=labelled_LD,
-            count=count,
-            rng=np.random.default_rng(turn),
-            context={"num_classes": classes},
-        )
+        positions = ask(turn)
         seconds.append(time.perf_counter() - began)
         worked.append(time.process_time() - cpu_began)
+    if len(np.unique(positions)) != count:
+        raise RuntimeError(f"{len(np.unique(positions))} different positions where {count} were asked")
     extra = _peak() - before
     return {
         "seconds": round(statistics.median(seconds), 3),
         "cpu_seconds": round(statistics.median(worked), 3),
         "asked": count,
+        "drawn": counted() if counted is not None else (len(arrays.embeddings_ND) if strategy == "bald" else 0),
         "arrays_mb": round(given / 1e6, 1),
         "extra_mb": round(extra / 1e6, 1),
         "peak_mb": round(_peak() / 1e6, 1),
         "memory_of_arrays": round(1.0 + extra / given, 3),
     }
+
+
+def _own(
+    arrays: bench_arrays.Arrays, strategy: str, count: int, draws: int
+) -> tuple[Callable[[int], Any], int, Callable[[], int]]:
+    """Our strategy: a function that asks, bytes of what it is given, and of how many images it drew the last time."""
+    layer, reads = arrays.layer(), [0]
+    labelled_LD = arrays.labelled_LD[: 0 if strategy in COLD else None]
+    compares, needs = strategy in acquisition.COMPARES_DRAWS, strategy not in acquisition.NEEDS_NOTHING - {"auto"}
+
+    def ask(turn: int) -> Any:
+        rng = np.random.default_rng(turn)
+        drawn = bench_arrays.drawn(layer, arrays.embeddings_ND, draws, rng)
+        streamed = type(drawn.draws)(drawn, drawn.draws.shape)
+        positions = acquisition.select(
+            strategy,
+            log_probs_NSK=streamed if compares else arrays.log_probs_NSK if needs else None,
+            embeddings_ND=arrays.embeddings_ND,
+            labelled_ND=labelled_LD,
+            count=count,
+            rng=rng,
+            context={"num_classes": arrays.classes, "draws_of": drawn},
+        )
+        reads[0] = drawn.images
+        return positions
+
+    given = arrays.embeddings_ND.nbytes + labelled_LD.nbytes
+    return ask, given + (arrays.log_probs_NSK.nbytes if needs and not compares else 0), lambda: reads[0]
+
+
+def _limit_memory() -> None:
+    """What asks for more than this machine has gets a MemoryError that says how much, instead of ending everything."""
+    whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    resource.setrlimit(resource.RLIMIT_AS, (whole, resource.getrlimit(resource.RLIMIT_AS)[1]))
 
 
 def _peak() -> int:
@@ -146,17 +188,24 @@ def _print(rows: list[dict[str, Any]], title: str) -> None:
     from rich.table import Table
 
     table = Table(title=title, caption=HOW)
-    for name in ("N", "strategy", "asked", "seconds", "cpu s", "arrays MB", "extra MB", "x arrays", "peak MB"):
-        table.add_column(name, justify="left" if name == "strategy" else "right", no_wrap=name == "strategy")
+    named = ("by", "strategy")
+    for name in ("N", *named, "asked", "seconds", "cpu s", "drawn", "arrays MB", "extra MB", "x arrays", "peak MB"):
+        table.add_column(name, justify="left" if name in named else "right", no_wrap=True)
+    if any("failed" in row for row in rows):
+        table.add_column("failed")
     for row in rows:
+        who = (f"{row['size']:,}", row["by"], row["strategy"])
         if "failed" in row:
-            table.add_row(f"{row['size']:,}", row["strategy"], "", row["failed"])
+            table.add_row(*who, *[""] * 8, row["failed"])
             continue
-        times = (f"{row['seconds']:.3f}", f"{row['cpu_seconds']:.3f}")
+        times = (f"{row['seconds']:.3f}", f"{row['cpu_seconds']:.3f}", f"{row['drawn']:,}")
         memory = (row["arrays_mb"], row["extra_mb"], f"{row['memory_of_arrays']:.2f}", row["peak_mb"])
-        table.add_row(f"{row['size']:,}", row["strategy"], str(row["asked"]), *times, *map(str, memory))
-    console.Console().print(table)
+        table.add_row(*who, str(row["asked"]), *times, *map(str, memory))
+    shown = console.Console()
+    if not shown.is_terminal:
+        shown.width = max(shown.width, WIDTH)
+    shown.print(table)
 
 
 if __name__ == "__main__":
-    print(json.dumps(measure(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]))))
+    print(json.dumps(measure(Path(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4]), int(sys.argv[5]))))

@@ -70,8 +70,9 @@ def _device() -> dict[str, str]:
 def _faiss() -> str:
     import faiss
 
-    gpus = faiss.get_num_gpus() if hasattr(faiss, "get_num_gpus") else 0
-    return f"faiss {faiss.__version__}, {gpus} GPUs"
+    from model import neighbours_gpu
+
+    return f"faiss {faiss.__version__} on the {neighbours_gpu.choice()}"
 
 
 def _disk(workspace: Path) -> str:

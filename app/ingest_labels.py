@@ -9,11 +9,9 @@ from pathlib import Path
 
 from sqlalchemy.engine import Connection
 
-from app import ingest_files
+from app import ingest_files, snapshot
 from store import annotators, classes, images, labels, records
 from store.database import Database
-
-IMPORTER = "import"
 
 _BATCH = 200
 _IMPORT_SPACE = uuid.UUID("6c1f0b1e-52f0-4c0b-9a53-6d9f2f2b6f11")
@@ -74,7 +72,7 @@ def import_labels(db: Database, tops: dict[str, str], report: IngestReport, now:
 
 def append_labels(tx: Connection, pairs: Iterable[tuple[int, str]], report: IngestReport, now: float) -> int:
     """Append a label event per (image id, class name); returns how many are new. A retracted one stays retracted."""
-    importer = annotators.ensure(tx, IMPORTER, now)
+    importer = annotators.ensure(tx, snapshot.IMPORTER, now)
     by_name = {label_class.name: label_class.id for label_class in classes.all_(tx)}
     by_key = {name.casefold(): class_id for name, class_id in by_name.items()}
     new = 0

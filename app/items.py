@@ -15,6 +15,7 @@ WHY = {
 PLAIN = {
     "audit": "audit: drawn at random, asked blind",
     "holdout": "holdout: asked blind, never trained on",
+    "again": "asked again: two people would make sure",
 }
 
 

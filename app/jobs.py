@@ -98,7 +98,7 @@ def refresh(workspace: Path, *, backbone: str | None) -> None:
     """One refresh in this process, embedding what is new."""
     import numpy as np
 
-    from app import learning, pool
+    from app import labelling, learning, measuring, pool, reviewing
 
     processes.keep_memory()
     chosen = settings.load(workspace, backbone=backbone)
@@ -112,7 +112,13 @@ def refresh(workspace: Path, *, backbone: str | None) -> None:
             pool.extend(held, fresh, seconds=1.0)
             tell("embedding", 1 - len(fresh) / len(known), f"{len(held.image_ids):,} of {len(known):,} images")
         pool.save(held)
+        labelling.ask_several(db, overlap=chosen.overlap, overlap_rate=chosen.overlap_rate)
         done = learning.refresh(db, chosen, held, now=time.time(), rng=np.random.default_rng(chosen.seed))
+        reviewing.look(db, chosen, held)
+        tell("measuring", 1.0, "what is right, and what it takes to finish")
+        measurer = measuring.Measurer(chosen)
+        while measurer.step(db, held, watermark=done.watermark, resting=True):
+            pass
     print(f"publication {done.publication}: {done.message}")
 
 
@@ -159,12 +165,19 @@ def _orphaned(child: bool) -> Callable[[], bool] | None:
     return (lambda: processes.parent_is_gone(parent)) if child else None
 
 
-def export(workspace: Path, path: Path, *, format: str) -> None:
-    """Write the labels."""
+def export(workspace: Path, path: Path, *, format: str, certified: float | None) -> None:
+    """Write the labels, with `certified` the model's too as far as at most that share is wrong."""
+    from app.exchange import certified as promised
     from app.exchange import formats
 
-    with _opened(settings.load(workspace)) as db:
-        print(formats.export(db, path, name=format))
+    chosen = settings.load(workspace)
+    if certified is not None and format != "csv":
+        raise errors.BadRequest(f"certified labels are written as csv, not as {format!r}")
+    with _opened(chosen) as db:
+        if certified is None:
+            print(formats.export(db, path, name=format))
+        else:
+            print(promised.export(db, path, chosen.workspace, certified, now=time.time()))
 
 
 def train(

@@ -9,6 +9,7 @@ import numpy as np
 from app import errors, items
 from store import annotators, labels, queue
 from store import errors as store_errors
+from store import overlap as asked
 from store.database import Database
 from store.records import NewEvent
 
@@ -31,7 +32,7 @@ def next_images(
     """Up to `count` images leased to this annotator's tab, first those that it already holds, each as items.build says."""
     if not 1 <= count <= 100:
         raise errors.BadRequest(f"count must be between 1 and 100, not {count}")
-    name = _checked_name(annotator)
+    name = checked_name(annotator)
     with db.write() as tx:
         person = annotators.ensure(tx, name, now)
         leases = queue.claim(
@@ -47,6 +48,15 @@ def next_images(
         return items.build(tx, leases)
 
 
+def ask_several(db: Database, *, overlap: int, overlap_rate: float) -> None:
+    """Make the workspace ask `overlap` people for a share of its images; nothing is written where it does already."""
+    with db.read() as tx:
+        known = asked.read(tx)
+    if known != asked.several(overlap, overlap_rate):
+        with db.write() as tx:
+            labels.ask_several(tx, overlap, overlap_rate)
+
+
 def submit(db: Database, event: dict[str, Any], *, now: float) -> dict[str, Any]:
     """Append one answer and release its lease; when this returns, the answer is on disk. Repeating a uuid changes nothing."""
     kind = event.get("kind")
@@ -54,18 +64,13 @@ def submit(db: Database, event: dict[str, Any], *, now: float) -> dict[str, Any]
         raise errors.BadRequest(f"kind must be one of {', '.join(KINDS)}, not {kind!r}")
     if kind == "label" and event.get("class_id") is None:
         raise errors.BadRequest("a label needs a class_id")
-    reason = event.get("reason")
-    if reason is not None and reason not in REASONS:
-        raise errors.BadRequest(f"reason must be one of {', '.join(REASONS)}, not {reason!r}")
-    name = _checked_name(event.get("annotator"))
-    identifier = _checked_uuid(event.get("uuid"))
-    image_id = _integer(event, "image_id")
-    if image_id is None:
-        raise errors.BadRequest("image_id is missing")
+    _reason(event)
+    name = checked_name(event.get("annotator"))
+    checked_uuid(event.get("uuid"))
     try:
         with db.write(durable=True) as tx:
             person = annotators.ensure(tx, name, now)
-            saved, _ = labels.append(tx, _new_event(event, identifier, image_id, person.id), now)
+            saved, _ = labels.append(tx, new_event(event, person.id), now)
     except store_errors.UnknownImage as problem:
         raise errors.NotFound(str(problem)) from problem
     except store_errors.StoreError as problem:
@@ -88,7 +93,7 @@ def undo(
     `target` is the uuid of the answer that the tab means; with two tabs it may not be the latest. A reject and the
     reason that followed it are taken back together. Repeating a uuid changes nothing.
     """
-    name, identifier = _checked_name(annotator), _checked_uuid(uuid)
+    name, identifier = checked_name(annotator), checked_uuid(uuid)
     with db.write(durable=True) as tx:
         person = annotators.ensure(tx, name, now)
         known = labels.get_by_uuid(tx, identifier)
@@ -113,20 +118,20 @@ def undo(
 def renew(db: Database, *, annotator: str, client: str, now: float, lease_seconds: float = 300.0) -> dict[str, Any]:
     """Keep this tab's images its own for another lease; returns how many it holds."""
     with db.write() as tx:
-        person = annotators.ensure(tx, _checked_name(annotator), now)
+        person = annotators.ensure(tx, checked_name(annotator), now)
         return {"renewed": queue.renew(tx, person.id, client, now, lease_seconds)}
 
 
 def release(db: Database, *, annotator: str, client: str, now: float) -> dict[str, Any]:
     """Give this tab's images back to everybody; returns how many."""
     with db.write() as tx:
-        person = annotators.ensure(tx, _checked_name(annotator), now)
+        person = annotators.ensure(tx, checked_name(annotator), now)
         return {"released": queue.release(tx, person.id, client)}
 
 
 def _meant(tx: Any, annotator_id: int, target: str | None) -> Any:
     """The answer to take back: the one that is named while it stands, else the annotator's latest."""
-    named = labels.get_by_uuid(tx, _checked_uuid(target)) if target else None
+    named = labels.get_by_uuid(tx, checked_uuid(target)) if target else None
     if named is None or named.annotator_id != annotator_id or named.kind not in KINDS:
         return labels.last_undoable(tx, annotator_id)
     stands = all(event.target_seq != named.seq for event in labels.of_image(tx, named.image_id))
@@ -158,21 +163,25 @@ def _append_retract(tx: Any, taken: Any, identifier: str, annotator_id: int, now
     return saved.seq
 
 
-def _new_event(event: dict[str, Any], identifier: str, image_id: int, annotator_id: int) -> NewEvent:
+def new_event(event: dict[str, Any], annotator_id: int) -> NewEvent:
+    """The event that a page sent, each field checked; raises BadRequest naming the one that cannot be stored."""
+    identifier, image_id = checked_uuid(event.get("uuid")), integer(event, "image_id")
+    if image_id is None:
+        raise errors.BadRequest("image_id is missing")
     shown_ms = _number(event, "shown_ms")
     return NewEvent(
         uuid=identifier,
         image_id=image_id,
         annotator_id=annotator_id,
         kind=event["kind"],
-        class_id=_integer(event, "class_id") if event["kind"] == "label" else None,
-        reason=event.get("reason") if event["kind"] == "reject" else None,
+        class_id=integer(event, "class_id") if event["kind"] in ("label", "review") else None,
+        reason=_reason(event) if event["kind"] in ("reject", "review") else None,
         note=_text(event, "note", 2000),
         source="page",
-        publication_id=_integer(event, "publication"),
-        round_id=_integer(event, "round"),
+        publication_id=integer(event, "publication"),
+        round_id=integer(event, "round"),
         lease_token=_text(event, "lease", 64),
-        suggestion_class_id=_integer(event, "suggestion_class_id"),
+        suggestion_class_id=integer(event, "suggestion_class_id"),
         suggestion_probability=_number(event, "suggestion_probability"),
         suggestion_visible=bool(event.get("suggestion_visible")),
         overlay_kind=_text(event, "overlay_kind", 32),
@@ -180,28 +189,38 @@ def _new_event(event: dict[str, Any], identifier: str, image_id: int, annotator_
         shown_ms=None if shown_ms is None else min(max(shown_ms, 0.0), LONGEST_ANSWER_MS),
         input_mode=_text(event, "input_mode", 16),
         queue_reason=_text(event, "queue_reason", 32),
-        queue_rank=_integer(event, "position"),
+        queue_rank=integer(event, "position"),
         propensity=_number(event, "propensity"),
         region=_text(event, "region", 2000),
         client_at=_number(event, "client_at"),
     )
 
 
-def _checked_name(name: Any) -> str:
+def _reason(event: dict[str, Any]) -> str | None:
+    reason: str | None = event.get("reason")
+    if reason is not None and reason not in REASONS:
+        raise errors.BadRequest(f"reason must be one of {', '.join(REASONS)}, not {reason!r}")
+    return reason
+
+
+def checked_name(name: Any) -> str:
+    """A name that can be stored; raises BadRequest otherwise."""
     text = name.strip() if isinstance(name, str) else ""
     if not 1 <= len(text) <= 100 or not text.isprintable():
         raise errors.BadRequest(f"annotator must be a name of 1 to 100 printable characters, not {name!r}")
     return text
 
 
-def _checked_uuid(value: Any) -> str:
+def checked_uuid(value: Any) -> str:
+    """A UUID in its usual spelling; raises BadRequest otherwise."""
     try:
         return str(uuids.UUID(str(value)))
     except ValueError as problem:
         raise errors.BadRequest(f"uuid must be a UUID, not {value!r}") from problem
 
 
-def _integer(event: dict[str, Any], key: str) -> int | None:
+def integer(event: dict[str, Any], key: str) -> int | None:
+    """A whole number of the event, or None; raises BadRequest for anything else."""
     value = event.get(key)
     if value is None:
         return None

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from app import overlays, pool, predictions, ranking, snapshot
+from app import agreement, overlays, pool, predictions, ranking, snapshot
 from app.settings import Settings
 from model import checkpoint, config, predict, train
 from model.network import raum_net
@@ -43,7 +43,9 @@ def refresh(db: Database, settings: Settings, held: pool.Pool, *, now: float, rn
     began = time.perf_counter()
     with db.read() as tx:
         seen = snapshot.take(tx, holdout=held.holdout, now=now)
+    seen, agreed = agreement.settle(seen, held.image_ids, held.prepared, settings=settings, rng=rng)
     found = ranking.rank(held.image_ids, held.prepared, seen, settings=settings, rng=rng)
+    found = dataclasses.replace(found, rows=agreement.with_again(found.rows, agreed, rate=settings.again_rate))
     drawn, without = _draw(held, found, settings, seen.leased)
     took = time.perf_counter() - began
     new = NewPublication(
@@ -60,6 +62,7 @@ def refresh(db: Database, settings: Settings, held: pool.Pool, *, now: float, rn
     with db.write() as tx:
         published = queue.publish(tx, new, drawn.rows, based_on_round=new.round_id or 0)
         drawn.put(overlays.folder(settings.workspace, published))
+    agreement.write(settings.workspace, seen, agreed)
     _keep_predictions(settings, published, new, found)
     _forget_old_overlays(settings.workspace, published, now)
     message = f"{len(seen.labelled):,} labels, {found.pool_size:,} images open; ranked in {took:.2f} s"
@@ -83,6 +86,7 @@ def round_(
     with db.read() as tx:
         known = images.all_ok(tx)
         seen = snapshot.take(tx, holdout={i.id: i.holdout for i in known if i.holdout}, now=began)
+    seen = agreement.recalled(seen, settings.workspace, settings=settings, rng=np.random.default_rng(settings.seed))
     told = {"labels": len(seen.labelled), "backbone": settings.backbone, "method": settings.method}
     with db.write() as tx:
         seed = settings.seed + len(rounds.all_(tx))
@@ -124,8 +128,10 @@ def _run(
     progress("publishing", 0.96, "ranking the pool")
     with db.read() as tx:
         fresh = snapshot.take(tx, holdout=held.holdout, now=clock())
+    fresh, agreed = agreement.settle(fresh, held.image_ids, held.prepared, settings=settings, rng=rng)
     found = ranking.rank(held.image_ids, held.prepared, fresh, settings=settings, rng=rng)
-    head = [row.image_id for row in found.rows[: settings.overlay_head]]
+    found = dataclasses.replace(found, rows=agreement.with_again(found.rows, agreed, rate=settings.again_rate))
+    head = [row.image_id for row in found.rows[: settings.overlay_head] if row.reason not in queue.BLIND]
     pool.compute_maps(held, fresh.leased + head, seconds=10.0)
     drawn, _ = _draw(held, found, settings, fresh.leased)
     metrics = {**report.metrics, **found.metrics, "seconds": round(clock() - began, 1)}
@@ -188,6 +194,7 @@ def _train(
         labelled_images=labelled.images_NHWC,
         labels_N=labels_N,
         unlabelled_images=unlabelled.images_NHWC,
+        targets_NK=seen.targets([chosen[int(at)] for at in labelled.positions_N]),
         config=config.training(
             settings.backbone,
             on_cpu=pool.device().type == "cpu",
@@ -239,8 +246,8 @@ def _draw(held: pool.Pool, found: ranking.Ranking, settings: Settings, leased: l
     if found.directions is None:
         return _Drawn(found.rows, waiting), 0
     held_now = set(leased)
-    waited_for = [row.image_id for row in found.rows if row.image_id in held_now]
-    head = [row.image_id for row in found.rows[: settings.overlay_head] if row.reason != "audit"]
+    waited_for = [row.image_id for row in found.rows if row.image_id in held_now and row.reason != "again"]
+    head = [row.image_id for row in found.rows[: settings.overlay_head] if row.reason not in queue.BLIND]
     wanted = list(dict.fromkeys(waited_for + head))
     pool.compute_maps(held, wanted[:16], seconds=MAPS_SECONDS)
     directions_KD, _ = found.directions

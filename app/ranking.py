@@ -131,6 +131,7 @@ def _fit(
         rng=rng,
         excluded_positions=outside_N,
         prepared=prepared,
+        targets_LK=seen.targets(spots.labelled),
     )
 
 

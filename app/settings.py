@@ -35,6 +35,11 @@ class Settings:
     strategy: str = "auto"
     draws: int = 20
     overlay_head: int = 64
+    # several people
+    overlap: int = 1  # people who are to answer an image of the overlap share
+    overlap_rate: float = 0.1  # share of the images that `overlap` people are to answer, holdout included
+    again_rate: float = 0.1  # most of the queue that may ask answered images again, once two people label
+    consensus: str = "auto"  # how answers of several people are weighed
     # learning
     refresh_delay: float = 0.3
     refresh_max_delay: float = 1.0
@@ -57,6 +62,7 @@ class Settings:
         return self.workspace / "logs"
 
 
+CONSENSUS = ("auto", "dawid_skene_model", "dawid_skene", "crowdlab", "majority")
 FIELDS = {field.name: field for field in dataclasses.fields(Settings)}
 
 
@@ -92,6 +98,10 @@ def _checked(name: str, value: Any) -> Any:
         value = float(value)
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise errors.SettingsError(f"setting {name!r} takes {kind.__name__}, not {value!r}")
+    if name == "consensus" and value not in CONSENSUS:
+        raise errors.SettingsError(f"setting 'consensus' is one of {', '.join(CONSENSUS)}, not {value!r}")
+    if name == "overlap" and value < 1:
+        raise errors.SettingsError(f"setting 'overlap' is a number of people, 1 or more, not {value!r}")
     if name.endswith("_rate") and not 0 <= value <= 1:
         raise errors.SettingsError(f"setting {name!r} is a share between 0 and 1, not {value!r}")
     return value

@@ -120,6 +120,19 @@ def _show(result: dict[str, Any], console: consoles.Console, plot: Path | None) 
         simulate_plot.draw(results, plot)
 
 
+def embedded(images: Path, backbone: str, cache: Path) -> simulate_data.Material:
+    """An ImageFolder with the embeddings of an untrained or pretrained backbone, kept in `cache` between runs."""
+
+    def quiet(fraction: float, message: str) -> None:
+        """Told nowhere."""
+
+    return simulate_data.from_folder(
+        images, key=backbone, side=simulate_network.side(backbone), cache=cache, keep_pixels=False,
+        embed=simulate_network.embedder(backbone, quiet),
+        progress=quiet,
+    )  # fmt: skip
+
+
 def run(
     material: simulate_data.Material,
     plan: simulate_arm.Plan,

@@ -49,7 +49,7 @@ class Plan:
     draws: int = 20
     backbone: str = DEFAULT_BACKBONE
     classifier: str = "last_layer"
-    conditions: simulate_conditions.Conditions = simulate_conditions.NONE
+    conditions: simulate_conditions.Conditions = simulate_conditions.BALANCED
 
     @property
     def seed_numbers(self) -> range:

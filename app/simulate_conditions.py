@@ -45,9 +45,9 @@ class Conditions:
         return ", ".join(filter(None, parts)) or "balanced"
 
 
-NONE = Conditions()
+BALANCED = Conditions()
 GRID = (
-    NONE,
+    BALANCED,
     Conditions(tail=10.0),
     Conditions(out_of_class=0.3),
     Conditions(duplicates=0.3),

@@ -3,9 +3,14 @@
 import dataclasses
 from collections import Counter
 
+import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import Connection
 
-from store import classes, labels, queue
+from store import annotators, answers, classes, labels, queue
+from store.records import Said
+
+IMPORTER = "import"  # the annotator under whose name labels that came with a folder are stored
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,6 +25,8 @@ class Snapshot:
     rejected: set[int]
     leased: list[int]
     round_id: int | None  # of the publication that a new one would replace
+    said: list[Said] = dataclasses.field(default_factory=list)  # what each person says; empty while one person labels
+    soft: dict[int, NDArray[np.float64]] = dataclasses.field(default_factory=dict)  # image -> probabilities of classes
 
     @property
     def classes_seen(self) -> int:
@@ -28,6 +35,13 @@ class Snapshot:
     def counts(self) -> Counter[int]:
         """Labels per class index, holdout left out."""
         return Counter(self.labelled.values())
+
+    def targets(self, image_ids: list[int]) -> NDArray[np.float64] | None:
+        """Soft labels of labelled images (images, classes), one-hot where nobody disagrees; None where nobody does."""
+        if not any(image_id in self.soft for image_id in image_ids):
+            return None
+        certain_KK = np.eye(len(self.class_ids))
+        return np.stack([self.soft.get(image_id, certain_KK[self.labelled[image_id]]) for image_id in image_ids])
 
 
 def take(tx: Connection, *, holdout: dict[int, int], now: float) -> Snapshot:
@@ -52,4 +66,12 @@ def take(tx: Connection, *, holdout: dict[int, int], now: float) -> Snapshot:
         rejected=rejected,
         leased=[lease.image_id for lease in queue.live_leases(tx, now)],
         round_id=current.round_id if current else None,
+        said=_said(tx),
     )
+
+
+def _said(tx: Connection) -> list[Said]:
+    """Everything that everybody says, once two people answer; an import is nobody, though its answers then count."""
+    imported = annotators.by_name(tx, IMPORTER)
+    people = [person for person in answers.people(tx) if imported is None or person != imported.id]
+    return answers.standing(tx) if len(people) > 1 else []

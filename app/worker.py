@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from app import errors, learning, policy, pool, processes
+from app import errors, labelling, learning, measuring, policy, pool, processes, reviewing
 from app.settings import Settings
 from store import commands, database, images, labels, queue, rounds, workers
 from store import errors as store_errors
@@ -21,6 +21,7 @@ log = logging.getLogger("raum.worker")
 
 TICK = 0.05
 BEAT_SECONDS = 1.0
+RESTING_SECONDS = 5.0
 GROWTH_FIRST_SHOWN = 48  # embedded images from which a first queue is worth publishing
 
 
@@ -44,8 +45,10 @@ class Worker:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.db = database.open(settings.database)
+        labelling.ask_several(self.db, overlap=settings.overlap, overlap_rate=settings.overlap_rate)
         self.parent = os.getppid()
         self.pool = self._open_pool()
+        self.reviewer, self.measurer = reviewing.Looker(), measuring.Measurer(settings)
         self.children: dict[str, processes.Child] = {}
         self.seen = self.published = -1  # watermarks: last looked at, last published
         self.first_unseen = self.last_unseen = 0.0
@@ -63,14 +66,8 @@ class Worker:
         """Look, act, sleep a little; an expected failure of one act is told and the next look goes on."""
         while not processes.parent_is_gone(self.parent):
             busy = False
-            for act in (
-                self._look_after_children,
-                self._obey,
-                self._adopt,
-                self._refresh,
-                self._grow,
-                self._start_round,
-            ):
+            acts = (self._look_after_children, self._obey, self._adopt, self._refresh, self._grow, self._start_round)
+            for act in (*acts, self._look_closer):
                 busy = self._guarded(act) or busy
             self._beat()
             if not busy:
@@ -271,6 +268,16 @@ class Worker:
         self.children["round"] = processes.Child(self.settings, "round", [], None)
         return True
 
+    def _look_closer(self) -> bool:
+        """The review's lists, and a step of measuring while people pause longer than a refresh would wait."""
+        now, shown = time.monotonic(), self.published
+        if self.reviewer.step(self.db, self.pool, watermark=shown, now=now, last_answer=self.last_unseen):
+            return True
+        idle = now - self.last_unseen
+        if self.seen > shown or not self.pool.complete or idle < 2 * self.settings.refresh_delay:
+            return False
+        return self.measurer.step(self.db, self.pool, watermark=shown, resting=idle > RESTING_SECONDS)
+
     def _say(self, phase: str, message: str, fraction: float | None = None) -> None:
         self.phase, self.message, self.fraction = phase, message, fraction
         self._beat(at_once=True)
@@ -282,15 +289,9 @@ class Worker:
         self.beat_at = now
         with self.db.write() as tx:
             workers.beat(
-                tx,
-                "worker",
-                pid=os.getpid(),
-                phase=self.phase,
-                fraction=self.fraction,
-                message=self.message,
-                device=self.pool.device_text,
-                now=time.time(),
-            )
+                tx, "worker", pid=os.getpid(), phase=self.phase, fraction=self.fraction, message=self.message,
+                device=self.pool.device_text, now=time.time(),
+            )  # fmt: skip
 
 
 def _interrupt(*_: object) -> None:

@@ -10,7 +10,7 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
-from model import chunks, errors
+from model import chunks, errors, neighbours_gpu
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
@@ -87,6 +87,11 @@ def threads_for(work: float) -> Iterator[None]:
         faiss.omp_set_num_threads(usual)
 
 
+def _on_gpu(work: float, count: int = 1) -> bool:
+    """Large work only, where the GPU has been measured faster; below it the trip to the card costs more."""
+    return work >= SMALL_WORK and count <= neighbours_gpu.MOST_NEIGHBOURS and neighbours_gpu.choice().gpu
+
+
 def kmeans(
     embeddings_ND: npt.ArrayLike,
     k: int,
@@ -102,6 +107,8 @@ def kmeans(
     clustering = faiss.Kmeans(
         x_ND.shape[1], k, niter=iterations, nredo=restarts, seed=int(seed) % (2**31), min_points_per_centroid=1
     )
+    if _on_gpu(float(x_ND.size) * k):
+        clustering.index = neighbours_gpu.flat_index(x_ND.shape[1])
     with threads_for(float(x_ND.size) * k):
         clustering.train(x_ND, None if weights_N is None else np.asarray(weights_N, dtype=np.float32))
         _, nearest_N1 = clustering.index.search(x_ND, 1)
@@ -116,7 +123,8 @@ def nearest(query_MD: npt.ArrayLike, reference_ND: npt.ArrayLike, count: int) ->
     if count <= 0 or not len(query):
         return np.empty((len(query), 0), np.float32), np.empty((len(query), 0), np.int64)
     with threads_for(float(query.size) * len(reference)):
-        distances_MC, positions_MC = faiss.knn(query, reference, count)
+        search = neighbours_gpu.nearest if _on_gpu(float(query.size) * len(reference), count) else faiss.knn
+        distances_MC, positions_MC = search(query, reference, count)
     return np.maximum(distances_MC, 0.0), np.asarray(positions_MC, dtype=np.int64)
 
 

@@ -40,3 +40,22 @@ def people(tx: Connection) -> list[int]:
     """List the annotators who have ever answered or reviewed anything, by id."""
     said_so = sa.exists().where(_E.c.annotator_id == schema.annotators.c.id, _E.c.kind.in_(fold.SETTLING))
     return list(tx.scalars(sa.select(schema.annotators.c.id).where(said_so).order_by(schema.annotators.c.id)))
+
+
+def changed_since(tx: Connection, watermark: int) -> set[int]:
+    """Find the images about which something counts now that did not at `watermark`, or no longer counts.
+
+    Labels, rejects, reviews and flags count; what was said and taken back since changes nothing.
+    """
+    back, target = _E.alias("takes_back"), _E.alias("target")
+    said = (*fold.SETTLING, "flag")
+    stands = ~sa.exists().where(back.c.target_seq == _E.c.seq)
+    new = sa.select(_E.c.image_id).where(_E.c.seq > watermark, _E.c.kind.in_(said), stands)
+    gone = sa.select(_E.c.image_id).join(target, target.c.seq == _E.c.target_seq)
+    gone = gone.where(_E.c.seq > watermark, target.c.seq <= watermark, target.c.kind.in_(said))
+    return set(tx.scalars(new.union(gone)))
+
+
+def shared(tx: Connection) -> bool:
+    """Say whether any image was answered by two people or more."""
+    return tx.scalar(sa.select(_S.c.image_id).where(_S.c.said_by.like(",%,%,%")).limit(1)) is not None

@@ -173,7 +173,7 @@ def counts(tx: Connection, since: float | None = None, annotator_id: int | None 
 
 def ask_several(tx: Connection, answers: int, rate: float) -> int:
     """Let `answers` people answer a random share `rate` of the images; returns how many images changed by it."""
-    return refold.everything(tx) if overlap.write(tx, overlap.Overlap(answers, rate)) else 0
+    return refold.everything(tx) if overlap.write(tx, overlap.several(answers, rate)) else 0
 
 
 def rebuild(tx: Connection) -> int:

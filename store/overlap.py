@@ -31,6 +31,11 @@ class Overlap(NamedTuple):
         return more / (1.0 + more)
 
 
+def several(answers: int, rate: float) -> Overlap:
+    """What a person asked for; with one answer for each image there is no share."""
+    return Overlap(answers, rate) if answers > 1 else Overlap()
+
+
 def read(tx: Connection) -> Overlap:
     """Read what counts now; one answer for every image until something else was set."""
     text = tx.scalar(sa.select(_T.c.value).where(_T.c.key == schema.OVERLAP))

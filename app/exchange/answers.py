@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from sqlalchemy import Connection
+
+from app import consensus_file
 from store import annotators, classes, images, labels, records
+from store import answers as everybody
 from store.database import Database
 
 _BATCH = 500
@@ -21,6 +25,9 @@ class Answer:
     event: records.Event
     annotator: str
     suggestion: str | None
+    people: int = 1  # annotators whose answer stands, reviews left out
+    agreement: float | None = None  # share of them that say what is exported; None where only a review says it
+    probability: float | None = None  # of the exported class after the last consensus; None where one person answered
 
     @property
     def state(self) -> str:
@@ -35,6 +42,7 @@ def settled(db: Database) -> Iterator[Answer]:
         names = {label_class.id: label_class.name for label_class in classes.ever(tx)}
         people = {annotator.id: annotator.name for annotator in annotators.all_(tx)}
         answers = labels.settled(tx)
+        agreed = _agreed(tx, db)
         wanted = {answer.event_seq for answer in answers}
         events = {event.seq: event for event in labels.all_events(tx) if event.seq in wanted}
         for start in range(0, len(answers), _BATCH):
@@ -44,4 +52,21 @@ def settled(db: Database) -> Iterator[Answer]:
                 name = None if answer.class_id is None else names[answer.class_id]
                 shown = event.suggestion_class_id
                 suggestion = None if shown is None else names[stands_for[shown]]
-                yield Answer(image, name, answer.reason, event, people[event.annotator_id], suggestion)
+                yield Answer(image, name, answer.reason, event, people[event.annotator_id], suggestion, *agreed(answer))
+
+
+def _agreed(tx: Connection, db: Database) -> Callable[[records.Settled], tuple[int, float | None, float | None]]:
+    """How many people answered an image, the share that says what is exported, and the consensus of the last refresh."""
+    said: dict[int, list[int | None]] = {}
+    for each in everybody.standing(tx):
+        if not each.review:
+            said.setdefault(each.image_id, []).append(each.class_id)
+    told = consensus_file.read(db.path.parent)["images"] if db.path is not None else {}
+
+    def of(answer: records.Settled) -> tuple[int, float | None, float | None]:
+        words = said.get(answer.image_id, [])
+        share = words.count(answer.class_id) / len(words) if words else None
+        probs = dict(told.get(str(answer.image_id), []))
+        return len(words), share, probs.get(answer.class_id, 0.0) if probs else None
+
+    return of

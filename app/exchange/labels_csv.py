@@ -17,6 +17,7 @@ COLUMNS = (
     "image_id", "path", "state", "class", "reason", "note", "annotator", "source", "answered_at", "share",
     "suggestion", "suggestion_probability", "suggestion_visible", "overlay", "overlay_visible", "answer_ms",
     "input_mode", "asked_as", "publication", "round", "event", "digest",
+    "answers", "agreement", "consensus_probability",
 )  # fmt: skip
 
 _SHARES = ("pool", "calibration", "test")
@@ -65,6 +66,7 @@ def _cells(answer: answers.Answer) -> list[Cell]:
         answer.suggestion, event.suggestion_probability, event.suggestion_visible, event.overlay_kind,
         event.overlay_visible, event.shown_ms,
         event.input_mode, event.queue_reason, event.publication_id, event.round_id, event.seq, image.digest,
+        answer.people, None if answer.agreement is None else round(answer.agreement, 4), answer.probability,
     ]  # fmt: skip
     return [safe(cell) for cell in cells]
 

@@ -1,11 +1,11 @@
-"""The Gradio page: three tabs, each one gr.HTML surface whose files lie in surface/."""
+"""The Gradio page: four tabs, each one gr.HTML surface whose files lie in surface/."""
 
 from pathlib import Path
 
 import gradio
 
 SURFACE = Path(__file__).parent / "surface"
-TABS = ("Label", "Progress", "Data")
+TABS = ("Label", "Review", "Progress", "Data")
 HANDED_OVER = """
 (window.raumSlots = window.raumSlots || []).push(["NAME", element.querySelector(".raum-slot")]);
 window.dispatchEvent(new Event("raum-slot"));

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from fastapi import APIRouter, Body, Request
 
-from app import errors, labelling, progress, settings, taxonomy
+from app import errors, finishing, labelling, progress, review, settings, taxonomy
 from store import commands as orders
 from store import database
 
@@ -82,7 +82,9 @@ def release(request: Request, body: Json = Body()) -> Json:  # noqa: B008
 @router.get("/api/v1/status")
 def status(request: Request, annotator: str | None = None) -> Json:
     """What the page shows about counts, worker and round."""
-    return progress.status(_db(request), now=time.time(), annotator=annotator)
+    told = progress.status(_db(request), now=time.time(), annotator=annotator)
+    with _db(request).read() as tx:
+        return {**told, "review": review.counts(tx, _settings(request).workspace)}
 
 
 @router.get("/api/v1/history")
@@ -90,6 +92,12 @@ def history(request: Request) -> Json:
     """Accuracy and calibration on the holdout, round by round."""
     db = _db(request)
     return {"rounds": progress.history(db), "calibration": progress.calibration(db)}
+
+
+@router.get("/api/v1/finish")
+def finish(request: Request, wrong: float = 0.02) -> Json:
+    """What may be exported with at most this share wrong; the accuracy, the forecast and the stop advice."""
+    return finishing.finish(_settings(request).workspace, wrong=wrong)
 
 
 @router.get("/api/v1/classes")

@@ -9,9 +9,9 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
-from app import errors
+from app import errors, labelling
 from app.settings import Settings
-from app.web import downloads, early, guard, pictures, quick_gradio, routes, surface_files
+from app.web import downloads, early, guard, pictures, quick_gradio, review_routes, routes, surface_files
 from store import database
 from store import errors as store_errors
 
@@ -22,6 +22,7 @@ STATUS = {errors.BadRequest: 400, errors.NotFound: 404, store_errors.Unknown: 40
 def create_app(settings: Settings) -> FastAPI:
     """The whole page over one workspace; its database is opened here and closed when the server stops."""
     db = database.open(settings.database)
+    labelling.ask_several(db, overlap=settings.overlap, overlap_rate=settings.overlap_rate)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -30,7 +31,7 @@ def create_app(settings: Settings) -> FastAPI:
 
     app = FastAPI(title="RAUM", openapi_url=None, docs_url=None, redoc_url=None, lifespan=lifespan)
     app.state.settings, app.state.db = settings, db
-    for router in (routes.router, pictures.router, downloads.router, surface_files.router):
+    for router in (r.router for r in (routes, review_routes, pictures, downloads, surface_files)):
         app.include_router(router)
     app.add_exception_handler(errors.AppError, _refused)
     app.add_exception_handler(store_errors.StoreError, _refused)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from model import errors, neighbours
+from model import errors, neighbours, neighbours_gpu
 
 
 def test_kmeans_is_the_same_for_a_seed_and_finds_clear_clusters() -> None:
@@ -52,3 +52,32 @@ def test_normalise_ignores_scale_and_constant_columns() -> None:
     scaled = points * np.array([1, 100, 0.01, 5]) + 7
     np.testing.assert_allclose(neighbours.normalise(points), neighbours.normalise(scaled), atol=1e-3)
     assert np.isfinite(neighbours.normalise(np.ones((3, 2)))).all()
+
+
+@pytest.mark.parametrize(("cpu_s", "gpu_s", "chosen"), [(0.2, 0.1, True), (0.1, 0.2, False), (None, None, False)])
+def test_the_gpu_is_used_where_it_was_measured_faster_and_for_large_work_only(
+    cpu_s: float | None, gpu_s: float | None, chosen: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured = neighbours_gpu.Choice(cpu_s, gpu_s, "" if cpu_s else "none here")
+    monkeypatch.setattr(neighbours_gpu, "choice", lambda: measured)
+    assert neighbours._on_gpu(neighbours.SMALL_WORK) is chosen
+    assert not neighbours._on_gpu(neighbours.SMALL_WORK / 2)
+    assert not neighbours._on_gpu(neighbours.SMALL_WORK, count=5000)
+    assert str(measured).startswith("GPU" if chosen else "CPU")
+
+
+def test_a_gpu_finds_what_the_cpu_finds() -> None:
+    if neighbours_gpu.choice().gpu_s is None:
+        pytest.skip(f"no GPU for faiss: {neighbours_gpu.choice().why}")
+    rng = np.random.default_rng(4)
+    query, reference = (rng.normal(size=(n, 64)).astype(np.float32) for n in (300, 9000))
+    distances, positions = neighbours_gpu.nearest(query, reference, 7)
+    exact = ((query[:, None] - reference[None]) ** 2).sum(axis=2)
+    np.testing.assert_allclose(distances, np.sort(exact, axis=1)[:, :7], rtol=1e-3)
+    assert (positions == np.argsort(exact, axis=1)[:, :7]).mean() > 0.99
+
+
+def test_large_but_finite_numbers_are_finite() -> None:
+    assert neighbours.is_finite(np.full((3, 4), 1e30, dtype=np.float32))
+    assert not neighbours.is_finite(np.array([[1e30, np.inf]], dtype=np.float32))
+    assert neighbours.sum_of_squares(np.arange(6, dtype=np.float32).reshape(2, 3)) == 55.0

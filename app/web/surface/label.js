@@ -40,8 +40,17 @@ export class Label {
     return new Outbox({
       storage: localStorage, client: this.identity.client, send: (path, body) => post(path, body),
       isRefusal: (problem) => problem instanceof Refused,
-      changed: () => this.showSaved(), answered: (entry, reply) => this.landed(entry, reply), refused: (entry, problem) => this.refused(entry, problem),
+      changed: () => {
+        this.showSaved();
+        this.review?.showSaved();
+      },
+      answered: (entry, reply) => this.heardBy(entry).landed(entry, reply), refused: (entry, problem) => this.heardBy(entry).refused(entry, problem),
     });
+  }
+
+  // Labels and reviews leave through one outbox; what comes back goes to whoever sent it.
+  heardBy(entry) {
+    return this.review && entry.path.startsWith("/api/v1/review") ? this.review : this;
   }
 
   begin() {

@@ -5,6 +5,7 @@ import { h, setText } from "./dom.js";
 import { Identity, uuid } from "./identity.js";
 import { Label } from "./label.js";
 import * as progress from "./progress.js";
+import { Review } from "./review.js";
 import { Status, line } from "./status.js";
 
 function followTheme() {
@@ -24,10 +25,22 @@ function header(status) {
   status.listen((value, away) => setText(element, line(value, away)));
 }
 
-function mount(name, slot, { status, root }) {
+function mount(name, slot, surfaces) {
+  const { status, root } = surfaces;
   if (name === "label") slot.replaceChildren(root);
+  else if (name === "review") new Review(slot, surfaces);
   else if (name === "progress") progress.mount(slot, status);
   else if (name === "data") data.mount(slot, status);
+}
+
+// How many images wait for a review, beside the tab's name.
+function countReviews(value) {
+  const count = ["suspected", "disagreement", "flag"].reduce((sum, kind) => sum + (value?.review?.[kind] ?? 0), 0);
+  for (const tab of document.querySelectorAll('[role="tab"]')) {
+    if (tab.textContent.trim() !== "Review") continue;
+    if (count) tab.dataset.count = count;
+    else delete tab.dataset.count;
+  }
 }
 
 async function start() {
@@ -37,11 +50,16 @@ async function start() {
   const root = document.getElementById("raum-label").content.firstElementChild.cloneNode(true);
   document.body.append(root);
   header(status);
-  const surfaces = { status, root };
-  const adopt = () => (window.raumSlots ?? []).splice(0).forEach(([name, slot]) => mount(name, slot, surfaces));
+  status.listen(countReviews);
+  const surfaces = { status, root, identity };
+  const adopt = () => {
+    (window.raumSlots ?? []).splice(0).forEach(([name, slot]) => mount(name, slot, surfaces));
+    countReviews(status.value);
+  };
+  const label = new Label(root, identity, status);
+  surfaces.label = label;
   window.addEventListener("raum-slot", adopt);
   adopt();
-  const label = new Label(root, identity, status);
   window.raum = { timings: label.timings, label, uuid };
   await identity.settle();
   label.begin();

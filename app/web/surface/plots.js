@@ -43,9 +43,9 @@ function text(x, y, content, anchor) {
 
 const hundredths = (value) => `${Math.round(100 * value)} %`;
 
-// points: [{labels, accuracy, low, high, kind}] with accuracy measured.
-export function accuracy(points) {
-  const most = Math.max(...points.map((point) => point.labels));
+// points: [{labels, accuracy, low, high, kind}] with accuracy measured; ahead: [{labels, accuracy, low, high}], a forecast.
+export function accuracy(points, ahead = []) {
+  const most = Math.max(...[...points, ...ahead].map((point) => point.labels));
   const least = Math.min(...points.map((point) => point.labels));
   const margin = Math.max(1, 0.04 * (most - least));
   const x = scale(least - margin, most + margin, M.left, W - M.right);
@@ -55,10 +55,7 @@ export function accuracy(points) {
     title: "Accuracy on the holdout by number of labels", x, y, xTicks: whole.length ? whole : [most], yTicks: [0, 0.25, 0.5, 0.75, 1],
     xLabel: "labels", yLabel: "accuracy", yText: hundredths,
   });
-  const upper = points.map((point) => `${x(point.labels)},${y(point.high)}`);
-  const lower = points.map((point) => `${x(point.labels)},${y(point.low)}`).reverse();
-  root.append(svg("polygon", { points: [...upper, ...lower].join(" "), class: "rp-band" }));
-  root.append(svg("polyline", { points: points.map((point) => `${x(point.labels)},${y(point.accuracy)}`).join(" "), class: "rp-line" }));
+  root.append(...curve(ahead, x, y, "rp-ahead"), ...curve(points, x, y, ""));
   for (const point of points) {
     if (points.length === 1) root.append(svg("line", { x1: x(point.labels), x2: x(point.labels), y1: y(point.low), y2: y(point.high), class: "rp-whisker" }));
     const dot = svg("circle", { cx: x(point.labels), cy: y(point.accuracy), r: point.kind === "round" ? 6 : 3, class: "rp-dot" });
@@ -68,6 +65,15 @@ export function accuracy(points) {
     root.append(dot);
   }
   return root;
+}
+
+function curve(points, x, y, kind) {
+  if (!points.length) return [];
+  const edge = (side) => points.map((point) => `${x(point.labels)},${y(point[side])}`);
+  return [
+    svg("polygon", { points: [...edge("high"), ...edge("low").reverse()].join(" "), class: `rp-band ${kind}` }),
+    svg("polyline", { points: edge("accuracy").join(" "), class: `rp-line ${kind}` }),
+  ];
 }
 
 // bins: [{confidence, accuracy, count}] with 0 < count.

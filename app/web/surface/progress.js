@@ -3,8 +3,11 @@
 import { get } from "./api.js";
 import { button, duration, h, number, percent, setText } from "./dom.js";
 import { command } from "./empty.js";
+import * as finish from "./finish.js";
 import * as plots from "./plots.js";
 import { line } from "./status.js";
+
+const FINISH_MS = 4000;
 
 export function mount(slot, status) {
   const part = (name, ...children) => h("section", { class: "rp-card", "data-part": name }, ...children);
@@ -16,12 +19,23 @@ export function mount(slot, status) {
     classes: h("div", { class: "rp-classes" }),
     said: h("p", { class: "rp-quiet", role: "status" }),
     publication: undefined,
+    foreseen: null,
+    curve: null,
+    finishOf: null,
+    finishAsked: 0,
   };
+  parts.finish = finish.make((answer) => {
+    parts.finishOf = answer.publication ?? null;
+    const before = JSON.stringify(parts.foreseen);
+    parts.foreseen = answer.forecast ?? null;
+    if (JSON.stringify(parts.foreseen) !== before && parts.curve) drawCurve(parts);
+  });
   const ask = async (kind, done) => setText(parts.said, (await command(kind)) ?? done);
   parts.pause = button("pause training", () => ask(status.value?.paused ? "resume" : "pause", "asked"), { class: "rm-button" });
   slot.replaceChildren(
     h("div", { class: "rp", tabindex: "-1" },
       parts.figures,
+      part("finish", h("h2", {}, "Finish"), parts.finish.body),
       part("accuracy", h("h2", {}, "Accuracy on the holdout"), parts.accuracy),
       part("calibration", h("h2", {}, "Calibration"), parts.calibration),
       part("worker", h("h2", {}, "Worker"), parts.worker, h("div", { class: "rm-actions" }, button("train now", () => ask("train", "asked: a round starts as soon as the worker is free"), { class: "rm-button rm-strong" }), parts.pause), parts.said),
@@ -37,10 +51,18 @@ function update(parts, value, away) {
   figures(parts.figures, value);
   worker(parts, value, away);
   classes(parts.classes, value.classes);
+  askFinish(parts, value.publication);
   const key = `${value.publication}/${value.labels?.total}`;
   if (parts.publication === key) return;
   parts.publication = key;
   void history(parts);
+}
+
+// A publication is measured a while after it appears: until then, ask now and then.
+function askFinish(parts, publication) {
+  if (parts.finishAsked && (parts.finishOf === publication || Date.now() - parts.finishAsked < FINISH_MS)) return;
+  parts.finishAsked = Date.now();
+  void parts.finish.ask();
 }
 
 function figures(place, value) {
@@ -75,17 +97,23 @@ async function history(parts) {
   const answer = await get("/api/v1/history").catch(() => null);
   if (!answer) return;
   const measured = answer.rounds.filter((point) => point.accuracy !== null && point.labels !== null);
-  parts.accuracy.replaceChildren(...(measured.length ? accuracy(measured) : [unmeasured("Holdout images are mixed into the queue and asked blind; the first figure comes after 20 of them.")]));
+  parts.curve = measured;
+  drawCurve(parts);
   const bins = answer.calibration.filter((bin) => bin.count);
   const ece = measured.at(-1)?.ece;
   const told = ece === null || ece === undefined ? "" : `expected calibration error ${percent(ece, 1)}`;
   parts.calibration.replaceChildren(...(bins.length ? [plots.calibration(bins), h("p", { class: "rp-quiet" }, told)] : [unmeasured("It is measured on the same answers.")]));
 }
 
-function accuracy(points) {
+function drawCurve(parts) {
+  const points = parts.curve;
+  parts.accuracy.replaceChildren(...(points.length ? accuracy(points, parts.foreseen?.curve ?? []) : [unmeasured("Holdout images are mixed into the queue and asked blind; the first figure comes after 20 of them.")]));
+}
+
+function accuracy(points, ahead) {
   const last = points.at(-1);
-  const told = `${percent(last.accuracy)} (95 % interval ${percent(last.low)} to ${percent(last.high)}) at ${number(last.labels)} labels, from ${number(last.n)} holdout answers. Large dots are rounds, small ones refreshes.`;
-  return [plots.accuracy(points), h("p", { class: "rp-quiet" }, told)];
+  const told = `${percent(last.accuracy)} (95 % interval ${percent(last.low)} to ${percent(last.high)}) at ${number(last.labels)} labels, from ${number(last.n)} holdout answers. Large dots are rounds, small ones refreshes.${ahead.length ? " The broken line is the forecast with its 95 % band." : ""}`;
+  return [plots.accuracy(points, ahead), h("p", { class: "rp-quiet" }, told)];
 }
 
 function unmeasured(why) {

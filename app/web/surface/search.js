@@ -5,15 +5,15 @@ import { h, percent } from "./dom.js";
 
 export class Search {
   // pick(class_id) answers; add(name) makes the class and answers with it; source() gives {classes, suggestions}.
-  constructor(root, { pick, add, source }) {
-    Object.assign(this, { pick, add, source });
+  constructor(root, { pick, add, source, id = "rm-found" }) {
+    Object.assign(this, { pick, add, source, id });
     this.at = 0;
     this.options = [];
     this.input = h("input", {
       type: "search", placeholder: "/  any class …", "aria-label": "Any class", role: "combobox", "aria-expanded": "false",
-      "aria-controls": "rm-found", "aria-autocomplete": "list", autocomplete: "off", spellcheck: "false", maxlength: "200",
+      "aria-controls": id, "aria-autocomplete": "list", autocomplete: "off", spellcheck: "false", maxlength: "200",
     });
-    this.found = h("div", { class: "rm-found", id: "rm-found", role: "listbox", "aria-label": "Classes found", hidden: true });
+    this.found = h("div", { class: "rm-found", id, role: "listbox", "aria-label": "Classes found", hidden: true });
     root.querySelector('[data-part="search"]').append(this.input, this.found);
     this.input.addEventListener("input", () => this.refresh());
     this.input.addEventListener("focus", () => this.refresh());
@@ -50,7 +50,7 @@ export class Search {
 
   #line(option, i) {
     const text = option.class_id === null ? `add the class “${option.name}”` : option.name;
-    const line = h("div", { role: "option", id: `rm-found-${i}`, class: "rm-option" }, h("span", {}, text), option.p ? h("span", { class: "rm-share" }, percent(option.p)) : null);
+    const line = h("div", { role: "option", id: `${this.id}-${i}`, class: "rm-option" }, h("span", {}, text), option.p ? h("span", { class: "rm-share" }, percent(option.p)) : null);
     line.addEventListener("pointerdown", (event) => {
       event.preventDefault();
       this.#choose(option);
@@ -60,7 +60,7 @@ export class Search {
 
   #mark() {
     [...this.found.children].forEach((line, i) => line.setAttribute("aria-selected", String(i === this.at)));
-    if (this.options.length) this.input.setAttribute("aria-activedescendant", `rm-found-${this.at}`);
+    if (this.options.length) this.input.setAttribute("aria-activedescendant", `${this.id}-${this.at}`);
     this.found.children[this.at]?.scrollIntoView({ block: "nearest" });
   }
 

@@ -1,0 +1,37 @@
+"""The Review tab's requests as JSON: what is in doubt, decisions about it, and how well each annotator does."""
+
+import time
+from typing import Any
+
+from fastapi import APIRouter, Body, Request
+
+from app import review
+
+router = APIRouter()
+Json = dict[str, Any]
+
+
+@router.get("/api/v1/review")
+def items(request: Request, annotator: str, kind: str = "suspected", count: int = 40) -> Json:
+    """The first open images of one list, and how many each list holds."""
+    state = request.app.state
+    return review.items(state.db, state.settings.workspace, kind=kind, count=count, reviewer=annotator)
+
+
+@router.post("/api/v1/review")
+def decide(request: Request, event: Json = Body()) -> Json:  # noqa: B008
+    """One decision; when this returns, it is on disk."""
+    return review.decide(request.app.state.db, event, now=time.time())
+
+
+@router.post("/api/v1/review/undo")
+def undo(request: Request, body: Json = Body()) -> Json:  # noqa: B008
+    """Take back this reviewer's decision."""
+    name, target = str(body.get("annotator") or ""), body.get("target")
+    return review.undo(request.app.state.db, uuid=str(body.get("uuid")), annotator=name, target=target, now=time.time())
+
+
+@router.get("/api/v1/people")
+def people(request: Request) -> Json:
+    """The annotators' quality with intervals, as far as it was measured."""
+    return review.people(request.app.state.db, request.app.state.settings.workspace)
