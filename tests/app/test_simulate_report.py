@@ -104,9 +104,7 @@ def test_the_picture_has_its_size_and_shows_every_strategy(result: dict, tmp_pat
 
 
 def test_a_single_point_and_a_single_seed_can_be_drawn(tmp_path: Path) -> None:
-    from app import simulate
-
     one = simulate.run(test_simulate._material(), test_simulate._plan("auto", seeds=1, budget=8))
     simulate_plot.draw([one], tmp_path / "one.png")
-    assert (tmp_path / "one.png").stat().st_size > 5000
-    assert simulate_arm.STARTS[0] == one["plan"]["start"]
+    with Image.open(tmp_path / "one.png") as drawn:
+        assert len(drawn.getcolors(1 << 24)) > 20
