@@ -159,9 +159,10 @@ def save_embeddings(material: Material, file: Path) -> None:
 
 def _arrays(file: Path) -> dict[str, NDArray[Any]]:
     try:
-        with np.load(file, allow_pickle=False) as stored:
-            if isinstance(stored, np.ndarray):
-                raise errors.BadRequest(f"{file} is one array; a .npz file with embeddings_ND and labels_N is needed")
+        stored = np.load(file, allow_pickle=False)
+        if isinstance(stored, np.ndarray):
+            raise errors.BadRequest(f"{file} is one array; a .npz file with embeddings_ND and labels_N is needed")
+        with stored:
             return {name: stored[name] for name in stored.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as problem:
         raise errors.BadRequest(f"cannot read the embeddings {file}: {problem}") from problem

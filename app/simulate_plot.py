@@ -24,7 +24,7 @@ LEFT, TOP, RIGHT, BOTTOM = 64, 66, 24, 58
 RANDOM = "#5f6368"
 # Okabe and Ito 2008: told apart with every common colour blindness; marks tell them apart once more
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-MARKS = ("disc", "square", "triangle", "diamond", "ring")
+MARKS = ("square", "triangle", "diamond", "ring", "disc")
 INK, FAINT, GRID = "#202124", "#5f6368", "#e3e5e8"
 
 
@@ -82,7 +82,7 @@ class _Sheet:
         self.left, self.right = float(panel.labels_B[0]), float(max(panel.labels_B[-1], panel.labels_B[0] + 1))
         lows = [float((c.mean_B - c.half_B).min()) for c in panel.curves]
         highs = [float((c.mean_B + c.half_B).max()) for c in panel.curves]
-        step = _nice((max(highs) - min(lows)) / 5)
+        step = _nice((max(highs) - min(lows)) / 6)
         self.ticks = np.arange(math.floor(min(lows) / step), math.ceil(max(highs) / step) + 1) * step
         self.low, self.high = float(self.ticks[0]), float(self.ticks[-1])
 
