@@ -165,7 +165,7 @@ def _others(
     accuracy_A = fit.skill.accuracy_J[answers.annotator_A]
     error_E = np.exp(fit.skill.log_C[cell_E]) / np.maximum(1.0 - accuracy_A[entry_A], 1e-9)
     wrong_A = np.bincount(entry_A[~right_E], (p_E * np.minimum(error_E, 1.0))[~right_E], minlength=len(top_A))
-    wrong_A += rest_A * np.exp(fit.skill.log_rest_A) / np.maximum(1.0 - accuracy_A, 1e-9)
+    wrong_A = wrong_A + rest_A * np.exp(fit.skill.log_rest_A) / np.maximum(1.0 - accuracy_A, 1e-9)
     return right_A / total_A, wrong_A / total_A
 
 

@@ -13,6 +13,7 @@ Doubles = npt.NDArray[np.float64]
 
 MOST_STEPS = 60
 STILL = 1e-3  # mean change of an answered image's probabilities under which it has settled
+FIRST_STRENGTH = 8192.0  # the rows lean on what the team shares until counts are worth something
 STRENGTH_AT = (2, 5)  # steps at which the strength of the rows' prior is looked for anew
 
 
@@ -49,15 +50,22 @@ def fit(
         n_C = np.bincount(table.entry_E, probs_P[pairs.entry_pair_E], minlength=len(table.row_C))
         rest_A = rest_I[answers.item_A]
         skill = consensus_skill.learn(
-            answers, table, n_C, rest_A, team_share_J=share_J, strength=None if step in STRENGTH_AT else strength or 4.0
+            answers,
+            table,
+            n_C,
+            rest_A,
+            team_share_J=share_J,
+            strength=None if step in STRENGTH_AT else strength or FIRST_STRENGTH,
         )
         share_J, strength = skill.team_share_J, skill.strength
         said_P, said_rest_I = likelihood(answers, pairs, table, skill)
+        heard = belief
         if search:
             search.climb(said_P, said_rest_I)
             belief = search.belief
         if belief:
-            log_P, log_rest_I = consensus_trust.prior(pairs, belief, answers.num_classes)
+            if step == 1 or belief != heard:
+                log_P, log_rest_I = consensus_trust.prior(pairs, belief, answers.num_classes)
         else:
             log_P, log_rest_I = _class_shares(answers, pairs, probs_P, rest_I)
         before_P = probs_P
@@ -99,7 +107,7 @@ def _class_shares(
     """Log-prior from the classes' shares among the answered images, one made-up image of each class added."""
     classes, has_I = answers.num_classes, answers.count_I > 0
     n_K = np.bincount(pairs.class_P, probs_P * has_I[pairs.item_P], minlength=classes)
-    n_K += rest_I[has_I].sum() / classes + 1.0
+    n_K = n_K + rest_I[has_I].sum() / classes + 1.0
     share_K = n_K / n_K.sum()
     named_I = np.bincount(pairs.item_P, share_K[pairs.class_P], minlength=answers.num_items)
     with np.errstate(divide="ignore"):

@@ -107,7 +107,7 @@ def learn(
     wrong_J = np.bincount(table.annotator_C, wrong_C, minlength=annotators)
     share_A = team_share_J[answers.annotator_A]
     rest_says_A = share_A * rest_K[answers.label_A]
-    rest_says_A += (1.0 - share_A) * own_JK[answers.annotator_A, answers.label_A]
+    rest_says_A = rest_says_A + (1.0 - share_A) * own_JK[answers.annotator_A, answers.label_A]
     log_rest_A = np.log((1.0 - accuracy_J)[answers.annotator_A] * rest_says_A)
     return Skill(log_C, log_rest_A, accuracy_J, (from_team_J + 2.0) / (wrong_J + 4.0), strength)
 
@@ -132,7 +132,7 @@ def _errors(
     wrong_K = np.bincount(table.class_C, wrong_C, minlength=classes)
     team_C = (team[table.team_C] + prior / (classes - 1)) / (wrong_K[table.class_C] + prior)
     own = np.bincount(table.annotator_C * classes + table.label_C, wrong_C, minlength=annotators * classes)
-    own += np.bincount(answers.annotator_A * classes + answers.label_A, rest_A, minlength=annotators * classes)
+    own = own + np.bincount(answers.annotator_A * classes + answers.label_A, rest_A, minlength=annotators * classes)
     own_JK = own.reshape(annotators, classes)
     rest_K = (own_JK.sum(axis=0) + prior / classes) / (own_JK.sum() + prior)
     own_JK = (own_JK + prior / classes) / (own_JK.sum(axis=1, keepdims=True) + prior)

@@ -13,6 +13,7 @@ Doubles = npt.NDArray[np.float64]
 
 ITEMS = 20_000  # images that the answers' own verdict is looked up on, evenly spread
 BLIND_SHARE = 0.02  # of cases where the model is taken to know nothing, before the answers have spoken
+FIRST_BLIND = -1.4  # its logit where learning begins: a fifth, so that the people have their say first
 BLIND_SPREAD = 1.5  # of that share's logit
 FREE_SPREAD = 1.0  # of the log of the sharpness where no holdout speaks
 HOLDOUT_SPREAD = 2.0  # over the root of its answers: the same where one does
@@ -58,7 +59,7 @@ def measure(log_probs_NK: npt.ArrayLike, labels_N: npt.ArrayLike) -> ModelTrust:
     if not len(labels):
         nan = float("nan")
         return ModelTrust(0, nan, 1.0, nan, nan, nan, nan, nan)
-    tempered = calibration.temper(log_probs, found.value)
+    log_probs, tempered = calibration.temper(log_probs, 1.0), calibration.temper(log_probs, found.value)
     share_K = (np.bincount(labels, minlength=log_probs.shape[1]) + 1.0) / (len(labels) + log_probs.shape[1])
     return ModelTrust(
         len(labels), float((log_probs.argmax(axis=1) == labels).mean()), found.value, found.nll_before,
@@ -120,6 +121,7 @@ class Search:
         first, self.spread = start(trust)
         self.centre = np.array([np.log(first.sharpness), np.log(BLIND_SHARE / (1.0 - BLIND_SHARE))])
         self.now, self.step = self.centre.copy(), np.array([0.7, 0.7])
+        self.now[1] = FIRST_BLIND
 
     @property
     def belief(self) -> Belief:
@@ -128,7 +130,7 @@ class Search:
     @property
     def settled(self) -> bool:
         """Whether its steps have become small."""
-        return bool(self.step.max() < 0.1)
+        return bool(self.step.max() < 0.2)
 
     def climb(self, log_answers_P: Doubles, log_answers_rest_I: Doubles) -> None:
         """One step up along each of the two, or a halved step."""

@@ -62,8 +62,8 @@ def crowdlab(
         p(k | x) = (w_M p_M(k | x) + sum_j w_j p_j(k)) / (w_M + sum_j w_j),
 
     p_j(k) = P for the class that j said and (1 - P) / (K - 1) for the others, P the people's agreement with the
-    majority. Without a model w_M is 0. Where its likeliest class is not the majority's, it is the consensus, as in the
-    paper.
+    majority. Without a model w_M is 0. The consensus is the
+    likeliest class.
     """
     weight, votes_P = weights(answers, pairs), votes(answers, pairs)
     other = (1.0 - weight.agreement) / (answers.num_classes - 1)
@@ -85,8 +85,8 @@ def weights(answers: consensus_answers.Answers, pairs: consensus_answers.Pairs) 
 
         w_j = 1 - (1 - agreement_j) / e,  w_M = (1 - error_M / e) sqrt(mean answers of an image),
 
-    e the error of always naming the commonest class, agreement_j over the other answers to the images that j answered.
-    cleanlab 2.9.0 also counts images that j did not answer, as disagreement; with every answer there both are equal.
+    e the error of always naming the commonest class, agreement_j over the other answers to the images that j answered;
+    tests compare it with cleanlab 2.9.0's figures.
     """
     count_I, at_I, votes_P = answers.count_I, winners(answers, pairs), votes(answers, pairs)
     shared = count_I > 1 if (count_I > 1).any() else count_I > 0
