@@ -167,18 +167,25 @@ def foretell(material: simulate_data.Material, prepared: last_layer.Prepared, pl
     label(it, plan, plan.budget)
     found, _, _, _ = situation(it)
     told = measure.all_of(measure.measure(found, rng=it.rng))
-    taught, now = len(found.taught.labelled_L), _accuracy(it)
+    taught, now_H = len(found.taught.labelled_L), _right(it)
     gain = next((each for each in told["forecast"].get("gains", []) if each["more"] == MORE), None)
     while len(it.taught(1.0).labelled_L) < taught + MORE and len(it.open_rows()):
         label(it, plan, len(it.asked) + len(it.held) + plan.batch)
-    return {"truth": now, "gained": _accuracy(it) - now, "estimate": told["estimate"], "forecast": gain}
+    changed_H = _right(it).astype(float) - now_H
+    return {
+        "truth": float(now_H.mean()),
+        "gained": float(changed_H.mean()),
+        "noise": float(changed_H.std() / np.sqrt(len(changed_H))),
+        "estimate": told["estimate"],
+        "forecast": gain,
+    }
 
 
-def _accuracy(it: Session) -> float:
-    """Of the published layer over the whole holdout, answered or not: fresh to it, and a fair sample of all images."""
+def _right(it: Session) -> NDArray[np.bool_]:
+    """The published layer on the whole holdout, answered or not: fresh to it, and a fair sample of all images."""
     assert it.layer is not None
     rows = np.flatnonzero(it.halves_N > 0)
-    return float((it.layer.log_probs_at(it.prepared.x_NR[rows]).argmax(axis=1) == it.material.labels_N[rows]).mean())
+    return np.asarray(it.layer.log_probs_at(it.prepared.x_NR[rows]).argmax(axis=1) == it.material.labels_N[rows])
 
 
 def report_promises(found: list[dict[str, Any]]) -> dict[str, Any]:
@@ -210,6 +217,7 @@ def report_forecasts(found: list[dict[str, Any]]) -> dict[str, Any]:
         "forecast_off": float(np.mean([abs(r["forecast"]["gain"] - r["gained"]) for r in told])) if told else None,
         "forecast_bias": float(np.mean([r["forecast"]["gain"] - r["gained"] for r in told])) if told else None,
         "gained": float(np.mean([run["gained"] for run in found])),
+        "gained_known_to": float(np.mean([run["noise"] for run in found])),  # standard error of the check itself
     }
 
 

@@ -13,7 +13,7 @@ Doubles = npt.NDArray[np.float64]
 
 FEWEST_POINTS, FEWEST_ANSWERS = 3, 20
 REPLAY = 0.05  # standard deviation of a replayed point around the curve: an early part of a session chose otherwise
-WOBBLE = 0.01  # of a fit's accuracy around its curve: which labels it got, not how many
+WOBBLE = 0.015  # of a fit's accuracy around its curve: which labels it got, not how many
 RATES = (0.2, 0.3, 0.4, 0.5, 0.65, 0.8, 1.0, 1.4)  # exponents of the power law
 USUAL_RATE, RATE_SPREAD = 0.5, 0.5  # before any answer: mistakes fall with the root of the labels, give or take
 NORMAL = (-1.645, -0.842, -0.385, 0.0, 0.385, 0.842, 1.645)  # seven equally likely values of a standard normal, about
