@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import resource
 import statistics
 import subprocess
@@ -23,6 +24,7 @@ from model.acquisition import batch_bald
 
 COLD = frozenset({"typical", "typiclust", "probcover"})  # measured without labels; the others with two for each class
 OWN = "RAUM"
+WIDTH = 150  # columns of the table where no terminal says otherwise
 REPEATED_TO = 200_000  # images up to which the median of three is told
 HOW = (
     "one child process for each row, arrays loaded before the clock starts: embeddings in single precision and one "
@@ -86,8 +88,14 @@ def _in_child(folder: Path, by: str, strategy: str, count: int, draws: int, limi
         return {"failed": f"took longer than {limit_s:.0f} s"}
     if done.returncode:
         said = done.stderr.strip().splitlines()
-        return {"failed": said[-1] if said else f"ended by signal {-done.returncode}"}
+        return {"failed": _short(said[-1]) if said else f"ended by signal {-done.returncode}"}
     return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+def _short(problem: str) -> str:
+    """NumPy's sentence about memory in three words, another's first hundred letters."""
+    wanted = re.search(r"Unable to allocate ([\d.]+ \w+)", problem)
+    return f"wants {wanted[1]} more" if wanted else problem[:100]
 
 
 def measure(folder: Path, by: str, strategy: str, count: int, draws: int) -> dict[str, Any]:
@@ -182,16 +190,21 @@ def _print(rows: list[dict[str, Any]], title: str) -> None:
     table = Table(title=title, caption=HOW)
     named = ("by", "strategy")
     for name in ("N", *named, "asked", "seconds", "cpu s", "drawn", "arrays MB", "extra MB", "x arrays", "peak MB"):
-        table.add_column(name, justify="left" if name in named else "right", no_wrap=name in named)
+        table.add_column(name, justify="left" if name in named else "right", no_wrap=True)
+    if any("failed" in row for row in rows):
+        table.add_column("failed")
     for row in rows:
         who = (f"{row['size']:,}", row["by"], row["strategy"])
         if "failed" in row:
-            table.add_row(*who, "", f"failed: {row['failed']}")
+            table.add_row(*who, *[""] * 8, row["failed"])
             continue
         times = (f"{row['seconds']:.3f}", f"{row['cpu_seconds']:.3f}", f"{row['drawn']:,}")
         memory = (row["arrays_mb"], row["extra_mb"], f"{row['memory_of_arrays']:.2f}", row["peak_mb"])
         table.add_row(*who, str(row["asked"]), *times, *map(str, memory))
-    console.Console().print(table)
+    shown = console.Console()
+    if not shown.is_terminal:
+        shown.width = max(shown.width, WIDTH)
+    shown.print(table)
 
 
 if __name__ == "__main__":

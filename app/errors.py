@@ -4,6 +4,7 @@ AppError
 ├── BadRequest      what was asked cannot be done as asked: says the value and what to do
 ├── NotFound        an image, class or publication of that id does not exist
 ├── SettingsError   an unknown or unusable setting
+├── Stopped         the person stopped it; the message says what is kept
 └── WorkspaceBusy   another page or worker already serves this workspace
 """
 
@@ -22,6 +23,10 @@ class NotFound(AppError):
 
 class SettingsError(AppError):
     """A setting is unknown or its value unusable."""
+
+
+class Stopped(AppError):
+    """The person at the keyboard stopped it; the message says what is kept."""
 
 
 class WorkspaceBusy(AppError):

@@ -17,7 +17,7 @@ T = TypeVar("T")
 Steps = Generator[None, None, T]
 
 FOLDS = 5  # of the blind answers; each fit then lacks one answer in fifty, as audits are one in ten
-OTHER_FOLDS = 4
+OTHER_FOLDS = 10  # of the others: those are many, and a fit that lacks a quarter of them would be too pessimistic
 SHARES = (0.005, 0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.07, 0.1, 0.14, 0.2)  # for which "needed" is told
 PREFIXES = (0.3, 0.45, 0.65, 0.85, 1.0)  # parts of the answers, in their order, from which the curve is drawn
 FEWEST_TAUGHT = 10

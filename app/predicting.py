@@ -24,10 +24,12 @@ def predict(
 ) -> predictions.Predictions:
     """Top class and its calibrated probability for every image; `known` are rows and their log-probabilities at hand."""
     top_N, log_confidence_N = np.empty(len(image_ids), np.int64), np.empty(len(image_ids), np.float32)
-    others_N = np.setdiff1d(np.arange(len(image_ids)), known[0], assume_unique=True)
+    other_N = np.ones(len(image_ids), bool)
+    other_N[known[0]] = False
+    others_N = np.flatnonzero(other_N)
     for rows_N, found_NK in (known, (others_N, layer.log_probs_at(x_NR[others_N]))):
-        top_N[rows_N] = found_NK.argmax(axis=1)
-        log_confidence_N[rows_N] = found_NK.max(axis=1)
+        best_N = found_NK.argmax(axis=1)
+        top_N[rows_N], log_confidence_N[rows_N] = best_N, found_NK[np.arange(len(best_N)), best_N]
     meta = {
         "watermark": seen.watermark,
         "labels": len(seen.labelled),

@@ -30,10 +30,13 @@ class Looker:
         waited = now - last_answer >= IDLE_SECONDS or now - self.at >= LONGEST_SECONDS
         return watermark != self.watermark and waited
 
-    def look(self, db: Database, settings: Settings, held: pool.Pool, *, now: float) -> None:
-        """Look, and publish what was found."""
-        self.watermark = look(db, settings, held)
+    def step(self, db: Database, held: pool.Pool, *, watermark: int, now: float, last_answer: float) -> bool:
+        """Look and publish what was found, where that is due."""
+        if not self.is_due(watermark, now=now, last_answer=last_answer):
+            return False
+        self.watermark = look(db, held.settings, held)
         self.at = now
+        return True
 
 
 def look(db: Database, settings: Settings, held: pool.Pool) -> int:

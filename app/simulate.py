@@ -4,86 +4,120 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import multiprocessing
 import os
 import platform
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent import futures
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from rich import console as consoles
 from rich import progress as bars
 
-from app import errors, processes, simulate_arm, simulate_classifiers, simulate_data, simulate_report
+from app import (
+    errors,
+    processes,
+    simulate_arm,
+    simulate_classifiers,
+    simulate_conditions,
+    simulate_data,
+    simulate_network,
+    simulate_plot,
+    simulate_report,
+    simulate_tables,
+    simulate_target,
+    simulate_work,
+)
 from model import acquisition
-from model import config as configs
 
-Floats = NDArray[np.floating]
 Progress = Callable[[float, str], None]
-WIDTH = 120  # columns of the table where no terminal says otherwise
+WIDTH = 120  # columns of the tables where no terminal says otherwise
+TIME_LEFT_OVER = 600.0  # seconds of the past that the time left is told from
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """Where the images come from: one of a folder, the demo pool, the digits, a file of embeddings."""
+
+    images: Path | None = None
+    demo: bool = False
+    digits: bool = False
+    embeddings: Path | None = None
+    demo_images: int = 600
 
 
 def simulate(
-    images: Path | None,
+    source: Source,
+    plan: simulate_arm.Plan,
     *,
     cache: Path,
-    demo: bool = False,
-    strategies: Sequence[str] = ("random", "auto"),
-    budget: int = 200,
-    batch: int = 20,
-    seeds: int = 5,
-    backbone: str = simulate_arm.DEFAULT_BACKBONE,
-    target: float = 0.6,
-    audit: float = 0.0,
-    start: str = "own",
-    rounds_at: Sequence[int] = (),
-    steps: int = 0,
-    demo_images: int = 600,
+    target: str | None = None,
+    grid: bool = False,
+    save_embeddings: Path | None = None,
+    fresh: bool = False,
     workers: int = 1,
     json_file: Path | None = None,
+    plot: Path | None = None,
     console: consoles.Console | None = None,
 ) -> dict[str, Any]:
-    """Simulate on an ImageFolder or the demo pool; print the table, write `json_file`, return the same values.
+    """Simulate on `source`; print the tables, write `json_file` and `plot`, return the same values as the former.
 
-    See simulate_arm.Plan for the settings; `cache` keeps embeddings between runs, `steps` 0 is the training's default.
+    target: as in simulate_target, None takes the plan's. grid: the no-harm grid instead of the plan's own conditions.
+    save_embeddings: write the material's embeddings there and do nothing else. cache: embeddings and finished arms
+    between runs; `fresh` takes no arm from there.
     """
-    if demo == (images is not None):
-        raise errors.BadRequest("a simulation runs on a folder of images or on the demo pool: give one of them")
-    plan = checked(
-        simulate_arm.Plan(
-            tuple(strategies), budget=budget, batch=batch, seeds=seeds, target=target, audit=audit, start=start,
-            rounds_at=tuple(sorted(rounds_at)), steps=steps, backbone=backbone,
+    given = (source.images is not None) + source.demo + source.digits + (source.embeddings is not None)
+    if given != 1:
+        raise errors.BadRequest(
+            "a simulation runs on a folder of images, the demo pool, the digits or saved embeddings: give one of them"
         )
-    )  # fmt: skip
+    plan = checked(plan)
     processes.keep_memory()
     console = console or consoles.Console()
     if not console.is_terminal:
         console.width = max(console.width, WIDTH)
-    with bars.Progress(*bars.Progress.get_default_columns(), bars.TimeElapsedColumn(), console=console) as shown:
+    columns = [*bars.Progress.get_default_columns(), bars.TimeElapsedColumn()]
+    with bars.Progress(*columns, console=console, speed_estimate_period=TIME_LEFT_OVER) as shown:
         task = shown.add_task("reading", total=1.0)
-
-        def tell(fraction: float, message: str) -> None:
-            shown.update(task, completed=fraction, description=message)
-
-        embed = _embedder(backbone, tell)
-        if images is None:
-            side = _side(backbone)
-            material = simulate_data.from_demo(count=demo_images, side=side, seed=0, embed=embed, progress=tell)
+        material = _read(
+            source, plan, cache, lambda share, words: shown.update(task, completed=share, description=words)
+        )
+        if save_embeddings is not None:
+            simulate_data.save_embeddings(material, save_embeddings)
+            console.print(f"{len(material.labels_N):,} embeddings of {material.name} written to {save_embeddings}")
+            return {}
+        if target is not None:
+            shown.update(task, description="target")
+            value, told = simulate_target.resolve(target, material, plan, cache)
+            plan = dataclasses.replace(plan, target=value)
         else:
-            material = simulate_data.from_folder(
-                images, key=backbone, side=_side(backbone), cache=cache, keep_pixels=bool(plan.rounds_at), embed=embed,
-                progress=tell,
-            )  # fmt: skip
-        result = run(material, plan, workers=workers, progress=tell)
-    console.print(simulate_report.table(result))
+            told = f"accuracy {plan.target:g}"
+        shown.update(task, visible=False)
+        arms = shown.add_task("arms", total=1.0)
+
+        def tell(share: float, words: str) -> None:
+            shown.update(arms, completed=share, description=words)
+
+        run_ = run_grid if grid else run
+        result = run_(material, plan, workers=workers, kept=cache, fresh=fresh, target_told=told, progress=tell)
+    _show(result, console, plot)
     if json_file is not None:
         json_file.parent.mkdir(parents=True, exist_ok=True)
         json_file.write_text(json.dumps(result, indent=1), encoding="utf-8")
     return result
+
+
+def _show(result: dict[str, Any], console: consoles.Console, plot: Path | None) -> None:
+    results = list(result["cells"].values()) if "grid" in result else [result]
+    tables = simulate_tables.of(result) if "grid" not in result else []
+    if "grid" in result:
+        told = {"name": result["name"], "seeds": result["seeds"], "measured": result["measured"]}
+        tables = [simulate_tables.accuracy(each) for each in results] + simulate_tables.grid(result["grid"], **told)
+    for table in tables:
+        console.print(table)
+    if plot is not None:
+        simulate_plot.draw(results, plot)
 
 
 def embedded(images: Path, backbone: str, cache: Path) -> simulate_data.Material:
@@ -93,29 +127,72 @@ def embedded(images: Path, backbone: str, cache: Path) -> simulate_data.Material
         """Told nowhere."""
 
     return simulate_data.from_folder(
-        images, key=backbone, side=_side(backbone), cache=cache, keep_pixels=False, embed=_embedder(backbone, quiet),
+        images, key=backbone, side=simulate_network.side(backbone), cache=cache, keep_pixels=False,
+        embed=simulate_network.embedder(backbone, quiet),
         progress=quiet,
     )  # fmt: skip
 
 
 def run(
-    material: simulate_data.Material, plan: simulate_arm.Plan, *, workers: int = 1, progress: Progress | None = None
+    material: simulate_data.Material,
+    plan: simulate_arm.Plan,
+    *,
+    workers: int = 1,
+    kept: Path | None = None,
+    fresh: bool = False,
+    target_told: str = "",
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """All strategies (random is always one) with all seeds -> curves and figures, ready for JSON.
 
     workers: processes that share the arms, a thread each; the answer is the same for any number of them but one, which
-    runs here with as many threads as torch takes.
+    runs here with as many threads as torch takes. kept, fresh: see simulate_work.run.
     """
-    plan, began = checked(plan), time.perf_counter()
-    todo = [(name, seed) for seed in range(plan.seeds) for name in plan.strategies]
-    points: dict[tuple[str, int], list[dict[str, float]]] = {}
-    for arm, found in _arms(material, plan, todo, workers):
-        points[arm] = found
-        if progress is not None:
-            progress(len(points) / len(todo), f"{len(points)} of {len(todo)} arms")
-    arms = {name: [points[name, seed] for seed in range(plan.seeds)] for name in plan.strategies}
-    labels = [int(point["labels"]) for point in arms["random"][0]]
-    curves = {name: np.array([[p["accuracy"] for p in points] for points in seeds]) for name, seeds in arms.items()}
+    plan, began = _fitting(checked(plan), material), time.perf_counter()
+    jobs = simulate_work.jobs_of(plan)
+    points = simulate_work.run(material, jobs, workers=workers, kept=kept, fresh=fresh, progress=progress)
+    return _result(material, plan, points, target_told, time.perf_counter() - began)
+
+
+def run_grid(
+    material: simulate_data.Material,
+    plan: simulate_arm.Plan,
+    *,
+    workers: int = 1,
+    kept: Path | None = None,
+    fresh: bool = False,
+    target_told: str = "",
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """As `run` under every condition of the grid: all of them on frozen embeddings, two where rounds train the network."""
+    plan, began = _fitting(checked(plan), material), time.perf_counter()
+    cells = simulate_conditions.GRID_WITH_ROUNDS if plan.rounds_at else simulate_conditions.GRID
+    plans = [dataclasses.replace(plan, conditions=each) for each in cells]
+    jobs = [job for each in plans for job in simulate_work.jobs_of(each)]
+    points = simulate_work.run(material, jobs, workers=workers, kept=kept, fresh=fresh, progress=progress)
+    seconds = time.perf_counter() - began
+    results = {each.conditions.name: _result(material, each, points, target_told, seconds) for each in plans}
+    return {
+        "name": material.name,
+        "seeds": plan.seeds,
+        "plan": dataclasses.asdict(plan),
+        "grid": simulate_report.grid(results),
+        "cells": results,
+        "measured": _how(material, plan, seconds),
+    }
+
+
+def _result(
+    material: simulate_data.Material,
+    plan: simulate_arm.Plan,
+    points: simulate_work.Points,
+    target_told: str,
+    seconds: float,
+) -> dict[str, Any]:
+    arms = {n: [points[simulate_work.Job(plan, n, s)] for s in plan.seed_numbers] for n in plan.strategies}
+    budgets = min((seed for seeds in arms.values() for seed in seeds), key=len)  # pools may differ by an image or two
+    labels = [int(point["labels"]) for point in budgets]
+    curves = {n: np.array([[p["accuracy"] for p in s[: len(labels)]] for s in seeds]) for n, seeds in arms.items()}
     strategies = {name: simulate_report.arm(labels, curves[name], plan.target) for name in plan.strategies}
     for name, figures in strategies.items():
         figures["points"] = arms[name]
@@ -124,46 +201,17 @@ def run(
             figures["against_random"] = versus
     return {
         "name": material.name,
+        "conditions": plan.conditions.name,
         "labels": labels,
         "target": plan.target,
+        "target_told": target_told or f"accuracy {plan.target:g}",
         "seeds": plan.seeds,
         "plan": dataclasses.asdict(plan),
         "classes": len(material.class_names),
-        "measured": _how(material, plan, time.perf_counter() - began),
+        "measured": _how(material, plan, seconds),
         "strategies": strategies,
+        "wins": simulate_report.wins({n: simulate_report.areas(labels, curves[n]) for n in plan.strategies}),
     }
-
-
-def _arms(
-    material: simulate_data.Material, plan: simulate_arm.Plan, todo: list[tuple[str, int]], workers: int
-) -> Iterator[tuple[tuple[str, int], list[dict[str, float]]]]:
-    """Each (strategy, seed) with its points, in the order in which they are done."""
-    if workers == 1:
-        for name, seed in todo:
-            yield (name, seed), simulate_arm.run(material, plan, name, seed, _retrainer(material, plan))
-        return
-    context = multiprocessing.get_context("spawn")
-    with futures.ProcessPoolExecutor(workers, context, _hold, (material, plan)) as executor:
-        waiting = {executor.submit(_arm, name, seed): (name, seed) for name, seed in todo}
-        for done in futures.as_completed(waiting):
-            yield waiting[done], done.result()
-
-
-_held: list[Any] = []  # what a process of its own works on: sent once, not with every arm
-
-
-def _hold(material: simulate_data.Material, plan: simulate_arm.Plan) -> None:
-    _held[:] = [material, plan]
-    processes.keep_memory()
-    if plan.rounds_at:
-        import torch
-
-        torch.set_num_threads(1)
-
-
-def _arm(name: str, seed: int) -> list[dict[str, float]]:
-    material, plan = _held
-    return simulate_arm.run(material, plan, name, seed, _retrainer(material, plan))
 
 
 def checked(plan: simulate_arm.Plan) -> simulate_arm.Plan:
@@ -177,70 +225,48 @@ def checked(plan: simulate_arm.Plan) -> simulate_arm.Plan:
     if plan.classifier not in simulate_classifiers.CLASSIFIERS:
         names = ", ".join(simulate_classifiers.CLASSIFIERS)
         raise errors.BadRequest(f"no classifier is called {plan.classifier!r}; there are {names}")
-    if not simulate_classifiers.CLASSIFIERS[plan.classifier].has_posterior:
-        unfit = sorted(acquisition.COMPARES_DRAWS & set(plan.strategies))
-        if unfit:
-            raise errors.BadRequest(f"{', '.join(unfit)} compare posterior draws; {plan.classifier!r} has none")
-    if min(plan.budget, plan.batch, plan.seeds) < 1:
-        raise errors.BadRequest(f"budget {plan.budget}, batch {plan.batch} and seeds {plan.seeds} must be 1 or more")
+    unfit = sorted(acquisition.COMPARES_DRAWS & set(plan.strategies))
+    if unfit and not simulate_classifiers.CLASSIFIERS[plan.classifier].has_posterior:
+        raise errors.BadRequest(f"{', '.join(unfit)} compare posterior draws; {plan.classifier!r} has none")
+    if min(plan.budget, plan.batch, plan.seeds) < 1 or plan.first_seed < 0:
+        raise errors.BadRequest(
+            f"budget {plan.budget}, batch {plan.batch} and seeds {plan.seeds} must be 1 or more, "
+            f"the first seed {plan.first_seed} not negative"
+        )
     if not 0 <= plan.audit <= 1:
         raise errors.BadRequest(f"the audit share is between 0 and 1, not {plan.audit}")
+    simulate_conditions.checked(plan.conditions)
     return dataclasses.replace(plan, strategies=tuple(dict.fromkeys(["random", *plan.strategies])))
 
 
-def _side(backbone: str) -> int:
-    """Side of the squares that images are kept at for a backbone."""
-    from model.data import pixels
-
-    return pixels.cache_side(configs.for_backbone(backbone, num_classes=2).image_size)
-
-
-def _embedder(backbone: str, progress: Progress) -> simulate_data.Embed:
-    """Embeds by the network as it starts: pretrained where the backbone has weights, else random."""
-
-    def embed(images_NHWC: NDArray[np.uint8]) -> Floats:
-        from model import predict  # torch takes seconds to import, and embeddings kept from before need none of it
-        from model.network import raum_net
-
-        net = raum_net.build(configs.for_backbone(backbone, num_classes=2))
-        return np.asarray(predict.embed(net, images_NHWC, progress=progress).embeddings_ND, dtype=np.float32)
-
-    return embed
+def _fitting(plan: simulate_arm.Plan, material: simulate_data.Material) -> simulate_arm.Plan:
+    if plan.rounds_at and material.images_NHWC is None and material.features:
+        raise errors.BadRequest(f"rounds need the images, and {material.name} has only {material.features}")
+    return plan
 
 
-def _retrainer(material: simulate_data.Material, plan: simulate_arm.Plan) -> simulate_arm.Retrain:
-    """Trains the network from its start on the answers so far -> new embeddings of all images."""
-
-    def retrain(answers: simulate_arm.Answers, seed: int) -> Floats:
-        from app import pool
-        from model import predict, train
-        from model.network import raum_net
-
-        if material.images_NHWC is None:
-            raise errors.BadRequest("rounds need the images, not only their embeddings")
-        net = raum_net.build(configs.for_backbone(plan.backbone, num_classes=len(material.class_names))).to(
-            pool.device()
-        )
-        on_cpu = pool.device().type == "cpu"
-        settings = configs.training(plan.backbone, on_cpu=on_cpu, steps=plan.steps, seed=seed)
-        train.train(
-            net,
-            labelled_images=material.images_NHWC[answers.labelled],
-            labels_N=answers.labels,
-            unlabelled_images=material.images_NHWC[answers.unlabelled],
-            config=settings,
-        )
-        return np.asarray(predict.embed(net, material.images_NHWC).embeddings_ND, dtype=np.float32)
-
-    return retrain
+def _read(source: Source, plan: simulate_arm.Plan, cache: Path, tell: Progress) -> simulate_data.Material:
+    if source.digits:
+        return simulate_data.from_digits()
+    if source.embeddings is not None:
+        return simulate_data.from_embeddings(source.embeddings)
+    side, embed = simulate_network.side(plan.backbone), simulate_network.embedder(plan.backbone, tell)
+    if source.images is None:
+        return simulate_data.from_demo(count=source.demo_images, side=side, seed=0, embed=embed, progress=tell)
+    return simulate_data.from_folder(
+        source.images, key=plan.backbone, side=side, cache=cache, keep_pixels=bool(plan.rounds_at), embed=embed,
+        progress=tell,
+    )  # fmt: skip
 
 
 def _how(material: simulate_data.Material, plan: simulate_arm.Plan, seconds: float) -> str:
     """Where and how the figures were measured, in one line."""
-    pool, test = material.split(0)
+    world = simulate_conditions.build(material, plan.conditions, plan.first_seed)
     rounds = f"rounds at {', '.join(map(str, plan.rounds_at))} answers" if plan.rounds_at else "refreshes only"
+    balanced = ", accuracy is the mean over classes" if plan.conditions.tail > 1 else ""
     return (
-        f"{plan.backbone}, {len(pool)} pool and {len(test)} test images, batches of {plan.batch}, audit share "
-        f"{plan.audit:g}, start {plan.start}, {rounds}; {os.cpu_count()} cores, {platform.machine()}, Python "
+        f"{material.features or plan.backbone}, {plan.classifier}, {len(world.images_P)} pool and {len(world.test_T)} test "
+        f"images{balanced}, batches of {plan.batch}, audit share {plan.audit:g}, start {plan.start}, seeds "
+        f"{plan.first_seed} to {plan.seed_numbers[-1]}, {rounds}; {os.cpu_count()} cores, {platform.machine()}, Python "
         f"{platform.python_version()}, {seconds:.0f} s"
     )

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from app import errors
+from app import errors, ranking
 from model import last_layer
 
 Floats = NDArray[np.floating]
@@ -46,7 +46,10 @@ class Classifier:
 def _last_layer(
     prepared: last_layer.Prepared, labelled: Ints, labels: Ints, rejected: Ints, classes: int, rng: np.random.Generator
 ) -> Fitted:
-    return last_layer.fit(None, labelled, labels, classes, rng=rng, excluded_positions=rejected, prepared=prepared)
+    config = last_layer.Config(max_pool=ranking.MOST_SELF_TRAINED)
+    return last_layer.fit(
+        None, labelled, labels, classes, config=config, rng=rng, excluded_positions=rejected, prepared=prepared
+    )
 
 
 @dataclasses.dataclass(frozen=True)

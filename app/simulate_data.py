@@ -42,6 +42,7 @@ class Material:
     split_N: Ints | None
     images_NHWC: NDArray[np.uint8] | None
     embeddings_ND: Floats
+    features: str = ""  # what the embeddings are, in words
 
     def split(self, seed: int) -> tuple[Ints, Ints]:
         """(pool, test) positions: the given split, else 60 % of every class, drawn by `seed`."""
@@ -104,7 +105,9 @@ def from_digits() -> Material:
         ) from missing
     data = datasets.load_digits()
     names = [str(digit) for digit in range(10)]
-    return Material("digits", names, data.target.astype(np.int64), None, None, data.data.astype(np.float32))
+    return Material(
+        "digits", names, data.target.astype(np.int64), None, None, data.data.astype(np.float32), "raw pixels"
+    )
 
 
 def from_embeddings(file: Path) -> Material:
@@ -135,7 +138,7 @@ def from_embeddings(file: Path) -> Material:
             raise errors.BadRequest(
                 f"split of {file} must say for each of {len(labels_N)} images 0 (pool), 1 (test) or -1, with both sides"
             )
-    return Material(file.stem, names, labels_N, split_N, None, embeddings_ND)
+    return Material(file.stem, names, labels_N, split_N, None, embeddings_ND, "embeddings as saved")
 
 
 def save_embeddings(material: Material, file: Path) -> None:

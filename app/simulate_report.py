@@ -1,17 +1,18 @@
-"""Figures of a simulation: area under the curve, labels to a target with intervals, and the table that is printed."""
+"""Figures of a simulation: areas under curves, labels to a target, savings and harm against random, wins; no printing."""
 
 from __future__ import annotations
 
-import bisect
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.table import Table
+from scipy import stats
 
 Floats = NDArray[np.float64]
 RESAMPLES = 2000
+SIGNIFICANT = 0.05
+HARM = 2.0  # standard errors below random
 
 
 def aubc(labels_B: Sequence[int], accuracy_B: Floats) -> float:
@@ -23,6 +24,11 @@ def aubc(labels_B: Sequence[int], accuracy_B: Floats) -> float:
     return float((width * heights).sum() / width.sum())
 
 
+def areas(labels_B: Sequence[int], curves_SB: Floats) -> Floats:
+    """The area of each seed's curve."""
+    return np.array([aubc(labels_B, curve) for curve in curves_SB])
+
+
 def labels_to(labels_B: Sequence[int], accuracy_B: Floats, target: float) -> int | None:
     """The first measured budget at which the accuracy is `target` or more; None when it never is."""
     reached = np.flatnonzero(np.asarray(accuracy_B) >= target)
@@ -30,77 +36,135 @@ def labels_to(labels_B: Sequence[int], accuracy_B: Floats, target: float) -> int
 
 
 def arm(labels_B: Sequence[int], curves_SB: Floats, target: float) -> dict[str, Any]:
-    """One strategy over all seeds: mean curve, AUBC with its standard error, labels to the target with 95 % interval."""
-    areas_S = np.array([aubc(labels_B, curve) for curve in curves_SB])
-    middle = labels_to(labels_B, curves_SB.mean(axis=0), target)
-    resampled = [_or_beyond(labels_B, labels_to(labels_B, m, target)) for m in _resampled_means(curves_SB)]
-    low, high = np.quantile(resampled, [0.025, 0.975])
+    """One strategy over all seeds: mean curve, AUBC with its standard error, labels to the target with 95 % interval.
+
+    The interval is of the mean curve's crossing, by bootstrap over seeds; None: beyond the budget.
+    """
+    areas_S = areas(labels_B, curves_SB)
+    crossings = [labels_to(labels_B, mean, target) for mean in _resampled(curves_SB)]
+    low, high = _interval([np.inf if at is None else float(at) for at in crossings])
     return {
         "curves": np.round(curves_SB, 5).tolist(),
         "mean": np.round(curves_SB.mean(axis=0), 5).tolist(),
         "aubc": float(areas_S.mean()),
-        "aubc_se": float(areas_S.std(ddof=1) / np.sqrt(len(areas_S))) if len(areas_S) > 1 else None,
-        "labels_to_target": middle,
-        "labels_to_target_low": float(low),
-        "labels_to_target_high": None if high > labels_B[-1] else float(high),
+        "aubc_se": standard_error(areas_S),
+        "aubc_per_seed": areas_S.tolist(),
+        "labels_to_target": labels_to(labels_B, curves_SB.mean(axis=0), target),
+        "labels_to_target_low": low,
+        "labels_to_target_high": high,
         "labels_to_target_per_seed": [labels_to(labels_B, curve, target) for curve in curves_SB],
     }
 
 
 def against_random(labels_B: Sequence[int], curves_SB: Floats, random_SB: Floats, target: float) -> dict[str, Any]:
-    """Paired over seeds: the gain in AUBC and the share of labels saved at the target, each with 95 % interval.
+    """Paired over seeds: gain in AUBC, labels saved at the target (with 95 % intervals) and harm.
 
-    A mean curve that never reaches the target counts as one step beyond the budget, so that savings are understated.
+    saved: 1 - own / random labels at which the mean curves cross the target. saved_per_seed: the median over seeds of
+    the same for each seed's own curves. Censored curves are read against us: where random never crosses, one step
+    beyond the budget counts as its labels (the saving is at least that); where the strategy never crosses, there is no
+    saving however small (None). saved_bound says which holds: exact, at least, none. harm: the most that the mean curve
+    of random lies above, and at how many labels.
     """
-    gains_S = np.array([aubc(labels_B, c) - aubc(labels_B, r) for c, r in zip(curves_SB, random_SB, strict=True)])
-    pairs = zip(_resampled_means(curves_SB), _resampled_means(random_SB), strict=True)  # the same seeds are drawn
-    saved = [_saving(labels_B, own, rand, target) for own, rand in pairs]
-    draws = np.random.default_rng(0).integers(len(gains_S), size=(RESAMPLES, len(gains_S)))
+    gains_S = areas(labels_B, curves_SB) - areas(labels_B, random_SB)
+    means, random_means = _resampled(curves_SB), _resampled(random_SB)  # the same seeds are drawn: pairs
+    saved = [_saving(labels_B, own, rand, target) for own, rand in zip(means, random_means, strict=True)]
+    each_S = [_saving(labels_B, own, rand, target) for own, rand in zip(curves_SB, random_SB, strict=True)]
+    draws = _draws(len(gains_S))
+    middle, random_middle = curves_SB.mean(axis=0), random_SB.mean(axis=0)
+    behind_B = random_middle - middle
+    reached, random_reached = (labels_to(labels_B, curve, target) for curve in (middle, random_middle))
     return {
         "aubc_gain": float(gains_S.mean()),
+        "aubc_gain_se": standard_error(gains_S),
         "aubc_gain_interval": np.quantile(gains_S[draws].mean(axis=1), [0.025, 0.975]).tolist(),
-        "saved": _saving(labels_B, curves_SB.mean(axis=0), random_SB.mean(axis=0), target),
-        "saved_interval": np.quantile(saved, [0.025, 0.975]).tolist(),
+        "harmful": is_below(gains_S),
+        "saved": _finite(_saving(labels_B, middle, random_middle, target)),
+        "saved_interval": _interval(saved),
+        "saved_bound": "none" if reached is None else "exact" if random_reached is not None else "at least",
+        "saved_per_seed": _finite(_median(np.array(each_S))),
+        "saved_per_seed_interval": _interval([_median(each) for each in np.array(each_S)[draws]]),
+        "seeds_reached": sum(labels_to(labels_B, curve, target) is not None for curve in curves_SB),
+        "seeds_reached_random": sum(labels_to(labels_B, curve, target) is not None for curve in random_SB),
+        "harm": max(0.0, float(behind_B.max())),
+        "harm_at": int(labels_B[int(behind_B.argmax())]),
     }
 
 
-def table(result: dict[str, Any]) -> Table:
-    """The printed table: accuracy at a few budgets, AUBC, labels to the target and labels saved against random."""
-    labels_B, target = result["labels"], result["target"]
-    after_rounds = {bisect.bisect_left(labels_B, at) for at in result["plan"]["rounds_at"]}
-    some = {0, 1, len(labels_B) // 4, len(labels_B) // 2, len(labels_B) - 1} | after_rounds
-    shown = sorted(some & set(range(len(labels_B))))
-    out = Table(title=f"{result['name']}: test accuracy by labels, {result['seeds']} seeds", caption=result["measured"])
-    for column in ["strategy", *[f"@{labels_B[b]}" for b in shown], "AUBC", f"labels to {target:g}", "saved (95 %)"]:
-        out.add_column(column, justify="left" if column == "strategy" else "right", no_wrap=True)
-    for name, figures in result["strategies"].items():
-        se = figures["aubc_se"]
-        high = figures["labels_to_target_high"]
-        reached = figures["labels_to_target"]
-        versus = figures.get("against_random")
-        out.add_row(
-            name,
-            *[f"{figures['mean'][b]:.3f}" for b in shown],
-            f"{figures['aubc']:.4f}" + (f" ± {se:.4f}" if se is not None else ""),
-            f"{reached if reached is not None else 'never'} [{figures['labels_to_target_low']:.0f}, "
-            f"{'never' if high is None else f'{high:.0f}'}]",
-            ""
-            if versus is None
-            else f"{versus['saved']:.0%} [{versus['saved_interval'][0]:.0%}, {versus['saved_interval'][1]:.0%}]",
-        )
-    return out
+def wins(areas_by_name: dict[str, Floats]) -> dict[str, dict[str, dict[str, Any]]]:
+    """Row against column: mean difference of AUBC, p of the paired two-sided t-test, and whether the row wins at .05."""
+    return {
+        row: {col: _versus(a, b) for col, b in areas_by_name.items() if col != row} for row, a in areas_by_name.items()
+    }
 
 
-def _resampled_means(curves_SB: Floats) -> list[Floats]:
-    draws = np.random.default_rng(0).integers(len(curves_SB), size=(RESAMPLES, len(curves_SB)))
-    return list(curves_SB[draws].mean(axis=1))
+def is_below(gains_S: Floats) -> bool:
+    """Whether the mean lies below zero by more than two standard errors."""
+    se = standard_error(gains_S)
+    return bool(se is not None and gains_S.mean() < -HARM * se and gains_S.mean() < 0)
 
 
-def _or_beyond(labels_B: Sequence[int], reached: int | None) -> float:
-    step = labels_B[-1] - labels_B[-2] if len(labels_B) > 1 else labels_B[-1]
-    return float(labels_B[-1] + step if reached is None else reached)
+def grid(cells: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Results of one plan under several conditions -> for each strategy its gains by cell, their mean over cells paired
+    by seed, and how many cells lie significantly below random; and in how many cells each beats each other."""
+    names = list(next(iter(cells.values()))["strategies"])
+    areas_CNS = np.array([[r["strategies"][name]["aubc_per_seed"] for name in names] for r in cells.values()])
+    rows: dict[str, Any] = {}
+    for at, name in enumerate(names):
+        gains_CS = areas_CNS[:, at] - areas_CNS[:, names.index("random")]
+        rows[name] = {
+            "aubc": areas_CNS[:, at].mean(axis=1).tolist(),
+            "gain": gains_CS.mean(axis=1).tolist(),
+            "gain_se": [standard_error(gains_S) for gains_S in gains_CS],
+            "harmful": [is_below(gains_S) for gains_S in gains_CS],
+            "mean_aubc": float(areas_CNS[:, at].mean()),
+            "mean_gain": float(gains_CS.mean()),
+            "mean_gain_se": standard_error(gains_CS.mean(axis=0)),
+        }
+    counts = {
+        row: {col: sum(r["wins"][row][col]["wins"] for r in cells.values()) for col in names if col != row}
+        for row in names
+    }
+    return {"cells": list(cells), "strategies": rows, "wins": counts}
+
+
+def standard_error(values_S: Floats) -> float | None:
+    """Of the mean; None for a single value."""
+    return float(values_S.std(ddof=1) / np.sqrt(len(values_S))) if len(values_S) > 1 else None
+
+
+def _versus(own_S: Floats, other_S: Floats) -> dict[str, Any]:
+    gains_S = own_S - other_S
+    alike = len(gains_S) < 2 or bool(np.ptp(gains_S) < 1e-12)
+    p = (0.0 if alike and len(gains_S) > 1 and abs(gains_S[0]) > 1e-12 else 1.0) if alike else None
+    p = float(stats.ttest_rel(own_S, other_S).pvalue) if p is None else p
+    return {"difference": float(gains_S.mean()), "p": p, "wins": bool(p < SIGNIFICANT and gains_S.mean() > 0)}
+
+
+def _draws(seeds: int) -> NDArray[np.int64]:
+    return np.random.default_rng(0).integers(seeds, size=(RESAMPLES, seeds))
+
+
+def _resampled(curves_SB: Floats) -> list[Floats]:
+    """Mean curves of seeds drawn with replacement; the same draws for every strategy."""
+    return list(curves_SB[_draws(len(curves_SB))].mean(axis=1))
+
+
+def _interval(values: Sequence[float]) -> list[float | None]:
+    """2.5 and 97.5 %, values that were measured and none in between; None where it is infinite."""
+    return [_finite(float(at)) for at in np.quantile(values, [0.025, 0.975], method="inverted_cdf")]
+
+
+def _median(values: Floats) -> float:
+    return float(np.quantile(values, 0.5, method="inverted_cdf"))
+
+
+def _finite(value: float) -> float | None:
+    return value if np.isfinite(value) else None
 
 
 def _saving(labels_B: Sequence[int], own_B: Floats, random_B: Floats, target: float) -> float:
-    own, rand = (_or_beyond(labels_B, labels_to(labels_B, curve, target)) for curve in (own_B, random_B))
-    return 1.0 - own / rand
+    own, rand = (labels_to(labels_B, curve, target) for curve in (own_B, random_B))
+    if own is None:
+        return -np.inf
+    step = labels_B[-1] - labels_B[-2] if len(labels_B) > 1 else labels_B[-1]
+    return 1.0 - own / (labels_B[-1] + step if rand is None else rand)

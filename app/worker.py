@@ -48,12 +48,12 @@ class Worker:
         labelling.ask_several(self.db, overlap=settings.overlap, overlap_rate=settings.overlap_rate)
         self.parent = os.getppid()
         self.pool = self._open_pool()
-        self.measurer = measuring.Measurer(settings)
+        self.reviewer, self.measurer = reviewing.Looker(), measuring.Measurer(settings)
         self.children: dict[str, processes.Child] = {}
         self.seen = self.published = -1  # watermarks: last looked at, last published
         self.first_unseen = self.last_unseen = 0.0
         self.shown_images = 0
-        self.wants_maps, self.reviewing = False, reviewing.Looker()
+        self.wants_maps = False
         self.next_look_for_images = 0.0
         self.round_failed_at = -1  # watermark of the last failed round, -1 after a good one
         self.beat_at = 0.0
@@ -67,7 +67,7 @@ class Worker:
         while not processes.parent_is_gone(self.parent):
             busy = False
             acts = (self._look_after_children, self._obey, self._adopt, self._refresh, self._grow, self._start_round)
-            for act in (*acts, self._review, self._measure):
+            for act in (*acts, self._look_closer):
                 busy = self._guarded(act) or busy
             self._beat()
             if not busy:
@@ -268,18 +268,15 @@ class Worker:
         self.children["round"] = processes.Child(self.settings, "round", [], None)
         return True
 
-    def _review(self) -> bool:
-        if not self.reviewing.is_due(self.published, now=time.monotonic(), last_answer=self.last_unseen):
+    def _look_closer(self) -> bool:
+        """The review's lists, and a step of measuring while people pause longer than a refresh would wait."""
+        now, shown = time.monotonic(), self.published
+        if self.reviewer.step(self.db, self.pool, watermark=shown, now=now, last_answer=self.last_unseen):
+            return True
+        idle = now - self.last_unseen
+        if self.seen > shown or not self.pool.complete or idle < 2 * self.settings.refresh_delay:
             return False
-        self.reviewing.look(self.db, self.settings, self.pool, now=time.monotonic())
-        return True
-
-    def _measure(self) -> bool:
-        """A step while nobody waits: what is new is published, and people pause longer than a refresh would wait."""
-        idle = time.monotonic() - self.last_unseen
-        if self.seen > self.published or not self.pool.complete or idle < 2 * self.settings.refresh_delay:
-            return False
-        return self.measurer.step(self.db, self.pool, watermark=self.published, resting=idle > RESTING_SECONDS)
+        return self.measurer.step(self.db, self.pool, watermark=shown, resting=idle > RESTING_SECONDS)
 
     def _say(self, phase: str, message: str, fraction: float | None = None) -> None:
         self.phase, self.message, self.fraction = phase, message, fraction
@@ -292,15 +289,9 @@ class Worker:
         self.beat_at = now
         with self.db.write() as tx:
             workers.beat(
-                tx,
-                "worker",
-                pid=os.getpid(),
-                phase=self.phase,
-                fraction=self.fraction,
-                message=self.message,
-                device=self.pool.device_text,
-                now=time.time(),
-            )
+                tx, "worker", pid=os.getpid(), phase=self.phase, fraction=self.fraction, message=self.message,
+                device=self.pool.device_text, now=time.time(),
+            )  # fmt: skip
 
 
 def _interrupt(*_: object) -> None:

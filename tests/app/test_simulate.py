@@ -1,5 +1,6 @@
 """The loop with an oracle: what it asks, what it counts, and what its figures mean."""
 
+import io
 import json
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from PIL import Image
 from rich import console as consoles
 
-from app import errors, simulate, simulate_arm, simulate_data, simulate_report
+from app import errors, simulate, simulate_arm, simulate_data, simulate_report, simulate_tables, simulate_target
 
 QUIET = consoles.Console(quiet=True)
 
@@ -83,7 +84,7 @@ def test_arms_may_run_beside_each_other() -> None:
     beside = simulate.run(_material(), plan, workers=2, progress=lambda share, _: told.append(share))
     for name in plan.strategies:
         assert beside["strategies"][name]["curves"] == here["strategies"][name]["curves"]
-    assert told == [0.25, 0.5, 0.75, 1.0]
+    assert told == [0.0, 0.25, 0.5, 0.75, 1.0]
 
 
 def test_more_labels_than_images_end_at_the_pool() -> None:
@@ -107,7 +108,8 @@ def test_rounds_train_on_the_answers_and_change_the_embeddings() -> None:
         assert (material.labels_N[answers.rejected] == simulate_data.UNUSABLE).all()
         return np.eye(5, dtype=np.float32)[material.labels_N]  # a network that has understood everything
 
-    points = simulate_arm.run(material, _plan("auto", rounds_at=(16,)), "auto", 0, retrain)
+    plan = _plan("auto", rounds_at=(16,))
+    points = simulate_arm.run(simulate_arm.ready(material, plan, 0), plan, "auto", 0, retrain)
     assert len(told) == 1
     assert len(told[0].labelled) + len(told[0].rejected) == 16
     assert len(told[0].labelled) + len(told[0].rejected) + len(told[0].unlabelled) == len(material.split(0)[0])
@@ -163,7 +165,7 @@ def test_savings_are_paired_over_seeds_and_their_interval_holds_the_truth() -> N
 def test_the_printed_table_shows_where_rounds_ran() -> None:
     result = simulate.run(_material(), _plan("auto", budget=80, batch=8, seeds=1))
     shown = [
-        [column.header for column in simulate_report.table(result).columns]
+        [column.header for column in simulate_tables.accuracy(result).columns]
         for result["plan"]["rounds_at"] in ([], [60])
     ]
     assert "@64" not in shown[0]
@@ -172,12 +174,12 @@ def test_the_printed_table_shows_where_rounds_ran() -> None:
 
 def test_the_printed_table_names_every_strategy() -> None:
     result = simulate.run(_material(), _plan("auto", "entropy"))
-    out = consoles.Console(width=160, record=True, file=open("/dev/null", "w", encoding="utf-8"))  # noqa: SIM115
-    out.print(simulate_report.table(result))
-    text = out.export_text()
+    out = consoles.Console(width=120, file=io.StringIO())
+    for table in simulate_tables.of(result):
+        out.print(table)
+    text = out.file.getvalue()
     for word in ("random", "auto", "entropy", "AUBC", "labels to 0.7", "refreshes only"):
         assert word in text
-    out.file.close()
 
 
 def test_what_cannot_be_run_is_named(tmp_path: Path) -> None:
@@ -190,6 +192,40 @@ def test_what_cannot_be_run_is_named(tmp_path: Path) -> None:
         with pytest.raises(errors.BadRequest, match=words):
             simulate.run(_material(), plan)
     with pytest.raises(errors.BadRequest, match="give one of them"):
-        simulate.simulate(None, cache=tmp_path, console=QUIET)
+        simulate.simulate(simulate.Source(), _plan("auto"), cache=tmp_path, console=QUIET)
     with pytest.raises(errors.BadRequest, match="two"):
         _read(tmp_path, tmp_path)
+
+
+def test_a_target_may_be_a_share_of_what_all_labels_give(tmp_path: Path) -> None:
+    material = _material()
+    value, told = simulate_target.resolve("full:0.9", material, _plan("auto"), tmp_path)
+    probed, _ = simulate_target.resolve("probe:0.9", material, _plan("auto"), tmp_path)
+    assert 0.5 < value < 0.9
+    assert f"{value:.4f}" in told
+    assert simulate_target.resolve("probe:1.0", material, _plan("auto"), tmp_path)[0] == pytest.approx(probed / 0.9)
+    assert simulate_target.resolve("0.6", material, _plan("auto"), None) == (0.6, "accuracy 0.6")
+    for wrong in ("all", "half:0.9", "probe:1.5"):
+        with pytest.raises(errors.BadRequest, match=wrong):
+            simulate_target.resolve(wrong, material, _plan("auto"), None)
+
+
+def test_where_random_never_arrives_the_saving_is_a_bound() -> None:
+    labels = [10, 20, 30]
+    random = np.array([[0.1, 0.2, 0.3], [0.1, 0.2, 0.3]])
+    found = simulate_report.against_random(labels, random + 0.4, random, 0.6)
+    assert (found["saved"], found["saved_bound"]) == (pytest.approx(1 - 20 / 40), "at least")
+    lost = simulate_report.against_random(labels, random, random + 0.4, 0.6)
+    assert (lost["saved"], lost["saved_bound"], lost["harmful"]) == (None, "none", True)
+    assert lost["harm"] == pytest.approx(0.4)
+
+
+def test_who_wins_over_seeds_is_a_paired_test() -> None:
+    rng = np.random.default_rng(0)
+    hard = rng.normal(0, 1, 20)  # some seeds are hard for all: only pairs tell the difference
+    found = simulate_report.wins(
+        {"a": hard + rng.normal(0.1, 0.05, 20), "b": hard, "c": hard + rng.normal(0, 0.05, 20)}
+    )
+    assert found["a"]["b"]["wins"]
+    assert not found["b"]["a"]["wins"]
+    assert not found["c"]["b"]["wins"]

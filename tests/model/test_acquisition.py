@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import special
 
-from model import acquisition, chunks, errors, streamed
+from model import acquisition, chunks, errors, streamed, uncertainty
 from model.acquisition import batch_bald, epig
 
 NAMES = sorted(acquisition.STRATEGIES)
@@ -110,10 +110,11 @@ def test_auto_turns_from_typical_to_uncertain_once_there_are_two_labels_for_each
     np.testing.assert_array_equal(
         _select("auto", draws, points, 6, labelled_ND=few), _select("typical", draws, points, 6, labelled_ND=few)
     )
-    np.testing.assert_array_equal(
-        _select("auto", draws, points, 6, labelled_ND=enough),
-        _select("cluster_margin", draws, points, 6, labelled_ND=enough),
-    )
+    unsure = uncertainty.decompose(draws).margin_N
+    asked = _select("auto", draws, points, 6, labelled_ND=enough)
+    assert set(asked.tolist()) != set(_select("typical", draws, points, 6, labelled_ND=enough).tolist())
+    one = _select("auto", draws, points, 1, labelled_ND=enough, rng=np.random.default_rng(1))
+    assert unsure[one[0]] < np.median(unsure)
 
 
 def test_unknown_names_and_arrays_that_do_not_fit_say_so() -> None:
