@@ -468,7 +468,10 @@ def bench_consensus(
     items: Annotated[int, typer.Option(help="images in the table of accuracies")] = 2000,
     seeds: Annotated[int, typer.Option(help="repetitions of the tables")] = 5,
     others: Annotated[
-        bool, typer.Option("--others/--alone", help="beside ours, what pip install cleanlab crowd-kit brings")
+        bool,
+        typer.Option(
+            "--others/--alone", help="beside ours, what `pip install cleanlab==2.9.0 crowd-kit==1.4.2` brings"
+        ),
     ] = True,
     json_file: Json = None,
 ) -> None:

@@ -7,6 +7,7 @@ import platform
 import statistics
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -47,10 +48,9 @@ def command(
     _print(f"label errors: {LABEL_NOISE:.0%} planted in sklearn's digits, {seeds} seeds", told["label_errors"], "by")
     told["annotators"] = coverage(items, max(seeds, fewest))
     _print("annotators: how often the 95 % interval of quality holds the truth", told["annotators"], "setting")
-    rows = [
-        _in_child(answers, people, classes, name)
-        for name in consensus_speed.names(others=others)
-    ]  # fmt: skip
+    with tempfile.TemporaryDirectory(prefix="raum-bench-") as folder:
+        consensus_speed.make(Path(folder), answers, people, classes)
+        rows = [_in_child(Path(folder), people, name) for name in consensus_speed.names(others=others)]
     told["speed"] = {row.pop("by"): row for row in rows}
     _print(f"{answers:,} answers, {people} people, {classes} classes, a child process each", told["speed"], "by")
     if json_file is not None:
@@ -147,9 +147,9 @@ def coverage(items: int, seeds: int) -> dict[str, dict[str, float]]:
     return table
 
 
-def _in_child(answers: int, people: int, classes: int, name: str) -> dict[str, Any]:
+def _in_child(folder: Path, people: int, name: str) -> dict[str, Any]:
     """Seconds and memory of one method, from a process of its own."""
-    asked = [sys.executable, "-m", "app.consensus_speed", str(answers), str(people), str(classes), name]
+    asked = [sys.executable, "-m", "app.consensus_speed", str(folder), str(people), name]
     done = subprocess.run(asked, cwd=processes.LAUNCH.parent, capture_output=True, text=True)
     if done.returncode:
         return {"by": name, "failed": done.stderr.strip().splitlines()[-1]}

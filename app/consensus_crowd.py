@@ -78,11 +78,9 @@ def _model(
     lift = float(np.quantile(scores.max(axis=1) - own, right))
     scores[rows, truth_I] = own + lift
     scores *= lift * sharper
-    return (
-        scores
-        - np.log(np.exp(scores - scores.max(axis=1, keepdims=True)).sum(axis=1, keepdims=True))
-        - scores.max(axis=1, keepdims=True)
-    )
+    scores -= scores.max(axis=1, keepdims=True)
+    scores -= np.log(np.exp(scores).sum(axis=1, keepdims=True))
+    return scores
 
 
 def digits(

@@ -14,7 +14,8 @@ Doubles = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 ALL_CLASSES = 16  # up to as many classes, every class of every image is a pair
-MODEL_TOP = 3  # otherwise: the classes that anyone said and so many of the model's likeliest
+MODEL_TOP = 3  # otherwise: the classes that anyone said and the model's likeliest, up to so many
+NEGLIGIBLE = 1e-3  # of the likeliest's probability
 ROWS = 8192  # images whose log-probabilities are read at once
 
 
@@ -175,18 +176,47 @@ def without_model(pairs: Pairs) -> Pairs:
     return dataclasses.replace(pairs, log_model_P=None, log_model_rest_I=None)
 
 
+def part(answers: Answers, pairs: Pairs, items: Ints) -> tuple[Answers, Pairs]:
+    """The answers and pairs of some images (ascending) alone, images numbered anew."""
+    place_I = np.full(answers.num_items, -1)
+    place_I[items] = np.arange(len(items))
+    on_A, on_P = place_I[answers.item_A] >= 0, place_I[pairs.item_P] >= 0
+    on_E = on_P[pairs.entry_pair_E]
+    new_A, new_P = np.cumsum(on_A) - 1, np.cumsum(on_P) - 1
+    few = Answers(
+        place_I[answers.item_A[on_A]], answers.annotator_A[on_A], answers.label_A[on_A],
+        np.concatenate([[0], np.cumsum(answers.count_I[items])]), answers.num_annotators, answers.num_classes,
+    )  # fmt: skip
+    return few, Pairs(
+        place_I[pairs.item_P[on_P]], pairs.class_P[on_P],
+        np.concatenate([[0], np.cumsum(np.diff(pairs.starts_I1)[items])]), new_P[pairs.said_A[on_A]],
+        new_A[pairs.entry_answer_E[on_E]], new_P[pairs.entry_pair_E[on_E]], pairs.rest_count_I[items],
+        None if pairs.log_model_P is None else pairs.log_model_P[on_P],
+        None if pairs.log_model_rest_I is None else pairs.log_model_rest_I[items],
+    )  # fmt: skip
+
+
+def spread(count_I: Ints, most: int) -> Ints:
+    """Images with answers, evenly spread, no more than `most`."""
+    answered = np.flatnonzero(count_I)
+    return answered[:: max(1, -(-len(answered) // most))]
+
+
 def _likeliest(log_probs_IK: npt.NDArray[np.floating]) -> Ints:
-    """Keys item * classes + class of the MODEL_TOP likeliest classes of every image."""
+    """Keys item * classes + class of the likeliest class of every image, and of the next ones that are not negligible."""
     items, classes = log_probs_IK.shape
-    keys = np.empty((items, MODEL_TOP), dtype=np.int64)
+    found = []
     for at in range(0, items, ROWS):
         block = np.array(log_probs_IK[at : at + ROWS])
         rows = np.arange(len(block))
-        for m in range(MODEL_TOP):
-            top = block.argmax(axis=1)
-            keys[at : at + len(block), m] = (at + rows) * classes + top
+        first = top = block.argmax(axis=1)
+        least = block[rows, first] + np.log(NEGLIGIBLE)
+        for _ in range(MODEL_TOP):
+            kept = block[rows, top] >= least
+            found.append((at + rows[kept]) * classes + top[kept])
             block[rows, top] = -np.inf
-    return keys.ravel()
+            top = block.argmax(axis=1)
+    return np.concatenate(found) if found else np.empty(0, dtype=np.int64)
 
 
 def _model_of_pairs(

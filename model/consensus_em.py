@@ -12,6 +12,7 @@ from model import consensus_answers, consensus_skill, consensus_trust
 Doubles = npt.NDArray[np.float64]
 
 MOST_STEPS = 60
+FIRST_ITEMS = 30_000  # images that settle first where there are more than twice as many
 STILL = 1e-3  # mean change of an answered image's probabilities under which it has settled
 FIRST_STRENGTH = 8192.0  # the rows lean on what the team shares until counts are worth something
 STRENGTH_AT = (2, 5)  # steps at which the strength of the rows' prior is looked for anew
@@ -39,13 +40,30 @@ def fit(
     """Alternate between annotators' skill and images' classes from the shares of votes, until they settle.
 
     With a model in `pairs` its word is the prior of each image, believed as far as the answers make likely
-    (consensus_trust.Search) or as `fixed` says; without one the prior is the classes' own shares.
+    (consensus_trust.Search) or as `fixed` says; without one the prior is the classes' own shares. Of very many images
+    some, evenly spread, first say how far the model is believed.
     """
+    if np.count_nonzero(answers.count_I) > 2 * FIRST_ITEMS:
+        some = consensus_answers.spread(answers.count_I, FIRST_ITEMS)
+        few = _settle(*consensus_answers.part(answers, pairs, some), trust, fixed, None)
+        return _settle(answers, pairs, trust, few.belief, few.skill)
+    return _settle(answers, pairs, trust, fixed, None)
+
+
+def _settle(
+    answers: consensus_answers.Answers,
+    pairs: consensus_answers.Pairs,
+    trust: consensus_trust.ModelTrust | None,
+    fixed: consensus_trust.Belief | None,
+    known: consensus_skill.Skill | None,
+) -> Fit:
+    """The steps; with `known` skill they begin with its shares of errors and may end earlier."""
     table, given = consensus_skill.cells(answers, pairs), pairs.log_model_P is not None
-    search = consensus_trust.Search(pairs, answers.count_I, answers.num_classes, trust) if given and not fixed else None
+    search = consensus_trust.Search(answers, pairs, trust) if given and not fixed else None
     belief = fixed if given else None
     probs_P, rest_I = _votes(answers, pairs)
-    share_J, strength = np.full(answers.num_annotators, 0.5), None
+    share_J = known.team_share_J if known else np.full(answers.num_annotators, 0.5)
+    strength, looked_at = FIRST_STRENGTH, STRENGTH_AT[:1] if known else STRENGTH_AT
     for step in range(1, MOST_STEPS + 1):
         n_C = np.bincount(table.entry_E, probs_P[pairs.entry_pair_E], minlength=len(table.row_C))
         rest_A = rest_I[answers.item_A]
@@ -55,7 +73,7 @@ def fit(
             n_C,
             rest_A,
             team_share_J=share_J,
-            strength=None if step in STRENGTH_AT else strength or FIRST_STRENGTH,
+            strength=None if step in looked_at else strength,
         )
         share_J, strength = skill.team_share_J, skill.strength
         said_P, said_rest_I = likelihood(answers, pairs, table, skill)
@@ -72,7 +90,7 @@ def fit(
         probs_P, rest_I, _ = pairs.softmax(log_P + said_P, log_rest_I + said_rest_I)
         moved = np.abs(probs_P - before_P)[answers.count_I[pairs.item_P] > 0].sum()
         still = moved < STILL * max(1, np.count_nonzero(answers.count_I)) and (not search or search.settled)
-        if step > max(STRENGTH_AT) and still:
+        if step > max(looked_at) and still:
             break
     return Fit(probs_P, rest_I, skill, table, belief, step)
 

@@ -15,7 +15,7 @@ Ints = npt.NDArray[np.int64]
 
 OF_AN_ANNOTATOR = 4.0  # answers that the team's accuracy counts for in that of one annotator
 OF_A_CLASS = 50.0  # and in that of one class
-OF_ERRORS = 20.0  # errors that "any other class alike" counts for, beside one for every ten classes
+ERROR_STRENGTHS = (20.0, 200.0, 2000.0, 20_000.0)  # errors that "any other class alike" may count for (and K / 10 more)
 ROW_STRENGTHS = (
     1.0,
     4.0,
@@ -127,16 +127,30 @@ def _errors(
 ) -> tuple[Doubles, Doubles, Doubles]:
     """What is said in error: c_kl by the team (at the cells), e_jl by each annotator, and by the team whatever k is."""
     annotators, classes = answers.num_annotators, answers.num_classes
-    prior = OF_ERRORS + classes / 10.0
     team = np.bincount(table.team_C, wrong_C, minlength=table.team_size)
     wrong_K = np.bincount(table.class_C, wrong_C, minlength=classes)
+    prior = _alike(team, wrong_K, classes) + classes / 10.0
     team_C = (team[table.team_C] + prior / (classes - 1)) / (wrong_K[table.class_C] + prior)
     own = np.bincount(table.annotator_C * classes + table.label_C, wrong_C, minlength=annotators * classes)
     own = own + np.bincount(answers.annotator_A * classes + answers.label_A, rest_A, minlength=annotators * classes)
     own_JK = own.reshape(annotators, classes)
+    prior = _alike(own, own_JK.sum(axis=1), classes) + classes / 10.0
     rest_K = (own_JK.sum(axis=0) + prior / classes) / (own_JK.sum() + prior)
     own_JK = (own_JK + prior / classes) / (own_JK.sum(axis=1, keepdims=True) + prior)
     return team_C, own_JK, rest_K
+
+
+def _alike(n: Doubles, total: Doubles, classes: int) -> float:
+    """The strength of "any other class alike" under which the counts of errors are likeliest; `total` of each group."""
+    if len(ERROR_STRENGTHS) == 1:
+        return ERROR_STRENGTHS[0]
+    n, total = n[n > 1e-3], total[total > 1e-3]
+    evidence = [
+        float((special.gammaln(n + s / classes) - special.gammaln(s / classes)).sum())
+        + float((special.gammaln(s) - special.gammaln(total + s)).sum())
+        for s in ERROR_STRENGTHS
+    ]
+    return ERROR_STRENGTHS[int(np.argmax(evidence))]
 
 
 def _strength(table: Cells, n_C: Doubles, n_row: Doubles, base_C: Doubles) -> float:

@@ -109,15 +109,15 @@ class Search:
     """
 
     def __init__(
-        self, pairs: consensus_answers.Pairs, count_I: npt.NDArray[np.int64], num_classes: int, trust: ModelTrust | None
+        self, answers: consensus_answers.Answers, pairs: consensus_answers.Pairs, trust: ModelTrust | None
     ) -> None:
-        answered = np.flatnonzero(count_I)
-        items = answered[:: max(1, -(-len(answered) // ITEMS))]
-        self.scale = len(answered) / max(1, len(items))
-        self.num_classes = num_classes
-        self.items = items
-        self.at_P = np.flatnonzero(np.isin(pairs.item_P, items))
-        self.part = _part(pairs, items, self.at_P)
+        self.items = consensus_answers.spread(answers.count_I, ITEMS)
+        self.scale = np.count_nonzero(answers.count_I) / max(1, len(self.items))
+        self.num_classes = answers.num_classes
+        at = np.zeros(answers.num_items, dtype=bool)
+        at[self.items] = True
+        self.at_P = np.flatnonzero(at[pairs.item_P])
+        _, self.part = consensus_answers.part(answers, pairs, self.items)
         first, self.spread = start(trust)
         self.centre = np.array([np.log(first.sharpness), np.log(BLIND_SHARE / (1.0 - BLIND_SHARE))])
         self.now, self.step = self.centre.copy(), np.array([0.7, 0.7])
@@ -153,17 +153,3 @@ class Search:
         _, _, log_sum = self.part.softmax(log_P + said_P, log_rest + said_rest)
         away = (at - self.centre) / np.array([self.spread, BLIND_SPREAD])
         return self.scale * float(log_sum.sum()) - 0.5 * float((away**2).sum())
-
-
-def _part(
-    pairs: consensus_answers.Pairs, items: npt.NDArray[np.int64], at_P: npt.NDArray[np.int64]
-) -> consensus_answers.Pairs:
-    """The pairs of some images alone, without entries."""
-    assert pairs.log_model_P is not None
-    assert pairs.log_model_rest_I is not None
-    none = np.empty(0, dtype=np.int64)
-    count = np.diff(pairs.starts_I1)[items]
-    return consensus_answers.Pairs(
-        np.repeat(np.arange(len(items)), count), pairs.class_P[at_P], np.concatenate([[0], np.cumsum(count)]),
-        none, none, none, pairs.rest_count_I[items], pairs.log_model_P[at_P], pairs.log_model_rest_I[items],
-    )  # fmt: skip

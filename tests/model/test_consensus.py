@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app import consensus_crowd
-from model import consensus, consensus_answers, consensus_em, consensus_trust, consensus_votes, errors
+from model import consensus, consensus_answers, consensus_em, consensus_skill, consensus_trust, consensus_votes, errors
 from tests.model import consensus_judge
 
 SIZES = {"num_items": 3, "num_annotators": 3, "num_classes": 4}
@@ -63,6 +63,7 @@ def test_the_posterior_is_the_plain_judges(steps: int, monkeypatch: pytest.Monke
     monkeypatch.setattr(consensus_em, "MOST_STEPS", steps)
     monkeypatch.setattr(consensus_em, "STRENGTH_AT", (99,))
     monkeypatch.setattr(consensus_em, "FIRST_STRENGTH", 4.0)
+    monkeypatch.setattr(consensus_skill, "ERROR_STRENGTHS", (20.0,))
     fit = consensus_em.fit(answers, consensus_answers.pair_up(answers, None))
     judged = consensus_judge.classes_of(list(zip(item, who, said, strict=True)), 15, 4, 3, steps, 4.0)
     np.testing.assert_allclose(fit.probs_P.reshape(15, 3), judged, atol=1e-9)
