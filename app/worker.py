@@ -269,12 +269,13 @@ class Worker:
         return True
 
     def _look_closer(self) -> bool:
-        """The review's lists, and a step of measuring while people pause longer than a refresh would wait."""
+        """The review's lists, and a step of measuring while no round runs and people pause longer than a refresh waits."""
         now, shown = time.monotonic(), self.published
         if self.reviewer.step(self.db, self.pool, watermark=shown, now=now, last_answer=self.last_unseen):
             return True
         idle = now - self.last_unseen
-        if self.seen > shown or not self.pool.complete or idle < 2 * self.settings.refresh_delay:
+        busy = self.seen > shown or not self.pool.complete or "round" in self.children
+        if busy or idle < 2 * self.settings.refresh_delay:
             return False
         return self.measurer.step(self.db, self.pool, watermark=shown, resting=idle > RESTING_SECONDS)
 
