@@ -154,7 +154,7 @@ def _own(
             labelled_ND=labelled_LD,
             count=count,
             rng=rng,
-            context={"num_classes": arrays.classes, "draws_of": drawn},
+            context={"num_classes": arrays.classes, "draw": drawn},
         )
         reads[0] = drawn.images
         return positions

@@ -91,7 +91,7 @@ def _uncertain(request: Request) -> Ints:
     """Candidates of the lot, the first of each cluster ahead."""
     near, unsure_M = _unsure(request)
     useful_M = unsure_M * (1.0 - _out_N(request)[near]) - 2.0 * _waits(request)[near]
-    x_MD = request.embeddings_ND[near]
+    x_MD = request.embeddings_ND if len(near) == request.size else request.embeddings_ND[near]
     lot = spread.order(-useful_M, x_MD, LOT * request.count)[: LOT * request.count]
     usefulness_W = np.maximum(useful_M[lot], LEAST) * _novelty(x_MD[lot], _asked(request))
     # noise goes by rank, not by position, so that permuted images permute the answer
