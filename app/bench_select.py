@@ -95,7 +95,7 @@ def _in_child(folder: Path, by: str, strategy: str, count: int, draws: int, limi
 def _short(problem: str) -> str:
     """NumPy's sentence about memory in three words, another's first hundred letters."""
     wanted = re.search(r"Unable to allocate ([\d.]+ \w+)", problem)
-    return f"wants {wanted[1]} more" if wanted else problem[:100]
+    return f"wants {wanted[1].replace('. ', ' ')} more" if wanted else problem[:100]
 
 
 def measure(folder: Path, by: str, strategy: str, count: int, draws: int) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import numpy.typing as npt
 
-from model import neighbours
+from model import neighbours, streamed
 from model.acquisition import clustered, spread
 from model.acquisition.request import Request
 
@@ -36,7 +36,8 @@ def auto(request: Request) -> Ints:
     more than twice its even share of the rest.
 
     `context`, each optional (see `situation`): num_classes (else the draws' last axis), class_counts_K, out_N,
-    rejected_RD, rank_by, and draw: candidates' positions -> log_probs_MSK. With it `log_probs_NSK` is the mean posterior
+    rejected_RD, rank_by, and draw: candidates' positions -> log_probs_MSK, asked a piece at a time and the same for
+    an image whenever it is asked. With it `log_probs_NSK` is the mean posterior
     as one draw, which a million images need; only the 10,000 smallest margins of it are drawn.
     """
     if not request.count:
@@ -130,7 +131,9 @@ def _unsure(request: Request) -> tuple[Ints, Floats]:
     if draw is not None:
         cost_N = request.uncertainty.margin_N + _waits(request)
         near = spread.order(cost_N, request.embeddings_ND, MOST_DRAWN)[: max(MOST_DRAWN, request.count)]
-        told = dataclasses.replace(request, draws_NSK=draw(near), embeddings_ND=request.embeddings_ND[near])
+        shape = (len(near), *draw(near[:1]).shape[1:])
+        drawn = streamed.Streamed(lambda rows: draw(near[rows]), shape)
+        told = dataclasses.replace(request, draws_NSK=drawn, embeddings_ND=request.embeddings_ND[near])
     if request.context.get("rank_by") == "epistemic" and told.draws.shape[1] > 1:
         unsure_M = told.uncertainty.epistemic_N / max(float(told.uncertainty.epistemic_N.max(initial=0.0)), LEAST)
     else:

@@ -5,7 +5,7 @@ import pytest
 from scipy import special
 
 from model import acquisition, chunks, errors, streamed, uncertainty
-from model.acquisition import batch_bald, epig
+from model.acquisition import automatic, batch_bald, epig
 
 NAMES = sorted(acquisition.STRATEGIES)
 SAMPLED = {"random", "power_bald", "badge"}  # their permutation is tested in distribution, beside their formulas
@@ -166,6 +166,25 @@ def test_streamed_draws_give_the_answer_of_draws_in_memory_and_are_read_a_piece_
     lazy = streamed.Streamed(read, draws.shape)
     np.testing.assert_array_equal(_select(name, lazy, points, 6, labelled_ND=labelled), held)  # type: ignore[arg-type]
     assert largest <= 64  # BADGE's proposals, the largest piece; the pool has 200
+
+
+def test_auto_draws_a_piece_at_a_time_and_only_for_the_smallest_margins(monkeypatch: pytest.MonkeyPatch) -> None:
+    draws, points = _problem(9, n=200)
+    mean = special.logsumexp(draws, axis=1, keepdims=True) - np.log(draws.shape[1])
+    monkeypatch.setattr(chunks, "VALUES", 200)
+    monkeypatch.setattr(automatic, "MOST_DRAWN", 50)
+    asked: list[np.ndarray] = []
+
+    def draw(positions: np.ndarray) -> np.ndarray:
+        asked.append(positions)
+        return draws[positions]
+
+    context = {"num_classes": 4, "draw": draw}
+    chosen = _select("auto", mean, points, 6, labelled_ND=points[:9] * 0.5, context=context)
+    smallest = np.argsort(np.diff(np.sort(np.exp(mean[:, 0]), axis=1)[:, -2:], axis=1)[:, 0])[:50]
+    assert max(map(len, asked)) <= 10
+    assert set(np.concatenate(asked).tolist()) == set(smallest.tolist())
+    assert set(chosen.tolist()) <= set(smallest.tolist())
 
 
 def test_streamed_draws_that_are_no_distribution_are_refused_where_they_are_read() -> None:
