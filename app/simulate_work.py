@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import multiprocessing
+import os
 import signal
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
 from pathlib import Path
@@ -13,6 +16,8 @@ from app import errors, processes, simulate_arm, simulate_data, simulate_kept, s
 
 Progress = Callable[[float, str], None]
 WORLDS_KEPT = 4  # of the newest seeds and conditions; arms of one seed run one after another
+
+PARENT_LOOKED_AT = 1.0  # seconds between two looks whether it still lives
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,7 +106,9 @@ def _each(
             yield job, hands.run(job)
         return
     context = multiprocessing.get_context("spawn")
-    with futures.ProcessPoolExecutor(min(workers, len(jobs)), context, _hold, (material, _with_rounds(jobs))) as pool:
+    with futures.ProcessPoolExecutor(
+        min(workers, len(jobs)), context, _hold, (material, _with_rounds(jobs), os.getpid())
+    ) as pool:
         waiting = {pool.submit(_run, job): job for job in jobs}
         try:
             for done in futures.as_completed(waiting):
@@ -117,12 +124,20 @@ def _with_rounds(jobs: list[Job]) -> bool:
 _held: list[Hands] = []  # what a process of its own works with
 
 
-def _hold(material: simulate_data.Material, rounds: bool) -> None:
+def _hold(material: simulate_data.Material, rounds: bool, parent: int) -> None:
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it at once and silently
     _held[:] = [Hands(material)]
     processes.keep_memory()
     if rounds:
         simulate_network.one_thread()
+
+
+def _end_with(parent: int) -> None:
+    """A parent that was killed never says so: without it a process would wait for work for ever."""
+    while not processes.parent_is_gone(parent):
+        time.sleep(PARENT_LOOKED_AT)
+    os._exit(1)
 
 
 def _run(job: Job) -> list[simulate_arm.Point]:

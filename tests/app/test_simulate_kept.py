@@ -1,5 +1,10 @@
 """A simulation that was stopped goes on where it was; sources are checked; curves become a picture."""
 
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +70,41 @@ def test_what_was_finished_before_a_stop_is_kept(tmp_path: Path) -> None:
         simulate_work.run(_material(), simulate_work.jobs_of(_plan()), kept=tmp_path, progress=stop)
     (file,) = tmp_path.glob("arms-*.jsonl")
     assert len(simulate_kept.read(file)) == 2
+
+
+ROOT = Path(__file__).resolve().parents[2]
+LONG = """
+import sys
+from pathlib import Path
+from app import errors, simulate_arm, simulate_data, simulate_work
+plan = simulate_arm.Plan(("random",), budget=40, batch=10, seeds=2000, classifier="logistic")
+try:
+    simulate_work.run(simulate_data.from_digits(), simulate_work.jobs_of(plan), workers=2, kept=Path(sys.argv[1]))
+except errors.Stopped as stopped:
+    print(stopped)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals and process groups are POSIX's")
+@pytest.mark.parametrize("way", ["Ctrl-C", "killed"])
+def test_a_stop_ends_all_processes_and_leaves_what_is_finished(tmp_path: Path, way: str) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", LONG, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    while not list(tmp_path.glob("arms-*.jsonl")):
+        assert process.poll() is None
+        time.sleep(0.05)
+    if way == "Ctrl-C":
+        os.killpg(process.pid, signal.SIGINT)  # a terminal tells the whole group
+    else:
+        process.kill()
+    told, complaint = process.communicate(timeout=30)  # ends when nobody holds the pipes any more
+    (file,) = tmp_path.glob("arms-*.jsonl")
+    assert len(simulate_kept.read(file)) >= 1
+    if way == "Ctrl-C":
+        assert "are kept: the same command goes on from there" in told
+        assert not complaint
 
 
 def test_embeddings_are_saved_and_simulated_on(tmp_path: Path) -> None:
