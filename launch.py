@@ -421,9 +421,10 @@ def bench_arena(
 ) -> None:
     """The same oracle, features and budget through other libraries' own loops (where pip installed them) and ours."""
     from app import bench_arena as contest
+    from app import simulate_data
 
     contest.arena(
-        contest.digits() if embeddings is None else contest.from_file(embeddings),
+        simulate_data.from_digits() if embeddings is None else simulate_data.from_embeddings(embeddings),
         arms=[name.strip() for name in arms.split(",") if name.strip()],
         seeds=seeds,
         budget=budget,

@@ -24,7 +24,7 @@ Ints = NDArray[np.int64]
 WIDTH = 140  # columns of the table where no terminal says otherwise
 STARTS = ("typical", "random")
 HOW = (
-    "identical splits and first sets for all arms of a seed; features scaled to 1 (digits) or standardised with rows of "
+    "identical splits and first sets for all arms of a seed; features as they are (digits: raw pixels) or standardised with rows of "
     "length one; all but RAUM auto and RAUM random learn by one logistic regression (C = 10); one thread each; fit s "
     "and select s: mean of all seeds over the whole budget"
 )
@@ -45,6 +45,8 @@ def arena(
     """Run every arm with every seed, print the table, write the figures; `arms` empty takes all that are installed."""
     if start not in STARTS:
         raise errors.BadRequest(f"no start is called {start!r}; there are {', '.join(STARTS)}")
+    if (material.labels_N < 0).any():
+        raise errors.BadRequest(f"{material.name} holds images of no class; other libraries' loops know no rejects")
     chosen = _chosen(arms)
     began = time.perf_counter()
     found: dict[tuple[str, str], list[dict[str, Any]]] = {arm: [{}] * seeds for arm in chosen}
@@ -62,30 +64,6 @@ def arena(
     if json_file is not None:
         json_file.write_text(json.dumps(result, indent=1), encoding="utf-8")
     return result
-
-
-def digits() -> simulate_data.Material:
-    """Scikit-learn's bundled digits, scaled to 0..1."""
-    try:
-        from sklearn import datasets
-    except ImportError as missing:
-        raise errors.BadRequest("the digits come with scikit-learn: pip install scikit-learn") from missing
-    data = datasets.load_digits()
-    x_ND = (data.data / 16.0).astype(np.float32)
-    return simulate_data.Material("digits", [str(k) for k in range(10)], data.target.astype(np.int64), None, None, x_ND)
-
-
-def from_file(file: Path) -> simulate_data.Material:
-    """An .npz with embeddings_ND, labels_N (class indices) and, if it likes, split (0 pool, 1 test)."""
-    try:
-        arrays = dict(np.load(file, allow_pickle=False))
-        embeddings_ND, labels_N = arrays["embeddings_ND"].astype(np.float32), arrays["labels_N"].astype(np.int64)
-    except (OSError, ValueError, KeyError) as problem:
-        raise errors.BadRequest(f"{file} is no .npz with embeddings_ND and labels_N: {problem}") from problem
-    if labels_N.min() < 0 or len(labels_N) != len(embeddings_ND):
-        raise errors.BadRequest(f"{file}: labels_N must be a class index for each of the {len(embeddings_ND)} rows")
-    names = [f"class {k}" for k in range(int(labels_N.max()) + 1)]
-    return simulate_data.Material(file.stem, names, labels_N, arrays.get("split"), None, embeddings_ND)
 
 
 def _chosen(arms: list[str]) -> list[tuple[str, str]]:

@@ -1,5 +1,6 @@
 """`bench arena`: all arms start from the same images, the oracle is asked for each once, a failing arm says why."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -57,9 +58,12 @@ def test_figures_are_told_in_order_and_a_failing_arm_is_a_row(
     assert "nonsense" in bench_arena._run(("RAUM", "nonsense"), 0)["failed"]
 
 
-def test_what_cannot_be_run_is_refused_by_name(tmp_path: Path) -> None:
+def test_what_cannot_be_run_is_refused_by_name() -> None:
     with pytest.raises(errors.BadRequest, match="no arm is called 'RAUM autp'"):
         bench_arena._chosen(["RAUM autp"])
-    np.savez(tmp_path / "bad.npz", labels_N=[0])
-    with pytest.raises(errors.BadRequest, match="embeddings_ND"):
-        bench_arena.from_file(tmp_path / "bad.npz")
+    settings = {"arms": [], "seeds": 1, "budget": 8, "batch": 4, "target": 0.7, "workers": 1, "json_file": None}
+    with pytest.raises(errors.BadRequest, match="no start is called 'warm'"):
+        bench_arena.arena(_material(), start="warm", **settings)
+    rejects = dataclasses.replace(_material(), labels_N=np.full(120, simulate_data.UNUSABLE))
+    with pytest.raises(errors.BadRequest, match="know no rejects"):
+        bench_arena.arena(rejects, start="random", **settings)
