@@ -24,8 +24,8 @@ Ints = NDArray[np.int64]
 WIDTH = 140  # columns of the table where no terminal says otherwise
 STARTS = ("typical", "random")
 HOW = (
-    "identical splits and first sets for all arms of a seed; features as they are (digits: raw pixels) or standardised with rows of "
-    "length one; all but RAUM auto and RAUM random learn by one logistic regression (C = 10); one thread each; fit s "
+    "identical splits and first sets for all arms of a seed; features as they are (digits: raw pixels) or standardised with "
+    "rows of length one; all but RAUM auto and RAUM random learn by one logistic regression (C = 10); one thread each; fit s "
     "and select s: mean of all seeds over the whole budget"
 )
 

@@ -186,30 +186,34 @@ def _order(
     rng: np.random.Generator,
 ) -> tuple[Ints, bool]:
     """Positions among the open images, best first, and whether the head was chosen for being typical."""
-    labelled_ND = embeddings_ND[spots.labelled_N]
     classes = len(seen.class_ids)
-    head_N = acquisition.select(
-        settings.strategy,
-        log_probs_NSK=draws_NSK,
-        embeddings_ND=embeddings_ND[spots.open_N[near_N]],
-        labelled_ND=labelled_ND,
-        count=min(HEAD, len(near_N)),
-        rng=rng,
-        context=acquisition.situation(
-            embeddings_ND,
-            labelled=spots.labelled_N,
-            labels=spots.labels_N,
-            rejected=spots.rejected_N,
-            candidates=spots.open_N[near_N],
-            num_classes=classes,
-            rng=rng,
-        ),
-    )
     few = len(spots.labelled_N) < automatic.COLD_LABELS_PER_CLASS * classes
     typical = settings.strategy == "typical" or (settings.strategy == "auto" and few)
-    rest_N = np.setdiff1d(np.arange(len(near_N)), head_N)
-    rest_N = rest_N[np.argsort(told.margin_N[rest_N], kind="stable")]
-    order_N = near_N[np.concatenate([head_N, rest_N])[: settings.queue_length]]
+    alone = settings.strategy in acquisition.NEEDS_NOTHING and (typical or settings.strategy != "auto")
+    among_N = np.arange(len(spots.open_N)) if alone else near_N  # who needs no posterior chooses among all
+    wanted = settings.queue_length if settings.strategy == "random" else HEAD
+    head_N = among_N[
+        acquisition.select(
+            settings.strategy,
+            log_probs_NSK=None if alone else draws_NSK,
+            embeddings_ND=embeddings_ND[spots.open_N[among_N]],
+            labelled_ND=embeddings_ND[spots.labelled_N],
+            count=min(wanted, len(among_N)),
+            rng=rng,
+            context=acquisition.situation(
+                embeddings_ND,
+                labelled=spots.labelled_N,
+                labels=spots.labels_N,
+                rejected=spots.rejected_N,
+                candidates=spots.open_N[among_N],
+                num_classes=classes,
+                rng=rng,
+            ),
+        )
+    ]
+    rest_N = near_N[np.argsort(told.margin_N, kind="stable")]
+    rest_N = rest_N[~np.isin(rest_N, head_N)]
+    order_N = np.concatenate([head_N, rest_N])[: settings.queue_length]
     leased_N = np.flatnonzero(np.isin(spots.open_N, spots.leased_N))
     return np.concatenate([order_N, np.setdiff1d(leased_N, order_N)]), typical
 

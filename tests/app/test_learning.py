@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app import learning, overlays, pool, snapshot
+from app import learning, overlays, pool, ranking, snapshot
 from store import annotators, images, labels, queue, rounds
 from store import errors as store_errors
 from store.records import NewEvent, NewPublication
@@ -183,3 +183,20 @@ def test_a_class_added_while_people_label_is_learned(workspace: Workspace) -> No
         rows = queue.head(tx, done.publication)
     assert len(seen.class_ids) == 4
     assert len(rows[0].suggestions or rows[1].suggestions) == 4
+
+
+def test_a_strategy_without_a_posterior_chooses_among_all_and_random_stays_random(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ranking, "MOST_DRAWN", 4)  # of a larger pool only so many get draws
+    label(workspace, workspace.ids[:8])
+    opened = held(workspace)
+    seen = {}
+    for strategy in ("random", "margin"):
+        settings = dataclasses.replace(workspace.settings, strategy=strategy, audit_rate=0.0)
+        done = learning.refresh(workspace.db, settings, opened, now=1.0, rng=np.random.default_rng(1))
+        with workspace.db.read() as tx:
+            seen[strategy] = [row.image_id for row in queue.head(tx, done.publication)]
+    assert len(seen["margin"]) == 4
+    assert set(seen["random"]) == set(workspace.ids[8:])
+    assert seen["random"] != sorted(seen["random"])
