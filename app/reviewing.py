@@ -32,7 +32,7 @@ class Looker:
 
     def step(self, db: Database, held: pool.Pool, *, watermark: int, now: float, last_answer: float) -> bool:
         """Look and publish what was found, where that is due."""
-        if not self.is_due(watermark, now=now, last_answer=last_answer):
+        if not len(held.image_ids) or not self.is_due(watermark, now=now, last_answer=last_answer):
             return False
         self.watermark = look(db, held.settings, held)
         self.at = now

@@ -269,13 +269,12 @@ class Worker:
         return True
 
     def _look_closer(self) -> bool:
-        """The review's lists, and a step of measuring while no round runs and people pause longer than a refresh waits."""
+        """The review's lists, and a step of measuring while people pause longer than a refresh would wait."""
         now, shown = time.monotonic(), self.published
         if self.reviewer.step(self.db, self.pool, watermark=shown, now=now, last_answer=self.last_unseen):
             return True
         idle = now - self.last_unseen
-        busy = self.seen > shown or not self.pool.complete or "round" in self.children
-        if busy or idle < 2 * self.settings.refresh_delay:
+        if self.seen > shown or not self.pool.complete or idle < 2 * self.settings.refresh_delay:
             return False
         return self.measurer.step(self.db, self.pool, watermark=shown, resting=idle > RESTING_SECONDS)
 

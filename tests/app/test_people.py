@@ -265,6 +265,12 @@ def test_a_looker_waits_for_a_pause_but_not_for_ever() -> None:
     assert looker.is_due(6, now=161.0, last_answer=160.5)
 
 
+def test_an_empty_workspace_is_not_looked_at(workspace: Workspace) -> None:
+    with workspace.db.read() as tx:
+        empty = pool.open_(workspace.settings, queue.current(tx), [])
+    assert not reviewing.Looker().step(workspace.db, empty, watermark=0, now=1000.0, last_answer=0.0)
+
+
 def test_before_the_first_look_every_list_is_empty(workspace: Workspace) -> None:
     for kind in review_file.KINDS:
         assert lists(workspace, kind) == []
