@@ -59,7 +59,7 @@ function show(parts, answer, wrong) {
   filled(parts.bar, answer);
   setText(parts.proof, answer.model
     ? `Proved by ${number(answer.answers)} blind answers: at most ${percent(answer.most_wrong, 1)} of all these labels are wrong. Move the slider freely, the promise holds at every position. People count as right.`
-    : `${number(answer.answers)} blind answers then. Holdout and audit images come by themselves while you label.`);
+    : `${number(answer.answers)} blind answers counted. Holdout and audit images come by themselves while you label.`);
   parts.proof.append(` Measured at ${number(answer.people)} labels by people; measured anew whenever nobody answers for a moment.`);
   parts.facts.replaceChildren(...facts(answer).flatMap(([name, text]) => [h("dt", {}, name), h("dd", {}, text)]));
 }
