@@ -18,7 +18,9 @@ COLD_LABELS_PER_CLASS = 2.0
 MOST_DRAWN = 10_000  # smallest margins of the mean that get draws of their own, where the context can draw
 LOT = 4 * clustered.CANDIDATES_PER_ASKED  # most useful images for each one asked that take part in the lot
 POWER = 24.0  # of usefulness in the lot: the larger, the nearer to taking the best
-OUT = 0.3  # probability of being rejected from which an image waits until no other is left
+OUT = 0.3  # probability of being rejected from which an image waits until no other is left, at most
+DOUBT = 2.0  # times the pool's expected share of rejects waits too,
+FEWEST_OPEN = 0.25  # but never more than leaves this share of the pool
 NEAR = 0.3  # of the usual distance to what was asked; nearer images are worth less
 LEAST = 1e-9
 
@@ -31,9 +33,10 @@ def auto(request: Request) -> Ints:
     distance to the nearest image asked before, d* its median. The lot takes the largest 24 log u + G, G Gumbel noise
     (power sampling, Kirsch et al. 2021, arXiv 2106.12059), ten for each image asked (Citovsky et al. 2021, arXiv
     2107.14263); k-means weighted by u spreads them, and of each centre the smallest squared distance / u is asked
-    (after Prabhu et al. 2021, arXiv 2010.08666). Images likely to be rejected (o > .3) come last, in the cold phase
-    too. While classes have no label, their share of the batch (half at most) stays typical and no predicted class gets
-    more than twice its even share of the rest.
+    (after Prabhu et al. 2021, arXiv 2010.08666). Images likely to be rejected come last, in the cold phase too: o > .3, and
+    the share of the pool with the largest o that is twice the mean of o (three quarters at most), for what is uncertain
+    between classes often belongs to none. While classes have no label, their share of the batch (half at most) stays
+    typical and no predicted class gets more than twice its even share of the rest.
 
     `context`, each optional (see `situation`): num_classes (else the draws' last axis), class_counts_K, out_N,
     rejected_RD, rank_by, and draw: candidates' positions -> log_probs_MSK, asked a piece at a time and the same for
@@ -67,7 +70,11 @@ def _out_N(request: Request) -> Floats:
 
 def _waits(request: Request) -> Floats:
     """1 for an image that is likely to be rejected, else 0."""
-    return np.asarray(_out_N(request) > OUT, dtype=np.float64)
+    out_N = _out_N(request)
+    if not out_N.any():
+        return np.zeros(request.size)
+    most = np.quantile(out_N, max(FEWEST_OPEN, 1.0 - DOUBT * float(out_N.mean())))
+    return np.asarray(out_N > min(OUT, most), dtype=np.float64)
 
 
 def _asked(request: Request) -> npt.NDArray[np.float32]:

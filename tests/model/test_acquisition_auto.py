@@ -33,6 +33,13 @@ def test_what_is_rather_rejected_waits_until_nothing_else_is_left() -> None:
     assert min(cold) >= 20
 
 
+def test_twice_the_expected_share_of_rejects_waits_however_small_each_chance() -> None:
+    probs, points = _even(40)
+    out = np.linspace(0.28, 0.0, 40)  # mean .14: the first 28 % wait
+    assert {min(_auto(probs, points, 20, seed, out_N=out)) >= 11 for seed in range(5)} == {True}
+    assert len(_auto(probs, points, 10, out_N=np.linspace(0.29, 0.28, 40)) & set(range(22, 40))) == 10
+
+
 def test_a_smaller_chance_of_being_rejected_makes_an_image_rarer_in_the_lot() -> None:
     probs, points = _even(40)
     out = np.where(np.arange(40) < 20, 0.4, 0.0)
