@@ -69,7 +69,7 @@ def open_cache(settings: Settings, network: config.NetworkConfig) -> pixels.Pixe
     """The decoded pool of this workspace, in the size that this network wants."""
     return pixels.PixelCache(
         settings.workspace / "cache",
-        side=pixels.cache_side(network.image_size),
+        side=network.image_size,
         max_bytes=int(settings.cache_gigabytes * 1e9),
         workers=os.cpu_count() or 1,
     )
