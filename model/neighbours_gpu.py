@@ -1,8 +1,8 @@
 """FAISS on a GPU, where there is one and a short trial finds it faster than the CPU; its temporary memory is capped.
 
-Read in FAISS's own source of 2026 (faiss/gpu: StandardGpuResources.cpp, GpuDistance.h, impl/Distance.cu and its wiki page
-on threads): what is noted here at each constant and call. A card too full for a search raises RuntimeError; most other
-errors of CUDA end the process.
+What is said below of FAISS's memory, limits and threads is from its source (faiss/gpu: StandardGpuResources.cpp,
+GpuDistance.h, impl/Distance.cu, impl/DistanceUtils.cuh) and its wiki ("Threads and asynchronous calls"). A card too full
+for a search raises RuntimeError; most other errors of CUDA end the process.
 """
 
 from __future__ import annotations
