@@ -62,7 +62,7 @@ class Pool:
     def device_text(self) -> str:
         kind = next(self.net.parameters()).device.type
         scan = raum_net.scan_backend(self.net)
-        return f"{kind}, {torch.get_num_threads()} threads" + (f"; scan {scan}" if scan else "")
+        return f"{kind}, {torch.get_num_threads()} thread{"s" * (torch.get_num_threads() > 1)}" + (f"; scan {scan}" if scan else "")
 
 
 def open_cache(settings: Settings, network: config.NetworkConfig) -> pixels.PixelCache:
