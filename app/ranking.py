@@ -52,12 +52,16 @@ def rank(
         rows = _cold(image_ids, x_NR, spots, settings=settings, rng=rng)
         return Ranking(rows, metrics, False, True, len(spots.open_N), None, {}, None)
     layer, figures, calibrated = ranking_holdout.measure(_fit(prepared, seen, spots, rng), x_NR, spots)
+    draw = layer.sampler(settings.draws, rng)
+    choice = ranking_holdout.better_uncertainty(draw, x_NR, spots)
     open_N = spots.open_N
     mean_NK = layer.log_probs_at(x_NR[open_N])
     near_N = np.argsort(uncertainty.margin(mean_NK), kind="stable")[:MOST_DRAWN]
-    draws_NSK = layer.draws_at(x_NR[open_N[near_N]], settings.draws, rng)
+    draws_NSK = draw(x_NR[open_N[near_N]])
     told = uncertainty.decompose(draws_NSK)
-    order_N, is_typical = _order(draws_NSK, x_NR, seen, spots, near_N, told, settings=settings, rng=rng)
+    order_N, is_typical = _order(
+        draws_NSK, x_NR, seen, spots, near_N, told, rank_by=choice["rank_by"], settings=settings, rng=rng
+    )
     published, reasons, chances = _with_audits(order_N, is_typical, spots, settings=settings, rng=rng)
     top_NJ = np.argsort(-mean_NK, axis=1, kind="stable")[:, :SUGGESTED]
     compared = _compared(x_NR, spots, open_N[published], top_NJ[published, :COMPARED])
@@ -92,7 +96,7 @@ def rank(
         seen=seen,
         rng=rng,
     )
-    metrics |= figures
+    metrics |= figures | choice
     return Ranking(rows, metrics, calibrated, False, len(open_N), layer.class_directions(), tops, predicted)
 
 
@@ -120,6 +124,7 @@ def _order(
     near_N: Ints,
     told: uncertainty.Uncertainty,
     *,
+    rank_by: str,
     settings: Settings,
     rng: np.random.Generator,
 ) -> tuple[Ints, bool]:
@@ -146,6 +151,7 @@ def _order(
                 candidates=spots.open_N[among_N],
                 num_classes=classes,
                 rng=rng,
+                rank_by=rank_by,
             ),
         )
     ]

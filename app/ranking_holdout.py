@@ -1,13 +1,14 @@
-"""What the answered holdout says of a fitted last layer: its temperature, and how good it is."""
+"""What the answered holdout says of a fitted last layer: its temperature, how good it is, and by which uncertainty to ask."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.ranking_spots import Spots
-from model import calibration, last_layer
+from model import calibration, last_layer, roc, uncertainty
 
 Floats = NDArray[np.floating]
 
@@ -44,4 +45,24 @@ def _calibration(log_probs_NK: Floats, spots: Spots, half_N: NDArray[np.bool_]) 
         "nll": calibration.nll(log_probs, labels),
         "brier": calibration.brier(log_probs, labels),
         "reliability": [dataclasses.asdict(each) for each in calibration.reliability(log_probs, labels)],
+    }
+
+
+def better_uncertainty(draw: Callable[[Floats], Floats], x_NR: Floats, spots: Spots) -> dict[str, Any]:
+    """Which uncertainty finds the mistakes better -> rank_by and both areas under the ROC curve (None: not known).
+
+    `draw` gives the posterior draws that also rank the pool. As every choice, this one looks at the calibration half
+    alone. The margin of the mean is what the literature found safe, so the epistemic part (the mutual information of
+    the draws) must lead by more than two standard errors, on 20 answers at least with five right and five wrong ones.
+    """
+    half_N = spots.held_halves_N == 1
+    told = uncertainty.decompose(draw(x_NR[spots.held_N[half_N]]))
+    wrong_N = told.mean_NK.argmax(axis=1) != spots.held_labels_N[half_N]
+    margin, epistemic = roc.area(-told.margin_N, wrong_N), roc.area(told.epistemic_N, wrong_N)
+    found = roc.compare(-told.margin_N, told.epistemic_N, wrong_N) if len(wrong_N) >= CALIBRATED_FROM else None
+    leads = found is not None and found.second_is_better()
+    return {
+        "rank_by": "epistemic" if leads else "margin",
+        "auroc_margin": margin,
+        "auroc_epistemic": epistemic,
     }
