@@ -193,7 +193,8 @@ def _cold(
             settings.strategy if settings.strategy in acquisition.NEEDS_NOTHING else "typical",
             log_probs_NSK=None,
             embeddings_ND=x_NR[spots.open_N],
-            labelled_ND=x_NR[spots.labelled_N],
+            # what was rejected was asked too; who else will be is not guessed: beside one class all that is new looks so
+            labelled_ND=x_NR[np.concatenate([spots.labelled_N, spots.rejected_N])],
             count=settings.queue_length,
             rng=rng,
             context=None,

@@ -26,6 +26,25 @@ def rank(points_ND: np.ndarray, seen: snapshot.Snapshot, folder: Path, **more: o
     return ranking.rank(ids, prepared, seen, settings=chosen, rng=np.random.default_rng(0))
 
 
+@pytest.mark.parametrize("strategy", ["auto", "margin"])
+@pytest.mark.parametrize("labelled", [{}, {91: 0}])
+def test_before_two_classes_the_queue_turns_away_from_what_was_rejected(
+    tmp_path: Path, strategy: str, labelled: dict[int, int]
+) -> None:
+    rng, heap_N = (
+        np.random.default_rng(0),
+        np.repeat(np.arange(30), [9] * 10 + [6] * 20),
+    )  # ten large ones, twenty small
+    points_ND = rng.normal(size=(30, 32))[heap_N] + 0.05 * rng.normal(size=(len(heap_N), 32))
+    rejected = set(range(1, 91, 9))  # one of each large heap
+    found = rank(points_ND, seen_with(rejected=rejected, labelled=labelled), tmp_path, strategy=strategy)
+    assert found.cold
+    assert found.pool_size == len(found.rows) == len(heap_N) - 10 - len(labelled)
+    asked = heap_N[[row.image_id - 1 for row in found.rows[:15]]]
+    assert (asked < 10).sum() <= 2
+    assert len(set(asked.tolist())) >= 12
+
+
 def held_out(wrong_H: np.ndarray, half: int = 1) -> Spots:
     """As many answered holdout images, of class 0 where the model will be right and of class 1 where it is wrong."""
     ids = range(1, len(wrong_H) + 1)
