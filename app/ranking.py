@@ -1,4 +1,4 @@
-"""From a posterior to the published queue: fit the last layer, measure it on the holdout, order the pool, fill the rows."""
+"""From embeddings and labels to the published queue: fit the last layer, measure it, order the pool, fill the rows."""
 
 import dataclasses
 from typing import Any
@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app import auditing, predicting, predictions
+from app import auditing, predicting, predictions, ranking_holdout
+from app.ranking_spots import Spots
 from app.settings import Settings
 from app.snapshot import Snapshot
-from model import acquisition, calibration, last_layer, neighbours, uncertainty
+from model import acquisition, last_layer, neighbours, uncertainty
 from model.acquisition import automatic
 from store.records import QueueRow
 
@@ -20,7 +21,6 @@ MOST_DRAWN = 10_000  # most uncertain images that get posterior draws; the rest 
 HEAD = 24  # images chosen together, so that they differ; behind them plain uncertainty orders the queue
 SUGGESTED = 9
 COMPARED = 3  # top classes that get neighbours, and neighbours for each
-CALIBRATED_FROM = 20  # holdout answers from which probabilities may be called calibrated
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,24 +41,32 @@ def rank(
     image_ids: Ints, prepared: last_layer.Prepared, seen: Snapshot, *, settings: Settings, rng: np.random.Generator
 ) -> Ranking:
     """Order the open pool; `prepared` holds the embeddings of `image_ids` (ascending) in the last layer's space."""
-    embeddings_ND = prepared.x_NR
-    spots = _Spots(image_ids, seen)
+    x_NR, spots = prepared.x_NR, Spots(image_ids, seen)
+    metrics: dict[str, Any] = {
+        "labels": len(seen.labelled),
+        "classes": seen.classes_seen,
+        "rejected": len(seen.rejected),
+        "n": len(spots.held_N),
+    }
     if seen.classes_seen < 2:
-        return _cold(image_ids, embeddings_ND, seen, spots, settings=settings, rng=rng)
-    layer = _fit(prepared, seen, spots, rng)
-    layer, metrics, calibrated = _measure(layer, embeddings_ND, seen, spots)
+        rows = _cold(image_ids, x_NR, spots, settings=settings, rng=rng)
+        return Ranking(rows, metrics, False, True, len(spots.open_N), None, {}, None)
+    layer, figures, calibrated = ranking_holdout.measure(_fit(prepared, seen, spots, rng), x_NR, spots)
+    draw = layer.sampler(settings.draws, rng)
+    choice = ranking_holdout.better_uncertainty(draw, x_NR, spots)
     open_N = spots.open_N
-    mean_NK = layer.log_probs_at(embeddings_ND[open_N])
+    mean_NK = layer.log_probs_at(x_NR[open_N])
     near_N = np.argsort(uncertainty.margin(mean_NK), kind="stable")[:MOST_DRAWN]
-    draws_NSK = layer.draws_at(embeddings_ND[open_N[near_N]], settings.draws, rng)
+    draws_NSK = draw(x_NR[open_N[near_N]])
     told = uncertainty.decompose(draws_NSK)
-    order_N, is_typical = _order(draws_NSK, embeddings_ND, seen, spots, near_N, told, settings=settings, rng=rng)
+    order_N, is_typical = _order(
+        draws_NSK, x_NR, seen, spots, near_N, told, rank_by=choice["rank_by"], settings=settings, rng=rng
+    )
     published, reasons, chances = _with_audits(order_N, is_typical, spots, settings=settings, rng=rng)
     top_NJ = np.argsort(-mean_NK, axis=1, kind="stable")[:, :SUGGESTED]
+    compared = _compared(x_NR, spots, open_N[published], top_NJ[published, :COMPARED])
     place = {int(spot): at for at, spot in enumerate(near_N)}
-    near = _Neighbours(image_ids, embeddings_ND, seen, spots)
     rows, tops = [], {}
-    compared = near.of(open_N[published], top_NJ[published, :COMPARED])
     for position, (spot, reason) in enumerate(zip(published.tolist(), reasons, strict=True)):
         image_id = int(image_ids[open_N[spot]])
         tops[image_id] = top_NJ[spot].tolist()
@@ -75,12 +83,11 @@ def rank(
                 propensity=chances[position],
                 suggestions=[(seen.class_ids[k], round(float(np.exp(mean_NK[spot, k])), 4)) for k in top_NJ[spot]],
                 neighbours=[(seen.class_ids[k], ids) for k, ids in compared[position] if ids],
-                overlays=[],
             )
         )
     predicted = predicting.predict(
         image_ids,
-        embeddings_ND,
+        x_NR,
         layer,
         known=(open_N, mean_NK),
         labelled_N=spots.labelled_N,
@@ -89,38 +96,11 @@ def rank(
         seen=seen,
         rng=rng,
     )
+    metrics |= figures | choice
     return Ranking(rows, metrics, calibrated, False, len(open_N), layer.class_directions(), tops, predicted)
 
 
-class _Spots:
-    """Row numbers of the open, the labelled and the answered holdout images, and of all that may be trained on."""
-
-    def __init__(self, image_ids: Ints, seen: Snapshot) -> None:
-        row_of = {int(image_id): row for row, image_id in enumerate(image_ids)}
-        self.labelled = [image_id for image_id in seen.labelled if image_id in row_of]
-        self.labelled_N = _rows(self.labelled, row_of)
-        self.labels_N = np.array([seen.labelled[image_id] for image_id in self.labelled], np.int64)
-        held = [image_id for image_id in seen.holdout_labels if image_id in row_of]
-        self.held_N = _rows(held, row_of)
-        self.held_labels_N = np.array([seen.holdout_labels[image_id] for image_id in held], np.int64)
-        self.held_halves_N = np.array([seen.holdout[image_id] for image_id in held], np.int64)
-        settled = seen.labelled.keys() | seen.rejected
-        self.open_N = np.array(
-            [row for i, row in row_of.items() if i not in settled and i not in seen.holdout], np.int64
-        )
-        self.rejected_N = _rows(sorted(i for i in seen.rejected if i in row_of and i not in seen.holdout), row_of)
-        self.leased_N = _rows(
-            [i for i in seen.leased if i in row_of and i not in settled and i not in seen.holdout], row_of
-        )
-
-
-def _rows(ids: list[int], row_of: dict[int, int]) -> Ints:
-    return np.array([row_of[image_id] for image_id in ids], np.int64)
-
-
-def _fit(
-    prepared: last_layer.Prepared, seen: Snapshot, spots: "_Spots", rng: np.random.Generator
-) -> last_layer.LastLayer:
+def _fit(prepared: last_layer.Prepared, seen: Snapshot, spots: Spots, rng: np.random.Generator) -> last_layer.LastLayer:
     """Labelled and open rows teach (the open ones by self-training); holdout and rejects stay out."""
     outside_N = np.setdiff1d(np.arange(len(prepared.x_NR)), np.concatenate([spots.labelled_N, spots.open_N]))
     return last_layer.fit(
@@ -136,52 +116,15 @@ def _fit(
     )
 
 
-def _measure(
-    layer: last_layer.LastLayer, embeddings_ND: Floats, seen: Snapshot, spots: _Spots
-) -> tuple[last_layer.LastLayer, dict[str, Any], bool]:
-    """Temperature from the calibration half (cross-validated while small), accuracy and calibration on the holdout."""
-    counts = seen.counts()
-    metrics: dict[str, Any] = {
-        "labels": len(seen.labelled),
-        "classes": len(counts),
-        "rejected": len(seen.rejected),
-        "n": len(spots.held_N),
-    }
-    if not len(spots.held_N):
-        return layer, metrics, False
-    half_N = spots.held_halves_N == 1
-    fitted = layer
-    if half_N.sum() >= CALIBRATED_FROM // 2:
-        scores = layer.log_probs_at(embeddings_ND[spots.held_N[half_N]])
-        fitted = layer.tempered(calibration.fit_temperature(scores, spots.held_labels_N[half_N]))
-    log_probs_NK = fitted.log_probs_at(embeddings_ND[spots.held_N])
-    right = int((log_probs_NK.argmax(axis=1) == spots.held_labels_N).sum())
-    low, high = calibration.wilson(right, len(spots.held_N))
-    metrics.update(accuracy=right / len(spots.held_N), low=low, high=high)
-    metrics.update(_calibration(log_probs_NK, spots, half_N))
-    return fitted, metrics, len(spots.held_N) >= CALIBRATED_FROM
-
-
-def _calibration(log_probs_NK: Floats, spots: _Spots, half_N: NDArray[np.bool_]) -> dict[str, Any]:
-    """ECE, NLL and Brier on the test half, which never set the temperature; all answers while that half is small."""
-    use_N = ~half_N if (~half_N).sum() >= CALIBRATED_FROM else np.ones(len(half_N), bool)
-    log_probs, labels = log_probs_NK[use_N], spots.held_labels_N[use_N]
-    return {
-        "ece": calibration.ece(log_probs, labels),
-        "nll": calibration.nll(log_probs, labels),
-        "brier": calibration.brier(log_probs, labels),
-        "reliability": [dataclasses.asdict(each) for each in calibration.reliability(log_probs, labels)],
-    }
-
-
 def _order(
     draws_NSK: Floats,
-    embeddings_ND: Floats,
+    x_NR: Floats,
     seen: Snapshot,
-    spots: _Spots,
+    spots: Spots,
     near_N: Ints,
     told: uncertainty.Uncertainty,
     *,
+    rank_by: str,
     settings: Settings,
     rng: np.random.Generator,
 ) -> tuple[Ints, bool]:
@@ -196,18 +139,19 @@ def _order(
         acquisition.select(
             settings.strategy,
             log_probs_NSK=None if alone else draws_NSK,
-            embeddings_ND=embeddings_ND[spots.open_N[among_N]],
-            labelled_ND=embeddings_ND[spots.labelled_N],
+            embeddings_ND=x_NR[spots.open_N[among_N]],
+            labelled_ND=x_NR[spots.labelled_N],
             count=min(wanted, len(among_N)),
             rng=rng,
             context=acquisition.situation(
-                embeddings_ND,
+                x_NR,
                 labelled=spots.labelled_N,
                 labels=spots.labels_N,
                 rejected=spots.rejected_N,
                 candidates=spots.open_N[among_N],
                 num_classes=classes,
                 rng=rng,
+                rank_by=rank_by,
             ),
         )
     ]
@@ -219,7 +163,7 @@ def _order(
 
 
 def _with_audits(
-    order_N: Ints, typical: bool, spots: _Spots, *, settings: Settings, rng: np.random.Generator
+    order_N: Ints, typical: bool, spots: Spots, *, settings: Settings, rng: np.random.Generator
 ) -> tuple[Ints, list[str], list[float | None]]:
     """The order with random audits in between -> (positions, why each is asked, an audit's propensity)."""
     held_N = np.flatnonzero(np.isin(spots.open_N, spots.leased_N))
@@ -229,65 +173,39 @@ def _with_audits(
     return np.array(mixed, np.int64), reasons, [chances.get(spot) for spot in mixed]
 
 
-class _Neighbours:
-    """Nearest labelled images of the wanted classes, in the space the last layer sees."""
-
-    def __init__(self, image_ids: Ints, embeddings_ND: Floats, seen: Snapshot, spots: _Spots) -> None:
-        self.image_ids, self.spots = image_ids, spots
-        self.space_ND = embeddings_ND
-
-    def of(self, rows_M: Ints, classes_MJ: Ints) -> list[list[tuple[int, list[int]]]]:
-        if not len(rows_M):
-            return []
-        found = neighbours.nearest_per_class(
-            self.space_ND[rows_M],
-            self.space_ND[self.spots.labelled_N],
-            self.spots.labels_N,
-            classes_MJ.tolist(),
-            per_class=COMPARED,
-        )
-        return [
-            [(k, [self.spots.labelled[position] for position in positions]) for k, positions in each] for each in found
-        ]
+def _compared(x_NR: Floats, spots: Spots, rows_M: Ints, classes_MJ: Ints) -> list[list[tuple[int, list[int]]]]:
+    """For each of `rows_M` and its likely classes, the ids of the nearest labelled images, in the last layer's space."""
+    if not len(rows_M):
+        return []
+    found = neighbours.nearest_per_class(
+        x_NR[rows_M], x_NR[spots.labelled_N], spots.labels_N, classes_MJ.tolist(), per_class=COMPARED
+    )
+    return [[(k, [spots.labelled[position] for position in positions]) for k, positions in each] for each in found]
 
 
 def _cold(
-    image_ids: Ints,
-    embeddings_ND: Floats,
-    seen: Snapshot,
-    spots: _Spots,
-    *,
-    settings: Settings,
-    rng: np.random.Generator,
-) -> Ranking:
+    image_ids: Ints, x_NR: Floats, spots: Spots, *, settings: Settings, rng: np.random.Generator
+) -> list[QueueRow]:
     """Before labels of two classes: by the strategy if it needs no posterior, else typical images; nothing suggested."""
     order_N = np.empty(0, np.int64)
     if len(spots.open_N):
         order_N = acquisition.select(
             settings.strategy if settings.strategy in acquisition.NEEDS_NOTHING else "typical",
             log_probs_NSK=None,
-            embeddings_ND=embeddings_ND[spots.open_N],
-            labelled_ND=embeddings_ND[spots.labelled_N],
-            count=min(settings.queue_length, len(spots.open_N)),
+            embeddings_ND=x_NR[spots.open_N],
+            # what was rejected was asked too; who else will be is not guessed: beside one class all that is new looks so
+            labelled_ND=x_NR[np.concatenate([spots.labelled_N, spots.rejected_N])],
+            count=settings.queue_length,
             rng=rng,
             context=None,
         )
     published, reasons, chances = _with_audits(order_N, True, spots, settings=settings, rng=rng)
-    rows = [
+    return [
         QueueRow(
             position=position,
             image_id=int(image_ids[spots.open_N[spot]]),
             reason="audit" if reason == "audit" else "typical",
-            total=None,
-            aleatoric=None,
-            epistemic=None,
-            margin=None,
             propensity=chances[position],
-            suggestions=[],
-            neighbours=[],
-            overlays=[],
         )
         for position, (spot, reason) in enumerate(zip(published.tolist(), reasons, strict=True))
     ]
-    metrics = {"labels": len(seen.labelled), "rejected": len(seen.rejected), "n": len(spots.held_N)}
-    return Ranking(rows, metrics, False, True, len(spots.open_N), None, {}, None)

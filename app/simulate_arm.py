@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from app import ranking, simulate_classifiers, simulate_conditions, simulate_data
-from model import acquisition, calibration, uncertainty
+from model import acquisition, calibration, roc, uncertainty
 
 Floats = NDArray[np.floating]
 Ints = NDArray[np.int64]
@@ -205,20 +204,10 @@ def _point(arm: _Arm, plan: Plan, log_probs_TK: Floats) -> Point:
         "accuracy": float(np.average(right_T, weights=weights_T)),
         "ece": float(calibration.ece(log_probs_TK, truth_T)),
         "nll": float(calibration.nll(log_probs_TK, truth_T)),
-        "auroc": auroc(-log_probs_TK.max(axis=1), ~right_T),
+        "auroc": roc.area(-log_probs_TK.max(axis=1), ~right_T),
         "in_class": float((arm.world.truth_P[arm.batch] >= 0).mean()),
         "classes": len(np.unique(found[found >= 0])),
     }
-
-
-def auroc(scores_N: Floats, positive_N: NDArray[np.bool_]) -> float | None:
-    """Chance that a positive scores above a negative, ties half; None when there are only the ones or the others."""
-    positives = int(positive_N.sum())
-    negatives = len(positive_N) - positives
-    if not positives or not negatives:
-        return None
-    ranks = stats.rankdata(scores_N)
-    return float((ranks[positive_N].sum() - positives * (positives + 1) / 2) / (positives * negatives))
 
 
 def _take_in(arm: _Arm, plan: Plan, embeddings_ND: Floats) -> None:

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from app import errors, pool
-from model import calibration, checkpoint, config, predict, uncertainty
+from model import calibration, checkpoint, config, predict, roc, uncertainty
 from model import errors as model_errors
 from model import train as training
 from model.data import datasets, occlusion, pixels
@@ -100,8 +100,8 @@ def test(net: Any, images_NHWC: NDArray[np.uint8], labels_N: NDArray[np.int64], 
         "high": high,
         "ece": calibration.ece(told.mean_NK, labels_N),
         "nll": calibration.nll(told.mean_NK, labels_N),
-        "auroc_margin": _auroc(-told.margin_N, ~right_N),
-        "auroc_epistemic": _auroc(told.epistemic_N, ~right_N),
+        "auroc_margin": roc.area(-told.margin_N, ~right_N),
+        "auroc_epistemic": roc.area(told.epistemic_N, ~right_N),
         "images_per_s": len(labels_N) / seconds,
     }
 
@@ -134,18 +134,6 @@ def _read(
     if not images:
         raise errors.BadRequest(f"none of the {len(paths)} images could be read")
     return np.stack(images), rows
-
-
-def _auroc(scores_N: NDArray[np.floating], positive_N: NDArray[np.bool_]) -> float | None:
-    """Area under the ROC curve by ranks; None when there are only mistakes or none."""
-    from scipy import stats
-
-    positives = int(positive_N.sum())
-    negatives = len(positive_N) - positives
-    if not positives or not negatives:
-        return None
-    ranks = stats.rankdata(scores_N)
-    return float((ranks[positive_N].sum() - positives * (positives + 1) / 2) / (positives * negatives))
 
 
 def _told(dataset: str, root: Path, backbone: str, chosen: config.TrainConfig, ratio: float) -> dict[str, Any]:

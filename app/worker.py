@@ -1,21 +1,17 @@
-"""WHEN to learn: takes commands, refreshes soon after labels, starts rounds in a child process, and survives a failed one."""
+"""WHEN to learn: refreshes soon after labels, lets children run beside it, and survives a failed step."""
 
-import json
 import logging
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
-from app import errors, labelling, learning, measuring, policy, pool, processes, reviewing
+from app import children, labelling, learning, measuring, pool, processes, reviewing
 from app.settings import Settings
-from store import commands, database, images, labels, queue, rounds, workers
+from store import database, images, labels, queue, workers
 from store import errors as store_errors
-from store import settings as stored
 
 log = logging.getLogger("raum.worker")
 
@@ -49,25 +45,21 @@ class Worker:
         self.parent = os.getppid()
         self.pool = self._open_pool()
         self.reviewer, self.measurer = reviewing.Looker(), measuring.Measurer(settings)
-        self.children: dict[str, processes.Child] = {}
+        self.children = children.Children(self.db, settings)
         self.seen = self.published = -1  # watermarks: last looked at, last published
         self.first_unseen = self.last_unseen = 0.0
         self.shown_images = 0
         self.wants_maps = False
         self.next_look_for_images = 0.0
-        self.round_failed_at = -1  # watermark of the last failed round, -1 after a good one
         self.beat_at = 0.0
         self.phase, self.message, self.fraction = "starting", "reading the workspace", None  # type: str, str, float | None
-        with self.db.write() as tx:
-            rounds.fail_stale(tx, time.time(), alive=lambda pid: False)
-            commands.recover(tx, time.time(), again=("ingest", "demo", "train"))
 
     def loop(self) -> None:
         """Look, act, sleep a little; an expected failure of one act is told and the next look goes on."""
         while not processes.parent_is_gone(self.parent):
             busy = False
-            acts = (self._look_after_children, self._obey, self._adopt, self._refresh, self._grow, self._start_round)
-            for act in (*acts, self._look_closer):
+            asked = (self.children.look_after_children, self.children.obey)
+            for act in (*asked, self._adopt, self._refresh, self._grow, self._start_round, self._look_closer):
                 busy = self._guarded(act) or busy
             self._beat()
             if not busy:
@@ -75,13 +67,7 @@ class Worker:
 
     def end(self) -> None:
         """End the children; what they had begun is begun again by the next worker."""
-        for child in self.children.values():
-            child.process.terminate()
-        for child in self.children.values():
-            try:
-                child.process.wait(5)
-            except subprocess.TimeoutExpired:
-                child.process.kill()
+        self.children.end()
         with self.db.write() as tx:
             workers.beat(
                 tx, "worker", pid=0, phase="stopped", fraction=None, message="the worker has ended", now=time.time()
@@ -102,79 +88,6 @@ class Worker:
             current, known = queue.current(tx), images.all_ok(tx)
         return pool.open_(self.settings, current, known)
 
-    def _look_after_children(self) -> bool:
-        for name, child in list(self.children.items()):
-            code = child.process.poll()
-            if code is None:
-                continue
-            del self.children[name]
-            with self.db.write() as tx:
-                if child.command_id is not None:
-                    commands.finish(
-                        tx, child.command_id, error=child.complaint(code) if code else None, now=time.time()
-                    )
-                if name == "round":
-                    rounds.fail_stale(tx, time.time(), alive=lambda pid: False)
-                    self.round_failed_at = labels.watermark(tx) if code else -1
-                workers.beat(tx, name, pid=0, phase="idle", fraction=None, message="", now=time.time())
-            log.info("%s ended with code %s", name, code)
-        return False
-
-    def _obey(self) -> bool:
-        with self.db.read() as tx:
-            if not commands.pending(tx):
-                return False
-        with self.db.write() as tx:
-            command = commands.take(tx, time.time())
-        if command is None:
-            return False
-        acts: dict[str, Callable[[Any], None]] = {
-            "ingest": self._ingest,
-            "demo": self._ingest,
-            "train": self._train_now,
-            "pause": lambda c: self._pause(c, True),
-            "resume": lambda c: self._pause(c, False),
-        }
-        try:
-            if command.kind not in acts:
-                raise errors.BadRequest(f"unknown command {command.kind!r}")
-            acts[command.kind](command)
-        except errors.AppError as problem:
-            with self.db.write() as tx:
-                commands.finish(tx, command.id, error=str(problem), now=time.time())
-        return True
-
-    def _ingest(self, command: Any) -> None:
-        if "ingest" in self.children:
-            raise errors.BadRequest("images are being read already; ask again when that has ended")
-        arguments = ["--demo"]
-        if command.kind == "ingest":
-            arguments = ["--images", str(command.payload.get("folder", ""))]
-            if command.payload.get("classes"):
-                chosen = self.settings.workspace / "classes.json"
-                chosen.write_text(json.dumps(command.payload["classes"]), encoding="utf-8")
-                arguments += ["--classes", str(chosen)]
-            if command.payload.get("labels_from_folders"):
-                arguments += ["--labels-from-folders"]
-        self.children["ingest"] = processes.Child(self.settings, "ingest", arguments, command.id)
-
-    def _train_now(self, command: Any) -> None:
-        self._check_trainable()
-        if "round" in self.children:
-            raise errors.BadRequest("a round is running already")
-        self.children["round"] = processes.Child(self.settings, "round", [], command.id)
-
-    def _check_trainable(self) -> None:
-        with self.db.read() as tx:
-            classes = len(labels.per_class(tx))
-        if classes < 2:
-            raise errors.BadRequest("a round needs labels of at least two classes; label a few images first")
-
-    def _pause(self, command: Any, paused: bool) -> None:
-        with self.db.write() as tx:
-            stored.set_setting(tx, "paused", paused)
-            commands.finish(tx, command.id, error=None, now=time.time())
-
     def _adopt(self) -> bool:
         with self.db.read() as tx:
             current = queue.current(tx)
@@ -193,7 +106,7 @@ class Worker:
         self.next_look_for_images = now + 1.0
         with self.db.read() as tx:
             found = images.all_after(tx, self.pool.last_id)
-        self.pool.complete = not found and "ingest" not in self.children
+        self.pool.complete = not found and not self.children.reading
         if not found:
             return False
         done = pool.extend(self.pool, found, seconds=0.4)
@@ -204,7 +117,7 @@ class Worker:
             len(self.pool.image_ids) / total,
         )
         if done >= len(found):
-            self.pool.complete = "ingest" not in self.children
+            self.pool.complete = not self.children.reading
             pool.save(self.pool)
         return True
 
@@ -258,15 +171,8 @@ class Worker:
         return not self.wants_maps
 
     def _start_round(self) -> bool:
-        if "round" in self.children or not (self.settings.rounds and self.pool.complete and self.pool.wants_rounds):
-            return False
-        with self.db.read() as tx:
-            if stored.get_setting(tx, "paused", False) or not policy.round_is_due(
-                tx, self.settings, failed_at=self.round_failed_at, now=time.time()
-            ):
-                return False
-        self.children["round"] = processes.Child(self.settings, "round", [], None)
-        return True
+        ready = self.settings.rounds and self.pool.complete and self.pool.wants_rounds
+        return ready and self.children.start_round_when_due()
 
     def _look_closer(self) -> bool:
         """The review's lists, and a step of measuring while people pause longer than a refresh would wait."""

@@ -63,7 +63,7 @@ def test_only_the_learning_side_of_app_touches_torch(path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("path", _files(), ids=_name)
+@pytest.mark.parametrize("path", [ROOT / "launch.py", *_files()], ids=_name)
 def test_every_file_says_what_it_is_for_and_stays_readable(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert len(text.splitlines()) <= LONGEST_FILE
@@ -94,4 +94,13 @@ def test_the_page_process_never_imports_torch(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, capture_output=True, text=True, check=True
     )
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_command_line_imports_nothing_heavy_before_a_verb_runs() -> None:
+    code = (
+        "import sys, launch, typer.main; typer.main.get_command(launch.app);"
+        "print(sorted(m for m in ('torch', 'numpy', 'scipy', 'sqlalchemy', 'gradio') if m in sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -112,6 +112,8 @@ def test_holdout_labels_measure_and_never_teach(workspace: Workspace) -> None:
     assert done.metrics["labels"] == 9
     assert done.metrics["n"] == len(workspace.held)
     assert done.metrics["low"] <= done.metrics["accuracy"] <= done.metrics["high"]
+    assert done.metrics["rank_by"] == "margin"  # twelve answers are too few to prefer anything else
+    assert set(done.metrics) >= {"auroc_margin", "auroc_epistemic"}
 
 
 def test_a_round_publishes_checkpoint_embeddings_queue_and_maps_in_one_flip(workspace: Workspace) -> None:

@@ -74,13 +74,6 @@ def test_conditions_go_together_and_depend_on_the_seed_alone() -> None:
     assert one.copies_P.sum() == round(0.3 * len(one.images_P))
 
 
-def test_a_mistake_is_found_by_its_score() -> None:
-    scores, wrong = np.array([0.9, 0.8, 0.7, 0.1]), np.array([True, False, True, False])
-    assert simulate_arm.auroc(scores, wrong) == pytest.approx(3 / 4)
-    assert simulate_arm.auroc(np.zeros(4), wrong) == pytest.approx(1 / 2)
-    assert simulate_arm.auroc(scores, np.zeros(4, bool)) is None
-
-
 @pytest.mark.parametrize("conditions", simulate_conditions.GRID, ids=lambda each: each.name)
 def test_with_a_shared_start_all_arms_ask_the_very_same_images_first(
     conditions: simulate_conditions.Conditions,

@@ -1,0 +1,168 @@
+"""The verbs of `launch.py bench`: each measures this installation and says how; what it needs is imported when it is run."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from app import options
+
+bench = typer.Typer(help="Measure this installation; every figure says how it was measured.")
+
+
+@bench.command("page")
+def bench_page(
+    answers: Annotated[int, typer.Option(help="key presses to measure")] = 100,
+    training: Annotated[
+        bool, typer.Option("--training/--idle", help="train a round on the same cores meanwhile")
+    ] = True,
+    json_file: options.Json = None,
+) -> None:
+    """Key press to next image painted, in headless Chromium on the demo pool."""
+    from app import benching
+
+    benching.page(answers=answers, training=training, json_file=json_file)
+
+
+@bench.command("round")
+def bench_round(
+    labelled: Annotated[int, typer.Option(help="images whose label the truth gives first")] = 120,
+    json_file: options.Json = None,
+) -> None:
+    """Seconds and peak memory of one round on a fresh demo pool."""
+    from app import benching
+
+    benching.round_(labelled=labelled, json_file=json_file)
+
+
+@bench.command("loop")
+def bench_loop(
+    images: Annotated[Path | None, typer.Option(help="ImageFolder with the truth; without it the demo pool")] = None,
+    answers: Annotated[int, typer.Option(help="images to label by key while a round trains")] = 60,
+    backbone: Annotated[str, typer.Option(help="as in serve")] = "vmamba_nano",
+    screenshot: Annotated[Path | None, typer.Option(help="write the page with its map to this PNG")] = None,
+    json_file: options.Json = None,
+) -> None:
+    """Label in headless Chromium while a round trains: is every answer stored, how soon does it count, what changes?"""
+    from app import benching
+
+    benching.loop(images, answers=answers, backbone=backbone, screenshot=screenshot, json_file=json_file)
+
+
+@bench.command("probe")
+def bench_probe(
+    images: Annotated[Path, typer.Option(help="one folder per class; the split of its metadata.csv is used")],
+    backbone: Annotated[str, typer.Option(help="as in serve")] = "vmamba_nano",
+    weights: Annotated[Path | None, typer.Option(help="a file that pretrain wrote, instead of the bundled one")] = None,
+    random: Annotated[bool, typer.Option("--random", help="random weights, to compare with")] = False,
+    threads: Annotated[int, typer.Option(help="CPU threads; 0: as many as there are cores")] = 0,
+    seed: int = 0,
+    json_file: options.Json = None,
+) -> None:
+    """Linear probe on frozen features: test accuracy and images a second."""
+    from app import probing
+
+    probing.command(
+        images, backbone=backbone, weights=weights, random=random, seed=seed, threads=threads, json_file=json_file
+    )
+
+
+@bench.command("select")
+def bench_select(
+    sizes: Annotated[str, typer.Option(help="images, comma-separated; a million needs 4 GB")] = "10000,100000",
+    strategies: Annotated[str, typer.Option(help="comma-separated; empty: all")] = "",
+    dim: Annotated[int, typer.Option(help="dimensions of an embedding")] = 384,
+    classes: Annotated[int, typer.Option(help="classes of the posterior")] = 200,
+    draws: Annotated[int, typer.Option(help="posterior draws, for strategies that compare them")] = 20,
+    count: Annotated[int, typer.Option(help="images asked at once")] = 100,
+    peers: Annotated[
+        bool,
+        typer.Option(
+            "--peers", help="beside them scikit-activeml, modAL, baal and small-text, where pip installed them"
+        ),
+    ] = False,
+    limit_s: Annotated[float, typer.Option(help="seconds that a row of another library may take")] = 300.0,
+    json_file: options.Json = None,
+) -> None:
+    """Seconds and peak memory of each acquisition strategy, each in a process of its own."""
+    from app import bench_select as measuring
+
+    measuring.select(
+        [int(part) for part in options.names(sizes)], options.names(strategies), dim=dim, classes=classes,
+        draws=draws, count=count, peers=peers, limit_s=limit_s, json_file=json_file,
+    )  # fmt: skip
+
+
+@bench.command("arena")
+def bench_arena(
+    embeddings: Annotated[
+        Path | None, typer.Option(help=".npz with embeddings_ND, labels_N, split; without it sklearn's digits")
+    ] = None,
+    arms: Annotated[str, typer.Option(help="comma-separated, e.g. RAUM,scikit-activeml badge; empty: all")] = "",
+    seeds: Annotated[int, typer.Option(help="repetitions, each with its own split and first set")] = 20,
+    budget: Annotated[int, typer.Option(help="labels to spend")] = 200,
+    batch: Annotated[int, typer.Option(help="labels between two fits")] = 10,
+    target: Annotated[float, typer.Option(help="accuracy whose cost in labels is reported")] = 0.9,
+    start: Annotated[str, typer.Option(help="the first set of all arms: typical or random")] = "typical",
+    workers: Annotated[int, typer.Option(help="processes that share the arms; 0: one for each core")] = 0,
+    json_file: options.Json = None,
+) -> None:
+    """The same oracle, features and budget through other libraries' own loops (where pip installed them) and ours."""
+    from app import bench_arena as contest
+    from app import simulate_data
+
+    contest.arena(
+        simulate_data.from_digits() if embeddings is None else simulate_data.from_embeddings(embeddings),
+        arms=options.names(arms), seeds=seeds, budget=budget, batch=batch, target=target, start=start,
+        workers=workers or os.cpu_count() or 1, json_file=json_file,
+    )  # fmt: skip
+
+
+@bench.command("finish")
+def bench_finish(
+    images: Annotated[Path | None, typer.Option(help="ImageFolder with the truth")] = None,
+    digits: Annotated[bool, typer.Option("--digits", help="scikit-learn's bundled digits")] = False,
+    embeddings: Annotated[Path | None, typer.Option(help="an .npz file as simulate takes it")] = None,
+    backbone: Annotated[str, typer.Option(help="as in serve")] = "vmamba_nano",
+    runs: Annotated[int, typer.Option(help="sessions, each with its own holdout and draws")] = 200,
+    budget: Annotated[int, typer.Option(help="answers in a session")] = 500,
+    batch: Annotated[int, typer.Option(help="answers between two refreshes")] = 25,
+    blind: Annotated[float, typer.Option(help="holdout_rate and audit_rate of the sessions")] = 0.1,
+    forecast: Annotated[bool, typer.Option("--forecast", help="test the forecast and the estimate instead")] = False,
+    json_file: options.Json = None,
+) -> None:
+    """Does the certificate keep its promise? Whole sessions with an oracle, then all its labels are checked."""
+    from app import bench_finish as measuring
+
+    measuring.command(
+        measuring.material(images, digits=digits, embeddings=embeddings, backbone=backbone),
+        runs=runs,
+        plan=measuring.Plan(budget=budget, batch=batch, blind=blind),
+        forecast=forecast,
+        json_file=json_file,
+    )
+
+
+@bench.command("consensus")
+def bench_consensus(
+    answers: Annotated[int, typer.Option(help="answers in the timing, three to an image")] = 1_000_000,
+    annotators: Annotated[int, typer.Option(help="people in the timing")] = 50,
+    classes: Annotated[int, typer.Option(help="classes in the timing")] = 200,
+    items: Annotated[int, typer.Option(help="images in the table of accuracies")] = 2000,
+    seeds: Annotated[int, typer.Option(help="repetitions of the tables")] = 5,
+    others: Annotated[
+        bool,
+        typer.Option(
+            "--others/--alone", help="beside ours, what `pip install cleanlab==2.9.0 crowd-kit==1.4.2` brings"
+        ),
+    ] = True,
+    json_file: options.Json = None,
+) -> None:
+    """People who disagree: accuracy of each method, label errors found, intervals of quality, seconds and memory."""
+    from app import bench_consensus as measuring
+
+    measuring.command(
+        answers=answers, people=annotators, classes=classes, items=items, seeds=seeds, others=others,
+        json_file=json_file,
+    )  # fmt: skip

@@ -1,0 +1,130 @@
+"""What runs beside the worker: obeys the page's commands, starts rounds and reading in child processes, reports their ends."""
+
+import json
+import logging
+import subprocess
+import time
+from collections.abc import Callable
+
+from app import errors, policy, processes
+from app.settings import Settings
+from store import commands, labels, rounds, workers
+from store import settings as stored
+from store.database import Database
+from store.records import Command
+
+log = logging.getLogger("raum.worker")
+
+
+class Children:
+    """The child processes of one worker, one of each verb at most."""
+
+    def __init__(self, db: Database, settings: Settings) -> None:
+        self.db, self.settings = db, settings
+        self.running: dict[str, processes.Child] = {}  # by verb
+        self.round_failed_at = -1  # watermark of the last failed round, -1 after a good one
+        with self.db.write() as tx:  # what the worker before left behind
+            rounds.fail_stale(tx, time.time(), alive=lambda pid: False)
+            commands.recover(tx, time.time(), again=("ingest", "demo", "train"))
+
+    @property
+    def reading(self) -> bool:
+        """Whether images are being read just now."""
+        return "ingest" in self.running
+
+    def end(self) -> None:
+        """End the children; what they had begun is begun again by the next worker."""
+        for child in self.running.values():
+            child.process.terminate()
+        for child in self.running.values():
+            try:
+                child.process.wait(5)
+            except subprocess.TimeoutExpired:
+                child.process.kill()
+
+    def look_after_children(self) -> bool:
+        """Tell who asked for a child how it ended."""
+        for name, child in list(self.running.items()):
+            code = child.process.poll()
+            if code is None:
+                continue
+            del self.running[name]
+            with self.db.write() as tx:
+                if child.command_id is not None:
+                    commands.finish(
+                        tx, child.command_id, error=child.complaint(code) if code else None, now=time.time()
+                    )
+                if name == "round":
+                    rounds.fail_stale(tx, time.time(), alive=lambda pid: False)
+                    self.round_failed_at = labels.watermark(tx) if code else -1
+                workers.beat(tx, name, pid=0, phase="idle", fraction=None, message="", now=time.time())
+            log.info("%s ended with code %s", name, code)
+        return False
+
+    def obey(self) -> bool:
+        """Take the oldest command of the page, if there is one; what cannot be done is answered with a sentence."""
+        with self.db.read() as tx:
+            if not commands.pending(tx):
+                return False
+        with self.db.write() as tx:
+            command = commands.take(tx, time.time())
+        if command is None:
+            return False
+        acts: dict[str, Callable[[Command], None]] = {
+            "ingest": self._ingest,
+            "demo": self._ingest,
+            "train": self._train_now,
+            "pause": lambda c: self._pause(c, True),
+            "resume": lambda c: self._pause(c, False),
+        }
+        try:
+            if command.kind not in acts:
+                raise errors.BadRequest(f"unknown command {command.kind!r}")
+            acts[command.kind](command)
+        except errors.AppError as problem:
+            with self.db.write() as tx:
+                commands.finish(tx, command.id, error=str(problem), now=time.time())
+        return True
+
+    def start_round_when_due(self) -> bool:
+        """A round in a child, when the policy finds it due, none is running and nobody has paused."""
+        if "round" in self.running:
+            return False
+        with self.db.read() as tx:
+            if stored.get_setting(tx, "paused", False) or not policy.round_is_due(
+                tx, self.settings, failed_at=self.round_failed_at, now=time.time()
+            ):
+                return False
+        self._start("round", [], None)
+        return True
+
+    def _ingest(self, command: Command) -> None:
+        if self.reading:
+            raise errors.BadRequest("images are being read already; ask again when that has ended")
+        arguments = ["--demo"]
+        if command.kind == "ingest":
+            arguments = ["--images", str(command.payload.get("folder", ""))]
+            if command.payload.get("classes"):
+                chosen = self.settings.workspace / "classes.json"
+                chosen.write_text(json.dumps(command.payload["classes"]), encoding="utf-8")
+                arguments += ["--classes", str(chosen)]
+            if command.payload.get("labels_from_folders"):
+                arguments += ["--labels-from-folders"]
+        self._start("ingest", arguments, command.id)
+
+    def _train_now(self, command: Command) -> None:
+        with self.db.read() as tx:
+            classes = len(labels.per_class(tx))
+        if classes < 2:
+            raise errors.BadRequest("a round needs labels of at least two classes; label a few images first")
+        if "round" in self.running:
+            raise errors.BadRequest("a round is running already")
+        self._start("round", [], command.id)
+
+    def _pause(self, command: Command, paused: bool) -> None:
+        with self.db.write() as tx:
+            stored.set_setting(tx, "paused", paused)
+            commands.finish(tx, command.id, error=None, now=time.time())
+
+    def _start(self, verb: str, arguments: list[str], command_id: int | None) -> None:
+        self.running[verb] = processes.Child(self.settings, verb, arguments, command_id)

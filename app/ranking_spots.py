@@ -1,0 +1,34 @@
+"""Row numbers of a pool's images by what is known of them: what may be asked, what teaches, what measures."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.snapshot import Snapshot
+
+Ints = NDArray[np.int64]
+
+
+class Spots:
+    """Row numbers of the open, the labelled, the rejected, the leased and the answered holdout images."""
+
+    def __init__(self, image_ids: Ints, seen: Snapshot) -> None:
+        row_of = {int(image_id): row for row, image_id in enumerate(image_ids)}
+        self.labelled = [image_id for image_id in seen.labelled if image_id in row_of]
+        self.labelled_N = _rows(self.labelled, row_of)
+        self.labels_N = np.array([seen.labelled[image_id] for image_id in self.labelled], np.int64)
+        held = [image_id for image_id in seen.holdout_labels if image_id in row_of]
+        self.held_N = _rows(held, row_of)
+        self.held_labels_N = np.array([seen.holdout_labels[image_id] for image_id in held], np.int64)
+        self.held_halves_N = np.array([seen.holdout[image_id] for image_id in held], np.int64)
+        settled = seen.labelled.keys() | seen.rejected
+        self.open_N = np.array(
+            [row for i, row in row_of.items() if i not in settled and i not in seen.holdout], np.int64
+        )
+        self.rejected_N = _rows(sorted(i for i in seen.rejected if i in row_of and i not in seen.holdout), row_of)
+        self.leased_N = _rows(
+            [i for i in seen.leased if i in row_of and i not in settled and i not in seen.holdout], row_of
+        )
+
+
+def _rows(ids: list[int], row_of: dict[int, int]) -> Ints:
+    return np.array([row_of[image_id] for image_id in ids], np.int64)
