@@ -115,7 +115,7 @@ def fit(it: Session) -> last_layer.LastLayer | None:
         return None
     layer = last_layer.fit(
         None, taught.labelled_L, taught.labels_L, taught.num_classes, config=taught.config, rng=it.rng,
-        excluded_positions=np.union1d(taught.outside, taught.rejected), prepared=taught.prepared,
+        excluded_positions=taught.outside, rejected_positions=taught.rejected, prepared=taught.prepared,
     )  # fmt: skip
     half = [row for row in it.held if it.halves_N[row] == 1 and it.material.labels_N[row] >= 0]
     if len(half) < TEMPERED_FROM:

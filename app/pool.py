@@ -61,8 +61,8 @@ class Pool:
     @property
     def device_text(self) -> str:
         kind = next(self.net.parameters()).device.type
-        scan = raum_net.scan_backend(self.net)
-        return f"{kind}, {torch.get_num_threads()} thread{"s" * (torch.get_num_threads() > 1)}" + (f"; scan {scan}" if scan else "")
+        scan, threads = raum_net.scan_backend(self.net), torch.get_num_threads()
+        return f"{kind}, {threads} {'thread' if threads == 1 else 'threads'}" + (f"; scan {scan}" if scan else "")
 
 
 def open_cache(settings: Settings, network: config.NetworkConfig) -> pixels.PixelCache:

@@ -111,6 +111,7 @@ def _fit(prepared: last_layer.Prepared, seen: Snapshot, spots: Spots, rng: np.ra
         config=last_layer.Config(max_pool=MOST_SELF_TRAINED),
         rng=rng,
         excluded_positions=outside_N,
+        rejected_positions=spots.rejected_N,
         prepared=prepared,
         targets_LK=seen.targets(spots.labelled),
     )
