@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from app import agreement_model
 from app.settings import Settings
 from model import checkpoint, config, last_layer, predict
 from model.data import pixels
@@ -39,6 +40,7 @@ class Pool:
         self.complete = False  # whether the last look found nothing new
         self.maps: OrderedDict[int, Maps] = OrderedDict()
         self.images_per_s = 20.0
+        self.opinions = agreement_model.Kept()
         self._prepared: last_layer.Prepared | None = None
 
     @property
