@@ -18,9 +18,8 @@ COLD_LABELS_PER_CLASS = 2.0
 MOST_DRAWN = 10_000  # smallest margins of the mean that get draws of their own, where the context can draw
 LOT = 4 * clustered.CANDIDATES_PER_ASKED  # most useful images for each one asked that take part in the lot
 POWER = 24.0  # of usefulness in the lot: the larger, the nearer to taking the best
-OUT = 0.3  # probability of being rejected from which an image waits until no other is left, at most
-KNOWN = 30  # rejects from which twice the pool's expected share of rejects waits,
-FEWEST_OPEN = 0.25  # but never more than leaves this share of the pool
+KNOWN = 30  # rejects from which twice the pool's expected share of rejects waits until nothing else is left
+FEWEST_OPEN = 0.25  # share of the pool that never waits
 NEAR = 0.3  # of the usual distance to what was asked; nearer images are worth less
 LEAST = 1e-9
 
@@ -33,8 +32,8 @@ def auto(request: Request) -> Ints:
     distance to the nearest image asked before, d* its median. The lot takes the largest 24 log u + G, G Gumbel noise
     (power sampling, Kirsch et al. 2021, arXiv 2106.12059), ten for each image asked (Citovsky et al. 2021, arXiv
     2107.14263); k-means weighted by u spreads them, and of each centre the smallest squared distance / u is asked
-    (after Prabhu et al. 2021, arXiv 2010.08666). Images likely to be rejected come last: o > .3, and the share of the
-    pool with the largest o that is the mean of o (from 30 rejects twice that, three quarters at most), for what is
+    (after Prabhu et al. 2021, arXiv 2010.08666). Images likely to be rejected come last: the share of
+    the pool with the largest o that is the mean of o (from 30 rejects twice that, three quarters at most), for what is
     uncertain between classes often belongs to none. While classes have no label, nothing waits in the cold phase, later
     their share of the batch (half at most) stays typical and no predicted class gets more than twice its even share of
     the rest.
@@ -71,13 +70,16 @@ def _out_N(request: Request) -> Floats:
 
 
 def _waits(request: Request) -> Floats:
-    """1 for an image that is likely to be rejected, else 0."""
-    out_N = _out_N(request)
+    return waits(_out_N(request), len(request.context.get("rejected_RD", ())))
+
+
+def waits(out_N: Floats, rejects: int) -> Floats:
+    """1 for the images likeliest to be rejected, the expected share of the pool (twice it once 30 `rejects` are known)."""
     if not out_N.any():
-        return np.zeros(request.size)
-    doubt = 1.0 + min(1.0, len(request.context.get("rejected_RD", ())) / KNOWN)
+        return np.zeros(len(out_N))
+    doubt = 1.0 + min(1.0, rejects / KNOWN)
     most = np.quantile(out_N, max(FEWEST_OPEN, 1.0 - doubt * float(out_N.mean())))
-    return np.asarray(out_N > min(OUT, most), dtype=np.float64)
+    return np.asarray(out_N > most, dtype=np.float64)
 
 
 def _asked(request: Request) -> npt.NDArray[np.float32]:
