@@ -26,6 +26,13 @@ SLOW_S = 1.0  # a write that takes longer is told in the log
 BUSY_S = 10  # how long SQLite itself waits for another process's lock
 BEGIN_TRIES = 3  # so many times BUSY_S before a write gives up
 _BUSY_CODE = 5  # SQLITE_BUSY
+_MALFORMED = "disk image is malformed"
+_UNWRITABLE = {  # SQLite's words, which every Python passes on (its codes only from 3.11)
+    "disk is full": "the disk is full, free some space",
+    "disk I/O error": "the disk answers with an error, look at the system's log",
+    "readonly database": "the workspace is read-only, make it writable for this user",
+    "unable to open database file": "the database's folder is gone or may not be written to",
+}
 
 
 class Database:
@@ -44,18 +51,19 @@ class Database:
     def read(self) -> Iterator[Connection]:
         """Give a snapshot that sees no later commit and cannot write."""
         self._check_process()
-        with self._reader.connect() as tx, tx.begin():
+        with self._named(), self._reader.connect() as tx, tx.begin():
             yield tx
 
     @contextmanager
     def write(self, durable: bool = False) -> Iterator[Connection]:
         """Give the write transaction; `durable` returns only when the commit is on the disk.
 
-        Raises errors.Busy when the lock stays taken, errors.NestedWrite inside another write of this thread.
+        Raises errors.Busy when the lock stays taken, errors.NestedWrite inside another write of this thread, Unwritable
+        when the disk is full, read-only or failing.
         """
         self._check_process()
         asked = time.monotonic()
-        with self._turn(), self._writer.connect() as tx:
+        with self._named(), self._turn(), self._writer.connect() as tx:
             _set_synchronous(tx, durable)
             with _begun(tx):
                 began = time.monotonic()
@@ -84,6 +92,21 @@ class Database:
             )
 
     @contextmanager
+    def _named(self) -> Iterator[None]:
+        """Say what the disk did instead of SQLite's code for it."""
+        try:
+            yield
+        except sa.exc.DatabaseError as error:
+            if _MALFORMED in str(error.orig):
+                raise errors.Damaged(
+                    f"{self.url} is damaged: end page and worker, then python launch.py restore with one of its backups"
+                ) from error
+            for said, meaning in _UNWRITABLE.items():
+                if said in str(error.orig):
+                    raise errors.Unwritable(f"nothing was stored: {meaning} ({self.url})") from error
+            raise
+
+    @contextmanager
     def _turn(self) -> Iterator[None]:
         if self._turns.held_by_me():
             raise errors.NestedWrite("this thread is already writing: pass its transaction on instead of opening one")
@@ -98,17 +121,18 @@ class Database:
 def open(path_or_url: str | Path) -> Database:
     """Open the database, making or migrating it first where needed.
 
-    Raises errors.NotADatabase for a foreign file and errors.NewerDatabase for one of a later version.
+    Raises errors.NotADatabase for a foreign file, NewerDatabase for one of a later version, Damaged for a broken one,
+    and BackupFailed where an older one cannot be copied before it is migrated.
     """
     url = to_url(path_or_url)
     if is_sqlite(url) and url.database:
         Path(url.database).parent.mkdir(parents=True, exist_ok=True)
     db = Database(url)
-    version = _version(db)
-    if version != schema.VERSIONS[-1]:
+    found = version(db)
+    if found != schema.VERSIONS[-1]:
         from store.migrations import run  # alembic takes a quarter of a second to import
 
-        run.upgrade(db, version=version)
+        run.upgrade(db, version=found)
     return db
 
 
@@ -125,27 +149,27 @@ def is_sqlite(url: sa.URL) -> bool:
     return url.get_backend_name() == "sqlite"
 
 
-def _version(db: Database) -> str | None:
-    """Read the revision of the database; None when it is new."""
-    version: str | None
+def version(db: Database) -> str | None:
+    """Read the revision of the database; None when it is new. Raises as open() does, and errors.Damaged."""
+    found: str | None
     try:
         with db.read() as tx:
             names = sa.inspect(tx).get_table_names()
             if "alembic_version" in names:
-                version = tx.scalar(sa.text("SELECT version_num FROM alembic_version"))
+                found = tx.scalar(sa.text("SELECT version_num FROM alembic_version"))
             elif names:
                 raise errors.NotADatabase(f"{db.url} holds other tables ({names[0]}, ...): choose another file")
             else:
-                version = None
+                found = None
     except sa.exc.DatabaseError as error:
         if "not a database" in str(error):
             raise errors.NotADatabase(f"{db.url} is not a SQLite file: move it away or choose another") from error
         raise
-    if version is not None and version not in schema.VERSIONS:
+    if found is not None and found not in schema.VERSIONS:
         raise errors.NewerDatabase(
-            f"{db.url} has version {version}, this program knows up to {schema.VERSIONS[-1]}: update the program"
+            f"{db.url} has version {found}, this program knows up to {schema.VERSIONS[-1]}: update the program"
         )
-    return version
+    return found
 
 
 def _engine(url: sa.URL, *, writes: bool) -> Engine:

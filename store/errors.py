@@ -5,6 +5,9 @@ StoreError
         NotADatabase        it is something else
         NewerDatabase       a newer version of this program wrote it
         BrokenMigration     a migration left rows that point nowhere
+        Damaged             its pages do not hold together
+    BackupFailed            no copy was made: the disk is full, the place cannot be written, the source is damaged
+    Unwritable              the disk took nothing: full, read-only or failing
     Busy                    another process kept the write lock too long
     NestedWrite             a write was begun inside a write of the same thread
     WrongProcess            a database opened before a fork was used after it
@@ -42,6 +45,18 @@ class NewerDatabase(CannotOpen):
 
 class BrokenMigration(CannotOpen):
     """A migration left rows that point nowhere; nothing was committed."""
+
+
+class Damaged(CannotOpen):
+    """The file's pages do not hold together."""
+
+
+class BackupFailed(StoreError):
+    """No copy of the database was made; nothing is left of it."""
+
+
+class Unwritable(StoreError):
+    """The disk took nothing; what was to be stored is not."""
 
 
 class Busy(StoreError):
