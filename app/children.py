@@ -6,7 +6,7 @@ import subprocess
 import time
 from collections.abc import Callable
 
-from app import errors, policy, processes
+from app import backups, errors, policy, processes
 from app.settings import Settings
 from store import commands, labels, rounds, workers
 from store import settings as stored
@@ -22,6 +22,7 @@ class Children:
     def __init__(self, db: Database, settings: Settings) -> None:
         self.db, self.settings = db, settings
         self.running: dict[str, processes.Child] = {}  # by verb
+        self.next_look_at_backups = 0.0
         self.round_failed_at = -1  # watermark of the last failed round, -1 after a good one
         with self.db.write() as tx:  # what the worker before left behind
             rounds.fail_stale(tx, time.time(), alive=lambda pid: False)
@@ -58,7 +59,9 @@ class Children:
                     rounds.fail_stale(tx, time.time(), alive=lambda pid: False)
                     self.round_failed_at = labels.watermark(tx) if code else -1
                 workers.beat(tx, name, pid=0, phase="idle", fraction=None, message="", now=time.time())
-            log.info("%s ended with code %s", name, code)
+                if name == "backup":
+                    stored.set_setting(tx, backups.FAILED, child.complaint(code) if code else None)
+            log.log(logging.WARNING if code else logging.INFO, "%s ended with code %s", name, code)
         return False
 
     def obey(self) -> bool:
@@ -96,6 +99,17 @@ class Children:
             ):
                 return False
         self._start("round", [], None)
+        return True
+
+    def start_backup_when_due(self) -> bool:
+        """The day's backup in a child, when something changed."""
+        now = time.monotonic()
+        if "backup" in self.running or now < self.next_look_at_backups:
+            return False
+        self.next_look_at_backups = now + backups.LOOK_SECONDS
+        if not backups.due(self.db, self.settings, now=time.time()):
+            return False
+        self._start("backup", [], None)
         return True
 
     def _ingest(self, command: Command) -> None:
