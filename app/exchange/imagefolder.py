@@ -40,8 +40,9 @@ def export(
 ) -> Exported:
     """Copy (or, with `link`, hard-link where the disk allows) every settled image into `folder`, which must be new.
 
-    With `up_to`, those that were settled at that watermark. The folder appears under its name when it is complete. Class names are made fit for any file system; two that would
-    then fall together are numbered. Raises BadRequest when the folder is there already and not empty.
+    With `up_to`, those that were settled at that watermark. The folder appears under its name when it is complete. Class
+    names are made fit for any file system; two that would then fall together are numbered. Raises BadRequest when the
+    folder is there already and not empty.
     """
     target = Path(folder).expanduser().absolute()
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
