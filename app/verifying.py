@@ -206,10 +206,10 @@ def sentences(found: list[Finding]) -> list[str]:
     for each in found:
         by_kind.setdefault(each.kind, []).append(each)
     lines = []
-    for kind, each in by_kind.items():
-        lines += [f"{one.kind}: {one.what}: {one.why}. To do: {one.todo}." for one in each[:NAMED]]
-        if len(each) > NAMED:
-            lines.append(f"{kind}: {len(each) - NAMED:,} more of the same; --json names them all.")
+    for kind, some in by_kind.items():
+        lines += [f"{one.kind}: {one.what}: {one.why}. To do: {one.todo}." for one in some[:NAMED]]
+        if len(some) > NAMED:
+            lines.append(f"{kind}: {len(some) - NAMED:,} more of the same; --json names them all.")
     return lines
 
 

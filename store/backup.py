@@ -83,7 +83,8 @@ def fingerprint(tx: Connection) -> str:
     """Text that differs once anything was said, added, renamed or published; signs of life and leases leave it alone."""
     classes = [tuple(row) for row in tx.execute(sa.select(_C.c.id, _C.c.name, _C.c.status, _C.c.merged_into))]
     counted = [tx.scalar(sa.select(sa.func.count()).select_from(table)) for table in (schema.images, schema.annotators)]
-    return str([tx.scalar(sa.select(sa.func.max(_E.c.seq))), _newest_publication(tx), counted, classes])
+    newest = [tx.scalar(sa.select(sa.func.max(column))) for column in (_E.c.seq, schema.publications.c.id)]
+    return str([newest, counted, classes])
 
 
 def fingerprint_of(path: Path) -> str | None:
@@ -117,7 +118,3 @@ def _contents(tx: Connection, version: str) -> records.Contents:
         answers=tx.scalar(answers) or 0,
         images=tx.scalar(sa.select(sa.func.count()).select_from(schema.images)) or 0,
     )
-
-
-def _newest_publication(tx: Connection) -> int | None:
-    return tx.scalar(sa.select(sa.func.max(schema.publications.c.id)))
