@@ -211,14 +211,15 @@ def doctor(workspace: Workspace = HOME) -> None:
 
 
 def run() -> None:
-    """Entry: an expected error is one sentence, never a traceback; exit code 2 where trying again would not help, else 1."""
+    """Entry: an expected error is one sentence and exit code 2 (1 where trying again may help), never a traceback."""
     from app import errors
+    from store import errors as store_errors
 
     try:
         app()
-    except errors.REFUSED as problem:
+    except (errors.AppError, store_errors.StoreError) as problem:
         print(f"error: {problem}", file=sys.stderr)
-        sys.exit(2 if isinstance(problem, errors.FOR_GOOD) else 1)
+        sys.exit(1 if isinstance(problem, (store_errors.Busy, store_errors.CannotWrite)) else 2)
 
 
 if __name__ == "__main__":

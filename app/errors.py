@@ -8,8 +8,6 @@ AppError
 └── WorkspaceBusy   another page or worker already serves this workspace
 """
 
-from store import errors as store_errors
-
 
 class AppError(Exception):
     """Base of every error that the app wing raises on purpose; its text is for the person at the page."""
@@ -33,7 +31,3 @@ class Stopped(AppError):
 
 class WorkspaceBusy(AppError):
     """Another process already owns this role in this workspace; the message names its pid."""
-
-
-REFUSED = (AppError, store_errors.StoreError)  # what a verb says in one sentence
-FOR_GOOD = (AppError, store_errors.CannotOpen, store_errors.BackupFailed)  # what trying again would not change

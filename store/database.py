@@ -26,12 +26,11 @@ SLOW_S = 1.0  # a write that takes longer is told in the log
 BUSY_S = 10  # how long SQLite itself waits for another process's lock
 BEGIN_TRIES = 3  # so many times BUSY_S before a write gives up
 _BUSY_CODE = 5  # SQLITE_BUSY
-_MALFORMED = "disk image is malformed"
-_UNWRITABLE = {  # SQLite's words, which every Python passes on (its codes only from 3.11)
-    "disk is full": "the disk is full, free some space",
-    "disk I/O error": "the disk answers with an error, look at the system's log",
-    "readonly database": "the workspace is read-only, make it writable for this user",
-    "unable to open database file": "the database's folder is gone or may not be written to",
+_DISK_SAYS = {  # what SQLite says of a disk -> what a person can do about it
+    "disk is full": "the disk is full: free some space on it",
+    "readonly database": "the file may only be read: change its permissions or mount its disk for writing",
+    "unable to open database file": "the file cannot be opened for writing: look at its folder's permissions",
+    "disk I/O error": "the disk does not take what is written: look at the disk",
 }
 
 
@@ -51,19 +50,19 @@ class Database:
     def read(self) -> Iterator[Connection]:
         """Give a snapshot that sees no later commit and cannot write."""
         self._check_process()
-        with self._named(), self._reader.connect() as tx, tx.begin():
+        with _damage_explained(self.url), self._reader.connect() as tx, tx.begin():
             yield tx
 
     @contextmanager
     def write(self, durable: bool = False) -> Iterator[Connection]:
         """Give the write transaction; `durable` returns only when the commit is on the disk.
 
-        Raises errors.Busy when the lock stays taken, errors.NestedWrite inside another write of this thread, Unwritable
-        when the disk is full, read-only or failing.
+        Raises errors.Busy when the lock stays taken, errors.CannotWrite when the disk refuses, errors.NestedWrite inside
+        another write of this thread.
         """
         self._check_process()
         asked = time.monotonic()
-        with self._named(), self._turn(), self._writer.connect() as tx:
+        with self._turn(), _disk_explained(self.url), self._writer.connect() as tx:
             _set_synchronous(tx, durable)
             with _begun(tx):
                 began = time.monotonic()
@@ -92,21 +91,6 @@ class Database:
             )
 
     @contextmanager
-    def _named(self) -> Iterator[None]:
-        """Say what the disk did instead of SQLite's code for it."""
-        try:
-            yield
-        except sa.exc.DatabaseError as error:
-            if _MALFORMED in str(error.orig):
-                raise errors.Damaged(
-                    f"{self.url} is damaged: end page and worker, then python launch.py restore with one of its backups"
-                ) from error
-            for said, meaning in _UNWRITABLE.items():
-                if said in str(error.orig):
-                    raise errors.Unwritable(f"nothing was stored: {meaning} ({self.url})") from error
-            raise
-
-    @contextmanager
     def _turn(self) -> Iterator[None]:
         if self._turns.held_by_me():
             raise errors.NestedWrite("this thread is already writing: pass its transaction on instead of opening one")
@@ -128,11 +112,15 @@ def open(path_or_url: str | Path) -> Database:
     if is_sqlite(url) and url.database:
         Path(url.database).parent.mkdir(parents=True, exist_ok=True)
     db = Database(url)
-    found = version(db)
-    if found != schema.VERSIONS[-1]:
-        from store.migrations import run  # alembic takes a quarter of a second to import
+    try:
+        found = version(db)
+        if found != schema.VERSIONS[-1]:
+            from store.migrations import run  # alembic takes a quarter of a second to import
 
-        run.upgrade(db, version=found)
+            run.upgrade(db, version=found)
+    except BaseException:
+        db.close()
+        raise
     return db
 
 
@@ -153,7 +141,7 @@ def version(db: Database) -> str | None:
     """Read the revision of the database; None when it is new. Raises as open() does, and errors.Damaged."""
     found: str | None
     try:
-        with db.read() as tx:
+        with _disk_explained(db.url), db.read() as tx:
             names = sa.inspect(tx).get_table_names()
             if "alembic_version" in names:
                 found = tx.scalar(sa.text("SELECT version_num FROM alembic_version"))
@@ -170,6 +158,31 @@ def version(db: Database) -> str | None:
             f"{db.url} has version {found}, this program knows up to {schema.VERSIONS[-1]}: update the program"
         )
     return found
+
+
+@contextmanager
+def _disk_explained(url: sa.URL) -> Iterator[None]:
+    """Turn what a disk refuses into errors.CannotWrite."""
+    try:
+        yield
+    except sa.exc.OperationalError as error:
+        told = next((told for said, told in _DISK_SAYS.items() if said in str(error.orig)), None)
+        if told is None:
+            raise
+        raise errors.CannotWrite(f"{told} ({url.database})") from error
+
+
+@contextmanager
+def _damage_explained(url: sa.URL) -> Iterator[None]:
+    """Turn pages that do not hold together into errors.Damaged."""
+    try:
+        yield
+    except sa.exc.DatabaseError as error:
+        if "disk image is malformed" not in str(error.orig):
+            raise
+        raise errors.Damaged(
+            f"{url.database} is damaged: end page and worker, then python launch.py restore with one of its backups"
+        ) from error
 
 
 def _engine(url: sa.URL, *, writes: bool) -> Engine:

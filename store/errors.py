@@ -7,8 +7,8 @@ StoreError
         BrokenMigration     a migration left rows that point nowhere
         Damaged             its pages do not hold together
     BackupFailed            no copy was made: the disk is full, the place cannot be written, the source is damaged
-    Unwritable              the disk took nothing: full, read-only or failing
     Busy                    another process kept the write lock too long
+    CannotWrite             the disk is full, broken, or may only be read
     NestedWrite             a write was begun inside a write of the same thread
     WrongProcess            a database opened before a fork was used after it
     Unknown                 a row that should be there is not
@@ -55,12 +55,12 @@ class BackupFailed(StoreError):
     """No copy of the database was made; nothing is left of it."""
 
 
-class Unwritable(StoreError):
-    """The disk took nothing; what was to be stored is not."""
-
-
 class Busy(StoreError):
     """Another process kept the write lock too long."""
+
+
+class CannotWrite(StoreError):
+    """The disk does not take what is to be written; nothing of that transaction is stored."""
 
 
 class NestedWrite(StoreError):

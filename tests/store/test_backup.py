@@ -150,7 +150,7 @@ def test_a_full_disk_refuses_answers_by_name_keeps_those_it_took_and_goes_on_whe
     with closing(db):
         ballast = fill(small_disk, leave=96 << 10)
         stored: list[int] = []
-        with pytest.raises(errors.Unwritable, match="disk is full, free some space"):
+        with pytest.raises(errors.CannotWrite, match="disk is full: free some space"):
             _add_for_ever(db, stored)
         ballast.unlink()
         _add(db, len(stored))
@@ -175,7 +175,10 @@ def test_a_read_only_workspace_is_named(template: Path, small_disk: Path) -> Non
     with closing(database.open(path)) as db:
         _add(db, 0)
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
-    with pytest.raises(errors.Unwritable, match=r"written to|read-only"), closing(database.open(path)) as db:
+    with (
+        pytest.raises(errors.CannotWrite, match=r"opened for writing|only be read"),
+        closing(database.open(path)) as db,
+    ):
         _add(db, 1)
     subprocess.run(["mount", "-o", "remount,rw", str(small_disk)], check=True)
     with closing(database.open(path)) as db, db.read() as tx:
