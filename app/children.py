@@ -6,6 +6,8 @@ import subprocess
 import time
 from collections.abc import Callable
 
+from sqlalchemy import Connection
+
 from app import backups, errors, policy, processes
 from app.settings import Settings
 from store import commands, labels, rounds, workers
@@ -55,13 +57,13 @@ class Children:
                     commands.finish(
                         tx, child.command_id, error=child.complaint(code) if code else None, now=time.time()
                     )
+                if name == "backup":
+                    self._tell_of_backup(tx, child.complaint(code) if code else None)
                 if name == "round":
                     rounds.fail_stale(tx, time.time(), alive=lambda pid: False)
                     self.round_failed_at = labels.watermark(tx) if code else -1
                 workers.beat(tx, name, pid=0, phase="idle", fraction=None, message="", now=time.time())
-                if name == "backup":
-                    stored.set_setting(tx, backups.FAILED, child.complaint(code) if code else None)
-            log.log(logging.WARNING if code else logging.INFO, "%s ended with code %s", name, code)
+            log.info("%s ended with code %s", name, code)
         return False
 
     def obey(self) -> bool:
@@ -111,6 +113,12 @@ class Children:
             return False
         self._start("backup", [], None)
         return True
+
+    def _tell_of_backup(self, tx: Connection, failure: str | None) -> None:
+        """On the page as the last failure, until one succeeds; in the log."""
+        stored.set_setting(tx, backups.FAILED, failure)
+        if failure:
+            log.warning("no backup: %s", failure)
 
     def _ingest(self, command: Command) -> None:
         if self.reading:
