@@ -40,9 +40,13 @@ def page(workspace: Path, *, host: str | None, port: int | None) -> None:
     """The page process. What its imports make lives as long as it does: looked through for garbage, they take a sixth
     longer."""
     gc.disable()
+    from app import processes
     from app.web import server
 
-    server.serve(settings.load(workspace, host=host, port=port))
+    chosen = settings.load(workspace, host=host, port=port)
+    chosen.workspace.mkdir(parents=True, exist_ok=True)
+    with processes.only_one(chosen.workspace, "page"):
+        server.serve(chosen)
 
 
 def worker(workspace: Path, *, backbone: str | None) -> None:

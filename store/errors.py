@@ -5,7 +5,10 @@ StoreError
         NotADatabase        it is something else
         NewerDatabase       a newer version of this program wrote it
         BrokenMigration     a migration left rows that point nowhere
+        Damaged             its pages do not hold together
+    BackupFailed            no copy was made: the disk is full, the place cannot be written, the source is damaged
     Busy                    another process kept the write lock too long
+    CannotWrite             the disk is full, broken, or may only be read
     NestedWrite             a write was begun inside a write of the same thread
     WrongProcess            a database opened before a fork was used after it
     Unknown                 a row that should be there is not
@@ -44,8 +47,20 @@ class BrokenMigration(CannotOpen):
     """A migration left rows that point nowhere; nothing was committed."""
 
 
+class Damaged(CannotOpen):
+    """The file's pages do not hold together."""
+
+
+class BackupFailed(StoreError):
+    """No copy of the database was made; nothing is left of it."""
+
+
 class Busy(StoreError):
     """Another process kept the write lock too long."""
+
+
+class CannotWrite(StoreError):
+    """The disk does not take what is to be written; nothing of that transaction is stored."""
 
 
 class NestedWrite(StoreError):

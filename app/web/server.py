@@ -16,7 +16,14 @@ from store import database
 from store import errors as store_errors
 
 IDLE_SECONDS = 0.5
-STATUS = {errors.BadRequest: 400, errors.NotFound: 404, store_errors.Unknown: 404, store_errors.Busy: 503}
+STATUS = {
+    errors.BadRequest: 400,
+    errors.NotFound: 404,
+    store_errors.Unknown: 404,
+    store_errors.Busy: 503,
+    store_errors.CannotOpen: 503,  # damaged: answers wait in the browser until a backup is restored
+    store_errors.CannotWrite: 507,
+}
 
 
 def create_app(settings: Settings) -> FastAPI:
