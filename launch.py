@@ -210,14 +210,15 @@ def doctor(workspace: Workspace = HOME) -> None:
 
 
 def run() -> None:
-    """Entry: an expected error is one sentence and exit code 2, never a traceback."""
+    """Entry: an expected error is one sentence and exit code 2 (1 where trying again may help), never a traceback."""
     from app import errors
+    from store import errors as store_errors
 
     try:
         app()
-    except errors.AppError as problem:
+    except (errors.AppError, store_errors.StoreError) as problem:
         print(f"error: {problem}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(1 if isinstance(problem, (store_errors.Busy, store_errors.CannotWrite)) else 2)
 
 
 if __name__ == "__main__":

@@ -174,6 +174,9 @@ def bench_store(
     images: Annotated[int, typer.Option(help="rows of the pool; no pixels are needed")] = 100_000,
     seconds: Annotated[float, typer.Option(help="how long they work")] = 30.0,
     kills: Annotated[int, typer.Option(help="writers to kill with -9 in that time; a successor starts at once")] = 0,
+    threads: Annotated[
+        bool, typer.Option("--threads", help="clients as threads of one process, as the page has them")
+    ] = False,
     place: Annotated[
         Path | None, typer.Option(help="folder on the disk to measure; without it the system's for temporary files")
     ] = None,
@@ -184,5 +187,6 @@ def bench_store(
     from app import bench_store as measuring
 
     measuring.command(
-        clients=clients, pool=images, seconds=seconds, kills=kills, seed=seed, place=place, json_file=json_file
-    )
+        clients=clients, pool=images, seconds=seconds, kills=kills, threads=threads, seed=seed, place=place,
+        json_file=json_file,
+    )  # fmt: skip

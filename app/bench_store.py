@@ -15,7 +15,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from app import crowd, errors
+from app import crowd, crowd_journal, errors
 from store import classes, database, images, labels
 from store.records import NewImage
 
@@ -42,13 +42,23 @@ HOW = (
 
 
 def command(
-    *, clients: int, pool: int, seconds: float, kills: int, seed: int, place: Path | None, json_file: Path | None
+    *,
+    clients: int,
+    pool: int,
+    seconds: float,
+    kills: int,
+    threads: bool,
+    seed: int,
+    place: Path | None,
+    json_file: Path | None,
 ) -> None:
     """Measure in a folder of its own below `place`, print, write; raises BadRequest when a check fails."""
     if os.name != "posix":
         raise errors.BadRequest("bench store forks and kills processes: it needs Linux or macOS")
     with tempfile.TemporaryDirectory(prefix="raum-bench-", dir=place) as folder:
-        figures = run(Path(folder), clients=clients, pool=pool, seconds=seconds, kills=kills, seed=seed)
+        figures = run(
+            Path(folder), clients=clients, pool=pool, seconds=seconds, kills=kills, threads=threads, seed=seed
+        )
     print(told(figures))
     if json_file is not None:
         json_file.write_text(json.dumps(figures, indent=1), encoding="utf-8")
@@ -63,6 +73,7 @@ def run(
     pool: int,
     seconds: float,
     kills: int,
+    threads: bool = False,
     seed: int = 0,
     bare_seconds: float = BARE_SECONDS,
 ) -> dict[str, Any]:
@@ -72,10 +83,13 @@ def run(
     bare = {f"bare commit, {number}": _bare(folder, number, bare_seconds) for number in sorted({1, clients})}
     noted = folder / "journals"
     noted.mkdir()
-    plan = crowd.Plan(str(path), str(noted), clients, seconds=seconds, kills=kills, scorer=True, seed=seed)
+    kind = "page" if threads else "annotator"
+    plan = crowd_journal.Plan(
+        str(path), str(noted), clients, seconds=seconds, kills=kills, scorer=True, kind=kind, seed=seed
+    )
     load = os.getloadavg()[0]
     went = crowd.run(plan)
-    found = crowd.journals(noted)
+    found = crowd_journal.journals(noted)
     rows = {"claim": "claim", "answer": "saved", "publish a queue": "publish"}
     latency = {
         name: latencies(each for journal in found.values() for each in journal.seconds.get(act, []))
@@ -85,7 +99,8 @@ def run(
     return {
         "machine": f"{os.cpu_count()} cores, {platform.machine()}, load {load:.1f} before, SQLite {sqlite3.sqlite_version}",
         "how": HOW,
-        "clients": clients, "pool": pool, **went, "failed": len(went["failed"]),
+        "clients": clients, "clients_are": "threads of one process" if threads else "processes",
+        "pool": pool, **went, "failed": len(went["failed"]),
         "latency_ms": {**latency, **{name: latencies(times) for name, times in bare.items()}},
         "answers_a_second": round(answers / went["seconds"], 1),
         "bare_commits_a_second": {name: round(len(times) / bare_seconds, 1) for name, times in bare.items()},
@@ -111,7 +126,7 @@ def make(path: Path, pool: int) -> None:
     db.close()
 
 
-def check(path: Path, found: dict[str, crowd.Journal]) -> dict[str, int]:
+def check(path: Path, found: dict[str, crowd_journal.Journal]) -> dict[str, int]:
     """Compare what the writers were told with what the store holds; counts of everything that is wrong, by CHECKS."""
     asked = {each: said for journal in found.values() for each, said in journal.asked.items()}
     saved = {each for journal in found.values() for each in journal.saved}
@@ -157,7 +172,7 @@ def told(figures: dict[str, Any]) -> str:
         lines.append(f"{name:>26}" + "".join(f"{row.get(key, '-'):>11,}" for key in ("n", "p50", "p95", "p99", "max")))
     bare = ", ".join(f"{name}: {rate:,}" for name, rate in figures["bare_commits_a_second"].items())
     lines += [
-        f"{figures['answers_a_second']:,} answers a second by {figures['clients']} processes ({bare}), "
+        f"{figures['answers_a_second']:,} answers a second by {figures['clients']} {figures['clients_are']} ({bare}), "
         f"{figures['seconds']:.0f} s, pool of {figures['pool']:,}",
         f"{figures['kills']:,} writers killed with -9, {figures['kills_of_scorer']} of them the scorer; "
         f"{figures['said_again_after_a_kill']['again']} answers were on their way then and were said again, "
@@ -175,11 +190,11 @@ def _bare(folder: Path, clients: int, seconds: float) -> Sequence[float]:
     with closing(sqlite3.connect(noted / "bare.db")) as raw:
         raw.execute("PRAGMA journal_mode=WAL").fetchall()
         raw.execute("CREATE TABLE bare (seq INTEGER PRIMARY KEY, uuid TEXT UNIQUE, event TEXT)")
-    crowd.run(crowd.Plan(str(noted / "bare.db"), str(noted), clients, seconds=seconds, kind="bare"))
-    return [each for journal in crowd.journals(noted).values() for each in journal.seconds.get("commit", [])]
+    crowd.run(crowd_journal.Plan(str(noted / "bare.db"), str(noted), clients, seconds=seconds, kind="bare"))
+    return [each for journal in crowd_journal.journals(noted).values() for each in journal.seconds.get("commit", [])]
 
 
-def _said_again(found: dict[str, crowd.Journal]) -> dict[str, int]:
+def _said_again(found: dict[str, crowd_journal.Journal]) -> dict[str, int]:
     """Answers that a kill left without acknowledgement and the successor said again; how many were stored already."""
     stored = sum(not fresh for journal in found.values() for fresh in journal.saved.values())
     return {"again": sum(len(journal.again) for journal in found.values()), "stored": stored}

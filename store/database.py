@@ -26,6 +26,12 @@ SLOW_S = 1.0  # a write that takes longer is told in the log
 BUSY_S = 10  # how long SQLite itself waits for another process's lock
 BEGIN_TRIES = 3  # so many times BUSY_S before a write gives up
 _BUSY_CODE = 5  # SQLITE_BUSY
+_DISK_SAYS = {  # what SQLite says of a disk -> what a person can do about it
+    "disk is full": "the disk is full: free some space on it",
+    "readonly database": "the file may only be read: change its permissions or mount its disk for writing",
+    "unable to open database file": "the file cannot be opened for writing: look at its folder's permissions",
+    "disk I/O error": "the disk does not take what is written: look at the disk",
+}
 
 
 class Database:
@@ -51,11 +57,12 @@ class Database:
     def write(self, durable: bool = False) -> Iterator[Connection]:
         """Give the write transaction; `durable` returns only when the commit is on the disk.
 
-        Raises errors.Busy when the lock stays taken, errors.NestedWrite inside another write of this thread.
+        Raises errors.Busy when the lock stays taken, errors.CannotWrite when the disk refuses, errors.NestedWrite inside
+        another write of this thread.
         """
         self._check_process()
         asked = time.monotonic()
-        with self._turn(), self._writer.connect() as tx:
+        with self._turn(), _disk_explained(self.url), self._writer.connect() as tx:
             _set_synchronous(tx, durable)
             with _begun(tx):
                 began = time.monotonic()
@@ -129,7 +136,7 @@ def _version(db: Database) -> str | None:
     """Read the revision of the database; None when it is new."""
     version: str | None
     try:
-        with db.read() as tx:
+        with _disk_explained(db.url), db.read() as tx:
             names = sa.inspect(tx).get_table_names()
             if "alembic_version" in names:
                 version = tx.scalar(sa.text("SELECT version_num FROM alembic_version"))
@@ -146,6 +153,18 @@ def _version(db: Database) -> str | None:
             f"{db.url} has version {version}, this program knows up to {schema.VERSIONS[-1]}: update the program"
         )
     return version
+
+
+@contextmanager
+def _disk_explained(url: sa.URL) -> Iterator[None]:
+    """Turn what a disk refuses into errors.CannotWrite."""
+    try:
+        yield
+    except sa.exc.OperationalError as error:
+        told = next((told for said, told in _DISK_SAYS.items() if said in str(error.orig)), None)
+        if told is None:
+            raise
+        raise errors.CannotWrite(f"{told} ({url.database})") from error
 
 
 def _engine(url: sa.URL, *, writes: bool) -> Engine:

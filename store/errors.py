@@ -6,6 +6,7 @@ StoreError
         NewerDatabase       a newer version of this program wrote it
         BrokenMigration     a migration left rows that point nowhere
     Busy                    another process kept the write lock too long
+    CannotWrite             the disk is full, broken, or may only be read
     NestedWrite             a write was begun inside a write of the same thread
     WrongProcess            a database opened before a fork was used after it
     Unknown                 a row that should be there is not
@@ -46,6 +47,10 @@ class BrokenMigration(CannotOpen):
 
 class Busy(StoreError):
     """Another process kept the write lock too long."""
+
+
+class CannotWrite(StoreError):
+    """The disk does not take what is to be written; nothing of that transaction is stored."""
 
 
 class NestedWrite(StoreError):
