@@ -53,15 +53,20 @@ class Journal:
         return {each: said for each, said in self.asked.items() if each not in self.saved}
 
 
+def path(plan: Plan, name: str) -> Path:
+    """Where a writer notes."""
+    return Path(plan.folder) / f"{name}.journal"
+
+
 def journals(folder: Path) -> dict[str, Journal]:
     """What every writer noted in `folder`, by name."""
-    return {path.stem: read(path) for path in sorted(folder.glob("*.journal"))}
+    return {file.stem: read(file) for file in sorted(folder.glob("*.journal"))}
 
 
-def read(path: Path) -> Journal:
+def read(file: Path) -> Journal:
     """A writer's journal; a line that a kill cut short says nothing."""
     found = Journal()
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+    for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else []:
         *words, last = line.split() or [""]
         match words if last == "." else []:
             case ["lease", image, position]:
@@ -84,9 +89,8 @@ class Writer:
 
     def __init__(self, plan: Plan, name: str) -> None:
         self.plan, self.name, self.parent = plan, name, os.getppid()
-        self.path = Path(plan.folder) / f"{name}.journal"
-        self.before = read(self.path)
-        self.journal = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        self.before = read(path(plan, name))
+        self.journal = os.open(path(plan, name), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         os.write(self.journal, b"\n")  # ends a line that was cut short
         self.rng = random.Random(f"{plan.seed} {name} {os.getpid()}")
 
