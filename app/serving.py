@@ -54,11 +54,11 @@ def worker(workspace: Path, *, backbone: str | None) -> None:
         os.nice(5)
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // 2)))
+    chosen = settings.load(workspace, backbone=backbone)
+    processes.writable(chosen.log_dir)
     from app import worker as working
 
     processes.keep_memory()
-    chosen = settings.load(workspace, backbone=backbone)
-    processes.writable(chosen.log_dir)
     kept = handlers.RotatingFileHandler(
         chosen.log_dir / "worker.log", maxBytes=2_000_000, backupCount=2, encoding="utf-8"
     )
