@@ -12,15 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app import consensus_file
+from app import agreement_model, consensus_file
 from app.settings import Settings
 from app.snapshot import Snapshot
-from model import consensus, consensus_trust, last_layer, relabel
+from model import consensus, last_layer, relabel
 from store.records import QueueRow, Said
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.floating]
-FOLDS = 5
 COMPARED = 500  # open images that answered ones compete with for being asked
 MOST_ANSWERS = 4  # of one image by re-asking
 WEIGHT = 0.01  # probabilities under this are left out of the file
@@ -36,16 +35,6 @@ class Agreement:
     again: list[int]  # images worth another answer, the most urgent first
 
 
-@dataclasses.dataclass(frozen=True)
-class Model:
-    """Out-of-sample log-probabilities of the labelled rows, those of other rows, and the holdout's verdict."""
-
-    labelled: dict[int, int]  # image -> row of log_probs_LK
-    log_probs_LK: Floats
-    layer: last_layer.LastLayer
-    trust: consensus_trust.ModelTrust
-
-
 def settle(
     seen: Snapshot,
     image_ids: Ints | None,
@@ -53,8 +42,10 @@ def settle(
     *,
     settings: Settings,
     rng: np.random.Generator,
+    kept: agreement_model.Kept | None = None,
 ) -> tuple[Snapshot, Agreement | None]:
-    """The snapshot with consensus labels, and what they rest on; without embeddings the model has no say."""
+    """The snapshot with consensus labels, and what they rest on; without embeddings the model has no say. With `kept`
+    the model's fits are those of the last call where few answers came since."""
     if not seen.said or len(seen.class_ids) < 2:
         return seen, None
     answers = by_image(seen)
@@ -63,7 +54,7 @@ def settle(
         return seen, None
     heard = None
     if image_ids is not None and prepared is not None and seen.classes_seen > 1:
-        heard = model(seen, image_ids, prepared, rng=rng)
+        heard = agreement_model.model(seen, image_ids, prepared, kept=kept, rng=rng)
     agreed = _agree(seen, teaching, heard, image_ids, prepared, settings=settings, rng=rng)
     return _applied(seen, answers, teaching, agreed), agreed
 
@@ -79,40 +70,10 @@ def by_image(seen: Snapshot) -> dict[int, list[Said]]:
     return found
 
 
-def model(seen: Snapshot, image_ids: Ints, prepared: last_layer.Prepared, *, rng: np.random.Generator) -> Model:
-    """K-fold refits of the last layer on the labelled embeddings, so that no image's own label speaks for it."""
-    row_of = {int(image_id): row for row, image_id in enumerate(image_ids)}
-    labelled = [image_id for image_id in seen.labelled if image_id in row_of]
-    x_LR = prepared.x_NR[[row_of[image_id] for image_id in labelled]]
-    labels_L = np.array([seen.labelled[image_id] for image_id in labelled], np.int64)
-    local, classes = last_layer.Prepared(prepared.space, x_LR), len(seen.class_ids)
-    fold_L = rng.permutation(len(labelled)) % FOLDS
-    out_LK = np.full((len(labelled), classes), -np.log(classes), dtype=np.float32)
-    for fold in range(FOLDS):
-        held = np.flatnonzero(fold_L == fold)
-        taught = np.flatnonzero(fold_L != fold)
-        if len(held) and len(taught):
-            out_LK[held] = _plain(local, taught, labels_L[taught], classes, held, rng).log_probs_at(x_LR[held])
-    layer = _plain(local, np.arange(len(labelled)), labels_L, classes, np.empty(0, np.int64), rng)
-    half = [i for i in seen.holdout_labels if i in row_of and seen.holdout[i] == 1]
-    held_NK = layer.log_probs_at(prepared.x_NR[[row_of[i] for i in half]])
-    trust = consensus_trust.measure(held_NK, np.array([seen.holdout_labels[i] for i in half], np.int64))
-    return Model({image_id: at for at, image_id in enumerate(labelled)}, out_LK, layer, trust)
-
-
-def _plain(
-    prepared: last_layer.Prepared, taught: Ints, labels: Ints, classes: int, outside: Ints, rng: np.random.Generator
-) -> last_layer.LastLayer:
-    config = last_layer.Config(self_training=False)
-    return last_layer.fit(
-        None, taught, labels, classes, config=config, rng=rng, excluded_positions=outside, prepared=prepared
-    )
-
-
 def _agree(
     seen: Snapshot,
     teaching: dict[int, list[Said]],
-    heard: Model | None,
+    heard: agreement_model.Model | None,
     image_ids: Ints | None,
     prepared: last_layer.Prepared | None,
     *,

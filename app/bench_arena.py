@@ -61,6 +61,8 @@ def arena(
     result = _figures(material, found, target, time.perf_counter() - began)
     result |= {"seeds": seeds, "budget": budget, "batch": batch, "start": start, "how": HOW}
     _print(result)
+    for line in _without_figures(result["rows"]):
+        print(line)
     if json_file is not None:
         json_file.write_text(json.dumps(result, indent=1), encoding="utf-8")
     return result
@@ -175,6 +177,13 @@ def _figures(
     }  # fmt: skip
 
 
+def _without_figures(rows: list[dict[str, Any]]) -> list[str]:
+    """A line for each arm that failed and each library that is not here, with the reason."""
+    found = [f"{row['by']} {row['strategy']} failed: {row['failed']}" for row in rows if "failed" in row]
+    absent = bench_peers.PACKAGES.keys() - bench_peers.installed().keys()
+    return found + [f"{name} is not installed: pip install {bench_peers.PACKAGES[name]}" for name in sorted(absent)]
+
+
 def _print(result: dict[str, Any]) -> None:
     from rich import console
     from rich.table import Table
@@ -185,7 +194,7 @@ def _print(result: dict[str, Any]) -> None:
         table.add_column(name, justify="left" if name in ("by", "strategy") else "right")
     for row in result["rows"]:
         if "failed" in row:
-            table.add_row(row["by"], row["strategy"], f"failed: {row['failed']}")
+            table.add_row(row["by"], row["strategy"], "failed, see below")
             continue
         error = "" if row["aubc_se"] is None else f" ± {row['aubc_se']:.4f}"
         reached = row["labels_to_target"]

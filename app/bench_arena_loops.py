@@ -144,7 +144,9 @@ class ModAl:
 
     def teach(self, positions: Ints) -> None:
         from modAL import models, uncertainty
+        from modAL.models import learners
 
+        learners.check_X_y = _checked
         x_BD, y_B = self.pool.x_ND[positions], self.pool.labels_N[positions]
         if self.known:
             self.learner.teach(x_BD, y_B)
@@ -159,6 +161,13 @@ class ModAl:
 
     def predict(self, x_MD: Floats) -> Ints:
         return np.asarray(self.learner.predict(x_MD))
+
+
+def _checked(*given: Any, force_all_finite: bool = True, **options: Any) -> Any:
+    """scikit-learn's check under the name its option had before 1.8, by which modAL 0.4.2.1 calls it (its issue 196)."""
+    from sklearn.utils import check_X_y
+
+    return check_X_y(*given, ensure_all_finite=force_all_finite, **options)
 
 
 @dataclass

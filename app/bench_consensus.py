@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app import consensus_crowd, consensus_speed, processes
+from app import bench_again, consensus_crowd, consensus_speed, processes
 from model import annotators, consensus, consensus_answers, consensus_em, consensus_trust, label_errors
 
 LABEL_NOISE = 0.08
@@ -38,6 +38,8 @@ def command(
     others: bool,
     json_file: Path | None,
     fewest: int = 20,
+    again_seeds: int = 10,
+    again_answers: int = 400,
 ) -> None:
     """Measure, print the tables with machine and method, write the figures."""
     machine = f"{os.cpu_count()} cores, {platform.machine()}, load {os.getloadavg()[0]:.1f}"
@@ -48,6 +50,9 @@ def command(
     _print(f"label errors: {LABEL_NOISE:.0%} planted in sklearn's digits, {seeds} seeds", told["label_errors"], "by")
     told["annotators"] = coverage(items, max(seeds, fewest))
     _print("annotators: how often the 95 % interval of quality holds the truth", told["annotators"], "setting")
+    told["asking again"] = bench_again.table(again_seeds, budget=again_answers)
+    title = f"{again_answers} answers on digits by people wrong in {min(bench_again.WRONG):.0%} to {max(bench_again.WRONG):.0%}"
+    _print(f"{title}, some to images that have answers; {again_seeds} seeds, paired", told["asking again"], "asked")
     with tempfile.TemporaryDirectory(prefix="raum-bench-") as folder:
         consensus_speed.make(Path(folder), answers, people, classes)
         rows = [_in_child(Path(folder), people, name) for name in consensus_speed.names(others=others)]

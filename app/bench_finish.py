@@ -115,7 +115,7 @@ def fit(it: Session) -> last_layer.LastLayer | None:
         return None
     layer = last_layer.fit(
         None, taught.labelled_L, taught.labels_L, taught.num_classes, config=taught.config, rng=it.rng,
-        excluded_positions=np.union1d(taught.outside, taught.rejected), prepared=taught.prepared,
+        excluded_positions=taught.outside, rejected_positions=taught.rejected, prepared=taught.prepared,
     )  # fmt: skip
     half = [row for row in it.held if it.halves_N[row] == 1 and it.material.labels_N[row] >= 0]
     if len(half) < TEMPERED_FROM:
@@ -206,6 +206,7 @@ def report_promises(found: list[dict[str, Any]]) -> dict[str, Any]:
 def report_forecasts(found: list[dict[str, Any]]) -> dict[str, Any]:
     """How often the intervals of estimate and forecast held the truth, and how far their middles were off."""
     told = [run for run in found if run["forecast"]]
+    widths = [run["forecast"]["high"] - run["forecast"]["low"] for run in told]
     inside = [run["estimate"]["low"] <= run["truth"] <= run["estimate"]["high"] for run in found]
     band = [run["forecast"]["low"] <= run["gained"] <= run["forecast"]["high"] for run in told]
     return {
@@ -214,6 +215,7 @@ def report_forecasts(found: list[dict[str, Any]]) -> dict[str, Any]:
         "estimate_bias": float(np.mean([run["estimate"]["accuracy"] - run["truth"] for run in found])),
         "forecasts": len(told),
         "forecast_covers": float(np.mean(band)) if band else None,
+        "forecast_width": float(np.median(widths)) if told else None,
         "forecast_off": float(np.mean([abs(r["forecast"]["gain"] - r["gained"]) for r in told])) if told else None,
         "forecast_bias": float(np.mean([r["forecast"]["gain"] - r["gained"] for r in told])) if told else None,
         "gained": float(np.mean([run["gained"] for run in found])),

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from app import bench_arrays, bench_peers, errors, processes
-from model import acquisition
+from model import acquisition, neighbours_gpu
 from model.acquisition import batch_bald
 
 COLD = frozenset({"typical", "typiclust", "probcover"})  # measured without labels; the others with two for each class
@@ -72,9 +72,16 @@ def select(
         f"{os.cpu_count()} cores, {threads} threads, {platform.machine()}, load {os.getloadavg()[0]:.1f}{versions}"
     )
     asked = {"dim": dim, "classes": classes, "draws": draws, "count": count}
-    _print(rows, f"{count} of N x {dim}, {classes} classes, {draws} draws; {machine}")
+    how = f"{HOW}. Neighbours and k-means by {_chosen_faiss(rows)}"
+    _print(rows, f"{count} of N x {dim}, {classes} classes, {draws} draws; {machine}", how)
     if json_file is not None:
-        json_file.write_text(json.dumps({"machine": machine, "how": HOW, **asked, "rows": rows}, indent=1), "utf-8")
+        json_file.write_text(json.dumps({"machine": machine, "how": how, **asked, "rows": rows}, indent=1), "utf-8")
+
+
+def _chosen_faiss(rows: list[dict[str, Any]]) -> str:
+    """Which FAISS our rows' processes chose, in words; each tries for itself, so on a GPU as fast as the CPU two may."""
+    found = {row["faiss"].split("(")[0]: row["faiss"] for row in rows if "faiss" in row}
+    return " and ".join(found.values()) or neighbours_gpu.told()
 
 
 def _in_child(folder: Path, by: str, strategy: str, count: int, draws: int, limit_s: float | None) -> dict[str, Any]:
@@ -103,7 +110,9 @@ def measure(folder: Path, by: str, strategy: str, count: int, draws: int) -> dic
     arrays = bench_arrays.load(folder)
     if strategy == "batch_bald":
         count = min(count, batch_bald.MOST_ASKED)
+    chosen = {}
     if by == OWN:
+        chosen["faiss"] = neighbours_gpu.told()  # which a GPU decides by a trial, before the clock starts
         ask, given, counted = _own(arrays, strategy, count, draws)
     else:
         _limit_memory()
@@ -132,6 +141,7 @@ def measure(folder: Path, by: str, strategy: str, count: int, draws: int) -> dic
         "extra_mb": round(extra / 1e6, 1),
         "peak_mb": round(_peak() / 1e6, 1),
         "memory_of_arrays": round(1.0 + extra / given, 3),
+        **chosen,
     }
 
 
@@ -183,11 +193,11 @@ def _told(row: dict[str, Any]) -> str:
     return str(row.get("failed") or f"{row['seconds']:.2f} s, {row['memory_of_arrays']:.2f} x arrays")
 
 
-def _print(rows: list[dict[str, Any]], title: str) -> None:
+def _print(rows: list[dict[str, Any]], title: str, how: str) -> None:
     from rich import console
     from rich.table import Table
 
-    table = Table(title=title, caption=HOW)
+    table = Table(title=title, caption=how)
     named = ("by", "strategy")
     for name in ("N", *named, "asked", "seconds", "cpu s", "drawn", "arrays MB", "extra MB", "x arrays", "peak MB"):
         table.add_column(name, justify="left" if name in named else "right", no_wrap=True)

@@ -68,11 +68,9 @@ def _device() -> dict[str, str]:
 
 
 def _faiss() -> str:
-    import faiss
-
     from model import neighbours_gpu
 
-    return f"faiss {faiss.__version__} on the {neighbours_gpu.choice()}"
+    return neighbours_gpu.told()
 
 
 def _disk(workspace: Path) -> str:

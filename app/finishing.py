@@ -68,7 +68,7 @@ def advice(agreement: Sequence[float], forecast: dict[str, Any]) -> dict[str, An
     stable, little = min(looks) > STABLE, gain["gain"] < WORTH
     same = f"the last {LOOKS} looks at the same images agree (kappa {', '.join(f'{each:.3f}' for each in looks)})"
     change = f"predictions still change (kappa {min(looks):.3f}, stable is above {STABLE})"
-    buys = f"the next 100 labels buy about {100 * gain['gain']:.1f} points"
+    buys = f"the next 100 labels buy about {_points(gain)}"
     if stable and little:
         sentence = f"You may stop: {same}, and {buys}."
     else:
@@ -102,5 +102,9 @@ def _buys(forecast: dict[str, Any]) -> str:
     gain = next((each for each in forecast.get("gains", []) if each["more"] == 150), None)
     if gain is None:
         return ""
-    points = [f"{100 * gain[name]:.1f}".removesuffix(".0") for name in ("gain", "low", "high")]
-    return f"About 150 more labels buy {points[0]} points ({points[1]} to {points[2]})."
+    return f"About 150 more labels buy {_points(gain)}."
+
+
+def _points(gain: dict[str, Any]) -> str:
+    expected, low, high = (f"{100 * gain[name]:.1f}".removesuffix(".0") for name in ("gain", "low", "high"))
+    return f"{expected} points (95 % range {low} to {high})"

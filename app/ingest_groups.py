@@ -42,19 +42,16 @@ class Grouping:
         """Take in the images that are stored already."""
         stored = list(images)
         self._newest = max((image.group_id or 0 for image in stored), default=0)
+        self.index.add([ingest_similar.Seen(each.path, each.digest, each.phash, each.taken_at) for each in stored])
         for image in stored:
-            group = image.group_id if image.group_id is not None else self._new_group()
-            self.index.add(image.path, image.digest, image.phash, image.taken_at)
-            self._enter(group, image.holdout)
+            self._enter(image.group_id if image.group_id is not None else self._new_group(), image.holdout)
 
     def place(self, readings: Sequence[ingest_read.Reading], *, to_come: int) -> list[Place]:
         """Groups and sides of new images, which count as stored from now on; about `to_come` more will follow."""
         first = len(self.groups)
-        links: list[list[int]] = []
-        for reading in readings:
-            found = reading.found
-            _, same = self.index.add(found.name, reading.digest, reading.phash, reading.taken_at, reading.signature)
-            links.append(same)
+        links = self.index.add(
+            [ingest_similar.Seen(r.found.name, r.digest, r.phash, r.taken_at, r.signature) for r in readings]
+        )
         places: dict[int, Place] = {}
         strangers: list[list[int]] = []
         for members in _together(links, first):

@@ -13,20 +13,29 @@ from __future__ import annotations
 import bisect
 import os
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from app import ingest_read
+from model import hashes
 
 BURST_S = 3.0
 NEAR_BITS = 6
 NEAR_CORRELATION = 0.90
 
-_BANDS = tuple((9 * band, 9 if band < NEAR_BITS else 10) for band in range(NEAR_BITS + 1))  # (first bit, bits)
-# two hashes at most NEAR_BITS apart agree in at least one of NEAR_BITS + 1 bands
-
 Find = Callable[[int], ingest_read.Signature | None]
+
+
+class Seen(NamedTuple):
+    """What images are compared by; `phash` in hexadecimal digits, `taken_at` in seconds."""
+
+    path: str
+    digest: str | None
+    phash: str | None
+    taken_at: float | None
+    signature: ingest_read.Signature | None = None
 
 
 class Index:
@@ -34,63 +43,63 @@ class Index:
 
     def __init__(self, *, stored: Find) -> None:
         self._stored = stored
-        self._hashes: list[int] = []
+        self._count = 0
         self._signatures: dict[int, ingest_read.Signature] = {}
         self._digests: dict[str, int] = {}
         self._times: dict[str, list[tuple[float, int]]] = defaultdict(list)
-        self._bands: dict[tuple[int, int], list[int]] = defaultdict(list)
+        self._hashes = hashes.Near(NEAR_BITS)
+        self._hashed: list[int] = []  # numbers of the images whose hash says something
 
-    def add(
-        self,
-        path: str,
-        digest: str | None,
-        phash: str | None,
-        taken_at: float | None,
-        signature: ingest_read.Signature | None = None,
-    ) -> tuple[int, list[int]]:
-        """Add an image; returns its number and those of the images it belongs together with."""
-        folder, value = os.path.dirname(path), int(phash, 16) if phash else 0
-        same = self._equal(digest) + self._burst(folder, taken_at) + self._near(value, signature)
-        number = len(self._hashes)
-        self._hashes.append(value)
-        if digest is not None:
-            self._digests.setdefault(digest, number)
-        if taken_at is not None:
-            bisect.insort(self._times[folder], (taken_at, number))
-        if signature is not None:
-            self._signatures[number] = signature
-        if telling(value):
-            for band in _bands(value):
-                self._bands[band].append(number)
-        return number, list(dict.fromkeys(same))
+    def add(self, images: Sequence[Seen]) -> list[list[int]]:
+        """Add images; for each the numbers of those before it that it belongs together with."""
+        first, same = self._count, []
+        for number, image in enumerate(images, first):
+            same.append(self._equal(image.digest, number) + self._burst(image, number))
+            if image.signature is not None:
+                self._signatures[number] = image.signature
+        for number, other in self._near(images, first):
+            same[number - first].append(other)
+        self._count += len(images)
+        return [list(dict.fromkeys(numbers)) for numbers in same]
 
     def let_go(self) -> None:
         """Forget the small pictures; from now on they are asked of `stored`."""
         self._signatures.clear()
 
-    def _equal(self, digest: str | None) -> list[int]:
-        return [self._digests[digest]] if digest in self._digests else []
-
-    def _burst(self, folder: str, taken_at: float | None) -> list[int]:
-        if taken_at is None:
+    def _equal(self, digest: str | None, number: int) -> list[int]:
+        if digest is None:
             return []
-        times = self._times[folder]
-        start = bisect.bisect_left(times, (taken_at - BURST_S, -1))
-        stop = bisect.bisect_right(times, (taken_at + BURST_S, len(self._hashes)))
-        return [number for _, number in times[start:stop]]
+        other = self._digests.setdefault(digest, number)
+        return [other] if other != number else []
 
-    def _near(self, value: int, signature: ingest_read.Signature | None) -> list[int]:
-        if signature is None or not telling(value):
+    def _burst(self, image: Seen, number: int) -> list[int]:
+        if image.taken_at is None:
             return []
-        maybe = {number for band in _bands(value) for number in self._bands.get(band, ())}
-        close = [number for number in sorted(maybe) if (self._hashes[number] ^ value).bit_count() <= NEAR_BITS]
-        return [number for number in close if self._correlation(number, signature) >= NEAR_CORRELATION]
+        times = self._times[os.path.dirname(image.path)]
+        start = bisect.bisect_left(times, (image.taken_at - BURST_S, -1))
+        stop = bisect.bisect_right(times, (image.taken_at + BURST_S, number))
+        found = [other for _, other in times[start:stop]]
+        bisect.insort(times, (image.taken_at, number))
+        return found
 
-    def _correlation(self, number: int, signature: ingest_read.Signature) -> float:
-        other = self._signatures.get(number)
-        if other is None:
-            other = self._stored(number)
-        return -1.0 if other is None else float(np.dot(signature, other))
+    def _near(self, images: Sequence[Seen], first: int) -> Iterator[tuple[int, int]]:
+        """Numbers of new images and, for each, of its near-duplicates before it, ascending."""
+        values = {number: int(image.phash, 16) for number, image in enumerate(images, first) if image.phash}
+        values = {number: value for number, value in values.items() if telling(value)}
+        self._hashes.add(np.array(list(values.values()), dtype=np.uint64))
+        self._hashed.extend(values)
+        asking = [number for number in values if number in self._signatures]
+        rows, positions = self._hashes.pairs(np.array([values[number] for number in asking], dtype=np.uint64))
+        for row, position in zip(rows.tolist(), positions.tolist(), strict=True):
+            number, other = asking[row], self._hashed[position]
+            if other < number and self._correlation(number, other) >= NEAR_CORRELATION:
+                yield number, other
+
+    def _correlation(self, number: int, other: int) -> float:
+        mine, theirs = self._signatures[number], self._signatures.get(other)
+        if theirs is None:
+            theirs = self._stored(other)
+        return -1.0 if theirs is None else float(np.dot(mine, theirs))
 
 
 def burst(first: float | None, second: float | None) -> bool:
@@ -101,7 +110,3 @@ def burst(first: float | None, second: float | None) -> bool:
 def telling(value: int) -> bool:
     """Say whether a perceptual hash says anything: half its bits are set unless the image is plain."""
     return 16 <= value.bit_count() <= 48
-
-
-def _bands(value: int) -> list[tuple[int, int]]:
-    return [(first, (value >> first) & ((1 << bits) - 1)) for first, bits in _BANDS]

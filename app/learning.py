@@ -43,7 +43,7 @@ def refresh(db: Database, settings: Settings, held: pool.Pool, *, now: float, rn
     began = time.perf_counter()
     with db.read() as tx:
         seen = snapshot.take(tx, holdout=held.holdout, now=now)
-    seen, agreed = agreement.settle(seen, held.image_ids, held.prepared, settings=settings, rng=rng)
+    seen, agreed = agreement.settle(seen, held.image_ids, held.prepared, settings=settings, rng=rng, kept=held.opinions)
     found = ranking.rank(held.image_ids, held.prepared, seen, settings=settings, rng=rng)
     found = dataclasses.replace(found, rows=agreement.with_again(found.rows, agreed, rate=settings.again_rate))
     drawn, without = _draw(held, found, settings, seen.leased)

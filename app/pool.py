@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from app import agreement_model
 from app.settings import Settings
 from model import checkpoint, config, last_layer, predict
 from model import errors as model_errors
@@ -46,6 +47,7 @@ class Pool:
         self.complete = False  # whether the last look found nothing new
         self.maps: OrderedDict[int, Maps] = OrderedDict()
         self.images_per_s = 20.0
+        self.opinions = agreement_model.Kept()
         self._prepared: last_layer.Prepared | None = None
 
     @property
@@ -68,15 +70,15 @@ class Pool:
     @property
     def device_text(self) -> str:
         kind = next(self.net.parameters()).device.type
-        scan = raum_net.scan_backend(self.net)
-        return f"{kind}, {torch.get_num_threads()} threads" + (f"; scan {scan}" if scan else "")
+        scan, threads = raum_net.scan_backend(self.net), torch.get_num_threads()
+        return f"{kind}, {threads} {'thread' if threads == 1 else 'threads'}" + (f"; scan {scan}" if scan else "")
 
 
 def open_cache(settings: Settings, network: config.NetworkConfig) -> pixels.PixelCache:
     """The decoded pool of this workspace, in the size that this network wants."""
     return pixels.PixelCache(
         settings.workspace / "cache",
-        side=pixels.cache_side(network.image_size),
+        side=network.image_size,
         max_bytes=int(settings.cache_gigabytes * 1e9),
         workers=os.cpu_count() or 1,
     )

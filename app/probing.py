@@ -49,7 +49,7 @@ def probe_(
         data = datasets.load("folder", images)
         train_N, test_N = datasets.split(data, rng=np.random.default_rng(seed), test_share=TEST_SHARE)
         net = _network(backbone, weights, random)
-        pictures = _read(data.paths, pixels.cache_side(net.config.image_size), progress)
+        pictures = _read(data.paths, net.config.image_size, progress)
         progress(0.5, f"embedding {len(pictures):,} images")
         predict.embed(net, pictures[:32])  # the first pass chooses kernels and takes memory
         began = time.perf_counter()

@@ -111,6 +111,7 @@ def _fit(prepared: last_layer.Prepared, seen: Snapshot, spots: Spots, rng: np.ra
         config=last_layer.Config(max_pool=MOST_SELF_TRAINED),
         rng=rng,
         excluded_positions=outside_N,
+        rejected_positions=spots.rejected_N,
         prepared=prepared,
         targets_LK=seen.targets(spots.labelled),
     )
@@ -128,13 +129,26 @@ def _order(
     settings: Settings,
     rng: np.random.Generator,
 ) -> tuple[Ints, bool]:
-    """Positions among the open images, best first, and whether the head was chosen for being typical."""
+    """Positions among the open images, best first, and whether the head was chosen for being typical.
+
+    Behind the head small margins come first, and what is likely to be rejected last.
+    """
     classes = len(seen.class_ids)
     few = len(spots.labelled_N) < automatic.COLD_LABELS_PER_CLASS * classes
     typical = settings.strategy == "typical" or (settings.strategy == "auto" and few)
     alone = settings.strategy in acquisition.NEEDS_NOTHING and (typical or settings.strategy != "auto")
     among_N = np.arange(len(spots.open_N)) if alone else near_N  # who needs no posterior chooses among all
     wanted = settings.queue_length if settings.strategy == "random" else HEAD
+    context = acquisition.situation(
+        x_NR,
+        labelled=spots.labelled_N,
+        labels=spots.labels_N,
+        rejected=spots.rejected_N,
+        candidates=spots.open_N[among_N],
+        num_classes=classes,
+        rng=rng,
+        rank_by=rank_by,
+    )
     head_N = among_N[
         acquisition.select(
             settings.strategy,
@@ -143,19 +157,11 @@ def _order(
             labelled_ND=x_NR[spots.labelled_N],
             count=min(wanted, len(among_N)),
             rng=rng,
-            context=acquisition.situation(
-                x_NR,
-                labelled=spots.labelled_N,
-                labels=spots.labels_N,
-                rejected=spots.rejected_N,
-                candidates=spots.open_N[among_N],
-                num_classes=classes,
-                rng=rng,
-                rank_by=rank_by,
-            ),
+            context=context,
         )
     ]
-    rest_N = near_N[np.argsort(told.margin_N, kind="stable")]
+    waits_N = automatic.waits(context["out_N"], len(spots.rejected_N))
+    rest_N = near_N[np.lexsort((told.margin_N, waits_N[near_N] if alone else waits_N))]
     rest_N = rest_N[~np.isin(rest_N, head_N)]
     order_N = np.concatenate([head_N, rest_N])[: settings.queue_length]
     leased_N = np.flatnonzero(np.isin(spots.open_N, spots.leased_N))

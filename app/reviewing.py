@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from app import agreement, consensus_file, pool, review_file, snapshot
+from app import agreement, agreement_model, consensus_file, pool, review_file, snapshot
 from app.settings import Settings
 from app.snapshot import Snapshot
 from model import consensus_trust, label_errors, neighbours
@@ -48,7 +48,9 @@ def look(db: Database, settings: Settings, held: pool.Pool) -> int:
     reviewed = {said.image_id for said in every if said.review}
     rejects = {said.image_id for said in every if said.class_id is None} - reviewed
     told = consensus_file.read(settings.workspace) if seen.said else {"people": [], "method": None}
-    settled, agreed = agreement.settle(seen, held.image_ids, held.prepared, settings=settings, rng=rng)
+    settled, agreed = agreement.settle(
+        seen, held.image_ids, held.prepared, settings=settings, rng=rng, kept=held.opinions
+    )
     rows: list[review_file.Row] = []
     opinion = _Opinion(settled, held, rng)
     rows += _suspected(settled, opinion, reviewed)
@@ -74,7 +76,7 @@ class _Opinion:
         self.seen, self.x_NR = seen, held.prepared.x_NR if len(held.image_ids) else np.empty((0, 1), np.float32)
         self.row_of = {int(image_id): row for row, image_id in enumerate(held.image_ids)}
         enough = seen.classes_seen > 1 and len(held.image_ids)
-        self.model = agreement.model(seen, held.image_ids, held.prepared, rng=rng) if enough else None
+        self.model = agreement_model.model(seen, held.image_ids, held.prepared, rng=rng) if enough else None
         self.labelled = list(self.model.labelled) if self.model else []
         self.labels_L = np.array([seen.labelled[i] for i in self.labelled], np.int64)
         self.x_LR = self.x_NR[[self.row_of[i] for i in self.labelled]] if self.labelled else self.x_NR[:0]

@@ -38,7 +38,7 @@ class Settings:
     # several people
     overlap: int = 1  # people who are to answer an image of the overlap share
     overlap_rate: float = 0.1  # share of the images that `overlap` people are to answer, holdout included
-    again_rate: float = 0.1  # most of the queue that may ask answered images again, once two people label
+    again_rate: float = 0.3  # most of the queue that may ask answered images again, once two people label
     consensus: str = "auto"  # how answers of several people are weighed
     # learning
     refresh_delay: float = 0.3

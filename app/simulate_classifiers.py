@@ -48,7 +48,7 @@ def _last_layer(
 ) -> Fitted:
     config = last_layer.Config(max_pool=ranking.MOST_SELF_TRAINED)
     return last_layer.fit(
-        None, labelled, labels, classes, config=config, rng=rng, excluded_positions=rejected, prepared=prepared
+        None, labelled, labels, classes, config=config, rng=rng, rejected_positions=rejected, prepared=prepared
     )
 
 

@@ -66,7 +66,9 @@ def from_folder(
         )
     labels_N = np.array([names.index(file.parent.name) for file in files], dtype=np.int64)
     digest = hashlib.sha256(
-        "\n".join([key, *(f"{file}|{file.stat().st_size}|{file.stat().st_mtime_ns}" for file in files)]).encode()
+        "\n".join(
+            [key, str(side), *(f"{file}|{file.stat().st_size}|{file.stat().st_mtime_ns}" for file in files)]
+        ).encode()
     ).hexdigest()[:16]
     kept = cache / f"simulate-{folder.name}-{digest}.npy"
     images = None if kept.exists() and not keep_pixels else _decode(files, side, progress)

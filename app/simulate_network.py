@@ -15,10 +15,8 @@ Progress = Callable[[float, str], None]
 
 
 def side(backbone: str) -> int:
-    """Side of the squares that images are kept at for a backbone."""
-    from model.data import pixels
-
-    return pixels.cache_side(configs.for_backbone(backbone, num_classes=2).image_size)
+    """Side of the squares that images are kept at for a backbone: its own, so that nothing is scaled twice."""
+    return configs.for_backbone(backbone, num_classes=2).image_size
 
 
 def embedder(backbone: str, progress: Progress) -> simulate_data.Embed:

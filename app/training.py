@@ -121,11 +121,10 @@ def _read(
     paths: list[Path], network: config.NetworkConfig, progress: Progress
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """The readable images, and for every path its row among them or -1."""
-    side = pixels.cache_side(network.image_size)
     images, rows = [], np.full(len(paths), -1, np.int64)
     for at, path in enumerate(paths):
         try:
-            images.append(pixels.decode(path, size=side))
+            images.append(pixels.decode(path, size=network.image_size))
         except model_errors.UnreadableImage as problem:
             print(f"left out: {problem}")
             continue

@@ -56,7 +56,8 @@ def predict(
         taught.num_classes,
         config=taught.config,
         rng=rng,
-        excluded_positions=np.union1d(np.setdiff1d(taught.outside, hidden), rejected),
+        excluded_positions=np.setdiff1d(taught.outside, hidden),
+        rejected_positions=rejected,
         prepared=taught.prepared,
     )
     log_probs_MK = layer.tempered(taught.temperature).log_probs_at(taught.prepared.x_NR[rows_M])

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from model import errors, last_layer_choice, last_layer_space, last_layer_training, streamed
+from model import errors, last_layer_choice, last_layer_space, last_layer_training, out_of_class, streamed
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
@@ -154,20 +154,26 @@ def fit(
     config: Config | None = None,
     rng: np.random.Generator,
     excluded_positions: npt.ArrayLike = (),
+    rejected_positions: npt.ArrayLike = (),
     prepared: Prepared | None = None,
     targets_LK: npt.ArrayLike | None = None,
 ) -> LastLayer:
     """Fit on the labelled rows and, by class-balanced self-training, on all other rows of `embeddings_ND`.
 
-    `excluded_positions` (rejected images, holdout) teach nothing. `prepared` saves the projection. `targets_LK` gives
-    soft labels where people disagree, over all classes, rows sum to one; `labels` are then the likeliest classes, and
-    what lies on a class that is nobody's likeliest is spread over the others. Works from no label at all (every class
-    then has probability 1 / classes). BadInput names what does not fit.
+    `excluded_positions` (the holdout) and `rejected_positions` teach no class; of the unlabelled rows as many as are
+    expected to be rejected, the likeliest by `out_of_class`, do not self-train either. `prepared` saves the projection.
+    `targets_LK` gives soft labels where people disagree, over all classes, rows sum to one; `labels` are then the
+    likeliest classes, and what lies on a class that is nobody's likeliest is spread over the others. Works from no
+    label at all (every class then has probability 1 / classes). BadInput names what does not fit.
     """
     config = config or Config()
     prepared = prepared or prepare(_given(embeddings_ND), config=config, rng=rng)
     positions, classes = _checked(labelled_positions, labels, len(prepared.x_NR), num_classes)
-    x_MR, rows, usable_M = _teaching_rows(prepared.x_NR, positions, excluded_positions, config.max_pool, rng)
+    rejected = np.asarray(rejected_positions, dtype=np.int64)
+    outside = np.union1d(np.asarray(excluded_positions, dtype=np.int64), rejected)
+    x_MR, rows, usable_M = _teaching_rows(prepared.x_NR, positions, outside, config.max_pool, rng)
+    if len(rejected) and len(rows):
+        usable_M &= ~_likely_rejected(x_MR, rows, classes, usable_M, prepared.x_NR[rejected], rng)
     seen = np.unique(classes)
     choice = last_layer_choice.choose(
         x_MR, rows, _targets(classes, targets_LK, num_classes)[:, seen],
@@ -217,11 +223,11 @@ def _targets(labels: Ints, targets_LK: npt.ArrayLike | None, num_classes: int) -
 
 
 def _teaching_rows(
-    x_NR: Floats, labelled: Ints, excluded: npt.ArrayLike, max_pool: int, rng: np.random.Generator
+    x_NR: Floats, labelled: Ints, excluded: Ints, max_pool: int, rng: np.random.Generator
 ) -> tuple[Floats, Ints, npt.NDArray[np.bool_]]:
     """The coordinates that teach: all usable rows, or the labelled ones and a random part of a large pool."""
     usable_N = np.ones(len(x_NR), dtype=bool)
-    usable_N[np.asarray(excluded, dtype=np.int64)] = False
+    usable_N[excluded] = False
     usable_N[labelled] = True
     if len(x_NR) <= max_pool + len(labelled):
         return x_NR, labelled, usable_N
@@ -230,3 +236,23 @@ def _teaching_rows(
     kept = others if len(others) <= max_pool else np.sort(rng.choice(others, max_pool, replace=False))
     x_MR = x_NR[np.concatenate([labelled, kept])]
     return x_MR, np.arange(len(labelled)), np.ones(len(x_MR), dtype=bool)
+
+
+def _likely_rejected(
+    x_MR: Floats,
+    labelled: Ints,
+    labels: Ints,
+    usable_M: npt.NDArray[np.bool_],
+    rejected_QR: Floats,
+    rng: np.random.Generator,
+) -> npt.NDArray[np.bool_]:
+    """Which unlabelled rows are the likeliest to be rejected, as many as are expected to be."""
+    beside = np.arange(len(x_MR), len(x_MR) + len(rejected_QR))
+    out_M = out_of_class.probability(
+        np.concatenate([x_MR, rejected_QR]), labelled=labelled, labels=labels, rejected=beside, rng=rng
+    )[: len(x_MR)]
+    out_M[labelled] = 0.0
+    out_M[~usable_M] = 0.0
+    likely_M = np.zeros(len(x_MR), dtype=bool)
+    likely_M[np.argsort(-out_M, kind="stable")[: round(float(out_M.sum()))]] = True
+    return likely_M

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import faiss
 import numpy as np
@@ -107,9 +107,10 @@ def kmeans(
     clustering = faiss.Kmeans(
         x_ND.shape[1], k, niter=iterations, nredo=restarts, seed=int(seed) % (2**31), min_points_per_centroid=1
     )
-    if _on_gpu(float(x_ND.size) * k):
-        clustering.index = neighbours_gpu.flat_index(x_ND.shape[1])
-    with threads_for(float(x_ND.size) * k):
+    work, gpu = float(x_ND.size) * k, _on_gpu(float(x_ND.size) * k)
+    with threads_for(work), neighbours_gpu.alone if gpu else nullcontext():
+        if gpu:
+            clustering.index = neighbours_gpu.flat_index(x_ND.shape[1])
         clustering.train(x_ND, None if weights_N is None else np.asarray(weights_N, dtype=np.float32))
         _, nearest_N1 = clustering.index.search(x_ND, 1)
     centroids_KD = np.asarray(clustering.centroids, dtype=np.float32).reshape(k, -1)

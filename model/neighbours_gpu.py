@@ -1,9 +1,15 @@
-"""FAISS on a GPU, where there is one and a short trial finds it faster than the CPU; its temporary memory is capped."""
+"""FAISS on a GPU, where there is one and a short trial finds it faster than the CPU; its temporary memory is capped.
+
+What is said below of FAISS's memory, limits and threads is from its source (faiss/gpu: StandardGpuResources.cpp,
+GpuDistance.h, impl/Distance.cu, impl/DistanceUtils.cuh) and its wiki ("Threads and asynchronous calls"). A card too full
+for a search raises RuntimeError; most other errors of CUDA end the process.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -15,10 +21,13 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 
-TEMPORARY = 256 * 2**20  # bytes; FAISS would take 18 % of the card, beside a network in training
-RESIDENT = 2**30  # bytes of rows on the card at once: longer arrays pass in tiles
-MOST_NEIGHBOURS = 2048  # that FAISS finds on a GPU
+TEMPORARY = 256 * 2**20  # bytes that FAISS keeps, where it would keep 1.5 GiB beside a network in training; what does
+# not fit (distances of one piece, 1 GiB at most) it takes while it searches and gives back
+RESIDENT = 2**30  # bytes of rows on the card at once: longer arrays pass in pieces
+MOST_NEIGHBOURS = 2048  # that FAISS finds on a GPU; asked for more it ends the process
 TRIAL = (2000, 20_000, 128)  # queries, rows, dimensions
+
+alone = threading.Lock()  # FAISS's memory on a card serves one thread at a time
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,9 +61,14 @@ def choice() -> Choice:
     try:
         nearest(query_MD, x_ND, 10)  # the first call prepares the card
         gpu_s = _seconds(lambda: nearest(query_MD, x_ND, 10))
-    except RuntimeError as problem:  # FAISS reports CUDA's errors so: a full card, a driver too old
+    except RuntimeError as problem:  # a full card
         return Choice(None, None, f"the GPU failed a trial: {problem}".splitlines()[0])
     return Choice(_seconds(lambda: faiss.knn(query_MD, x_ND, 10)), gpu_s)
+
+
+def told() -> str:
+    """Which FAISS answers in this process, and why."""
+    return f"faiss {faiss.__version__} on the {choice()}"
 
 
 @functools.cache
@@ -66,14 +80,15 @@ def resources() -> Any:
 
 
 def nearest(query_MD: Floats, reference_ND: Floats, count: int) -> tuple[Floats, Ints]:
-    """As `faiss.knn`."""
-    return faiss.knn_gpu(  # type: ignore[no-any-return, unused-ignore]
-        resources(), query_MD, reference_ND, count, vectorsMemoryLimit=RESIDENT, queriesMemoryLimit=TEMPORARY
-    )
+    """As `faiss.knn`, of at least one query; FAISS cuts into pieces only what is in main memory, row after row."""
+    with alone:
+        return faiss.knn_gpu(  # type: ignore[no-any-return, unused-ignore]
+            resources(), query_MD, reference_ND, count, vectorsMemoryLimit=RESIDENT, queriesMemoryLimit=TEMPORARY
+        )
 
 
 def flat_index(dimensions: int) -> Any:
-    """An exact index on the card, for k-means."""
+    """An exact index on the card, for k-means; its user holds `alone`."""
     return faiss.GpuIndexFlatL2(resources(), dimensions)
 
 

@@ -18,7 +18,8 @@ COLD_LABELS_PER_CLASS = 2.0
 MOST_DRAWN = 10_000  # smallest margins of the mean that get draws of their own, where the context can draw
 LOT = 4 * clustered.CANDIDATES_PER_ASKED  # most useful images for each one asked that take part in the lot
 POWER = 24.0  # of usefulness in the lot: the larger, the nearer to taking the best
-OUT = 0.3  # probability of being rejected from which an image waits until no other is left
+KNOWN = 30  # rejects from which twice the pool's expected share of rejects waits until nothing else is left
+FEWEST_OPEN = 0.25  # share of the pool that never waits
 NEAR = 0.3  # of the usual distance to what was asked; nearer images are worth less
 LEAST = 1e-9
 
@@ -31,21 +32,24 @@ def auto(request: Request) -> Ints:
     distance to the nearest image asked before, d* its median. The lot takes the largest 24 log u + G, G Gumbel noise
     (power sampling, Kirsch et al. 2021, arXiv 2106.12059), ten for each image asked (Citovsky et al. 2021, arXiv
     2107.14263); k-means weighted by u spreads them, and of each centre the smallest squared distance / u is asked
-    (after Prabhu et al. 2021, arXiv 2010.08666). Images likely to be rejected (o > .3) come last, in the cold phase
-    too. While classes have no label, their share of the batch (half at most) stays typical and no predicted class gets
-    more than twice its even share of the rest.
+    (after Prabhu et al. 2021, arXiv 2010.08666). Images likely to be rejected come last: the share of
+    the pool with the largest o that is the mean of o (from 30 rejects twice that, three quarters at most), for what is
+    uncertain between classes often belongs to none. While classes have no label, nothing waits in the cold phase, later
+    their share of the batch (half at most) stays typical and no predicted class gets more than twice its even share of
+    the rest.
 
     `context`, each optional (see `situation`): num_classes (else the draws' last axis), class_counts_K, out_N,
     rejected_RD, rank_by, and draw: candidates' positions -> log_probs_MSK, asked a piece at a time and the same for
-    an image whenever it is asked. With it `log_probs_NSK` is the mean posterior
-    as one draw, which a million images need; only the 10,000 smallest margins of it are drawn.
+    an image whenever it is asked. With it `log_probs_NSK` is the mean posterior as one draw, which a million images
+    need; only the 10,000 smallest margins of it are drawn.
     """
     if not request.count:
         return spread.NONE
     if is_cold(request):
         return _typical(request, request.count)
     head = _uncertain(request)
-    explored = _typical(request, _share_of_missing(request))
+    missing = int(min(request.count // 2, np.ceil(request.count * _missing_share(request))))
+    explored = _typical(request, missing)
     ranked = _within_quota(head, request, request.count - len(explored))
     front, _ = spread.separate(np.concatenate([ranked, explored]), request, request.count)
     if len(front) == request.count:
@@ -66,8 +70,16 @@ def _out_N(request: Request) -> Floats:
 
 
 def _waits(request: Request) -> Floats:
-    """1 for an image that is likely to be rejected, else 0."""
-    return np.asarray(_out_N(request) > OUT, dtype=np.float64)
+    return waits(_out_N(request), len(request.context.get("rejected_RD", ())))
+
+
+def waits(out_N: Floats, rejects: int) -> Floats:
+    """1 for the images likeliest to be rejected, the expected share of the pool (twice it once 30 `rejects` are known)."""
+    if not out_N.any():
+        return np.zeros(len(out_N))
+    doubt = 1.0 + min(1.0, rejects / KNOWN)
+    most = np.quantile(out_N, max(FEWEST_OPEN, 1.0 - doubt * float(out_N.mean())))
+    return np.asarray(out_N > most, dtype=np.float64)
 
 
 def _asked(request: Request) -> npt.NDArray[np.float32]:
@@ -77,11 +89,14 @@ def _asked(request: Request) -> npt.NDArray[np.float32]:
 
 
 def _typical(request: Request, count: int) -> Ints:
-    """The most typical images of clusters without answers, among those not likely to be rejected."""
+    """The most typical images of clusters without answers; once all classes have labels, among those that do not wait.
+
+    Until then a class not seen yet looks like none.
+    """
     if not count:
         return spread.NONE
     fine = np.flatnonzero(_waits(request) == 0)
-    fine = np.arange(request.size) if len(fine) < count else fine
+    fine = np.arange(request.size) if len(fine) < count or _missing_share(request) else fine
     smaller = dataclasses.replace(
         request, draws_NSK=None, embeddings_ND=request.embeddings_ND[fine], labelled_LD=_asked(request), count=count
     )
@@ -149,10 +164,9 @@ def _novelty(x_WD: npt.NDArray[np.float32], asked_LD: npt.NDArray[np.float32]) -
     return np.asarray(np.minimum(1.0, distance_W / max(NEAR * float(np.median(distance_W)), LEAST)) ** 2)
 
 
-def _share_of_missing(request: Request) -> int:
-    """How many of the batch stay typical: the share of classes without labels, half of the batch at most."""
-    counts_K = np.asarray(request.context.get("class_counts_K", np.ones(1)))
-    return int(min(request.count // 2, np.ceil(request.count * (counts_K == 0).mean())))
+def _missing_share(request: Request) -> float:
+    """The share of classes without labels."""
+    return float((np.asarray(request.context.get("class_counts_K", np.ones(1))) == 0).mean())
 
 
 def _within_quota(ranked: Ints, request: Request, count: int) -> Ints:

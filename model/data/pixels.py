@@ -80,11 +80,6 @@ def _resized(image: Image.Image, *, short_side: int | None, size: int | None) ->
     return image.resize((wide, high), Image.Resampling.BICUBIC)
 
 
-def cache_side(image_size: int) -> int:
-    """Side of the cached squares for a network that sees `image_size`: 15 % more, so that crops stay sharp."""
-    return round(image_size * 1.15 / 8) * 8
-
-
 @dataclasses.dataclass(frozen=True)
 class Batch:
     """The images that could be read: uint8 (N, side, side, 3), their N positions in the request, and the problems."""
@@ -99,7 +94,8 @@ class PixelCache:
 
     Every writer adds its own segment (two .npy files, renamed into place, the pixels last), so nobody waits, nothing is
     half written, and a crash leaves at most a file whose name starts with "tmp-". Two processes that miss the same
-    image store it twice, harmlessly. Beyond `max_bytes` images are decoded each time and not stored.
+    image store it twice, harmlessly. Beyond `max_bytes` images are decoded each time and not stored. `side` is what the
+    network sees: scaled a second time, pictures blur and labels are worth less.
     """
 
     def __init__(self, folder: Path, *, side: int, max_bytes: int = 8_000_000_000, workers: int = 2) -> None:

@@ -25,8 +25,6 @@ def test_each_arm_spends_the_budget_on_different_images(arm: tuple[str, str], st
     pytest.importorskip("sklearn")
     if arm[0] != "RAUM" and arm[0] not in bench_peers.installed():
         pytest.skip(f"{arm[0]} is not installed: pip install {bench_peers.PACKAGES[arm[0]]}")
-    if arm[0] == "modAL":
-        pytest.skip("modAL 0.4.2.1 calls scikit-learn with an option that no longer exists")
     asked: list[int] = []
     found = bench_arena.run(_material(), arm, 0, budget=22, batch=6, start=start, told=asked.extend)
     assert found["labels"] == [6, 12, 18, 22]
@@ -53,9 +51,19 @@ def test_figures_are_told_in_order_and_a_failing_arm_is_a_row(
     rows = json.loads(file.read_text("utf-8"))["rows"]
     assert {row["strategy"] for row in rows} == {"auto", "random"}
     assert rows[0]["aubc"] >= rows[1]["aubc"]
-    assert "labels to 0.7" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "labels to 0.7" in printed
+    for name, package in bench_peers.PACKAGES.items():
+        absent = f"\n{name} is not installed: pip install {package}\n"
+        assert (absent in printed) is (name not in bench_peers.installed())
     monkeypatch.setattr(bench_arena, "_held", [material, 20, 5, "random"])
-    assert "nonsense" in bench_arena._run(("RAUM", "nonsense"), 0)["failed"]
+    failed = bench_arena._run(("RAUM", "nonsense"), 0)
+    shown = bench_arena._figures(material, {("RAUM", "nonsense"): [failed]}, 0.7, 1.0)
+    bench_arena._print(shown | {"seeds": 1, "budget": 20, "batch": 5, "start": "random"})
+    assert "failed, see below" in capsys.readouterr().out
+    assert bench_arena._without_figures(shown["rows"])[0] == (
+        "RAUM nonsense failed: KeyError: 'nonsense' (1 of 1 seeds)"
+    )
 
 
 def test_what_cannot_be_run_is_refused_by_name() -> None:

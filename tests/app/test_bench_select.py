@@ -4,11 +4,12 @@ import json
 import re
 from pathlib import Path
 
+import faiss
 import numpy as np
 import pytest
 
 from app import bench_arrays, bench_peers, bench_select, errors
-from model import acquisition
+from model import acquisition, neighbours_gpu
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "strategies.md"
 
@@ -22,7 +23,19 @@ def test_every_strategy_asked_for_is_measured(tmp_path: Path, capsys: pytest.Cap
         assert row["seconds"] > 0
         assert row["peak_mb"] > row["arrays_mb"]
         assert row["asked"] == 5
-    assert "probcover" in capsys.readouterr().out
+        assert re.match(rf"faiss {re.escape(faiss.__version__)} on the (CPU|GPU) \(.+\)$", row["faiss"])
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "probcover" in printed
+    assert f"Neighbours and k-means by faiss {faiss.__version__} on the " in printed
+    assert told["how"].endswith(bench_select._chosen_faiss(told["rows"]))
+
+
+def test_the_faiss_that_was_chosen_is_told_with_the_seconds_of_both() -> None:
+    gpu, cpu = (f"faiss 1.15.1 on the {neighbours_gpu.Choice(seconds, 0.1)}" for seconds in (0.4, 0.05))
+    assert "GPU (a trial took 0.400 s on the CPU, 0.100 s on the GPU)" in gpu
+    assert bench_select._chosen_faiss([{"faiss": gpu}, {"failed": "why"}, {"faiss": gpu}]) == gpu
+    assert bench_select._chosen_faiss([{"faiss": gpu}, {"faiss": cpu}]) == f"{gpu} and {cpu}"
+    assert bench_select._chosen_faiss([{"failed": "why"}]) == neighbours_gpu.told()
 
 
 @pytest.mark.parametrize(("peer", "strategy"), [(p, s) for p, own in bench_peers.TABLE.items() for s in own])

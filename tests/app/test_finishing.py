@@ -121,7 +121,7 @@ def test_advice_needs_stable_predictions_and_a_flat_forecast() -> None:
     going = finishing.advice([0.995, 0.9, 0.999], gains(0.021))
     assert going["stop"] is False
     assert "kappa 0.900" in going["sentence"]
-    assert "2.1 points" in going["sentence"]
+    assert "2.1 points (95 % range 0 to 3)" in going["sentence"]
 
 
 def test_the_bench_keeps_its_promise_on_digits_and_sees_what_came_true() -> None:

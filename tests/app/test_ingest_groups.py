@@ -135,13 +135,6 @@ def test_hashes_alone_do_not_make_a_near_duplicate() -> None:
     assert counts == [1, 2, 2]
 
 
-@settings(max_examples=200, deadline=None)
-@given(value=st.integers(0, 2**64 - 1), flips=st.sets(st.integers(0, 63), max_size=ingest_similar.NEAR_BITS))
-def test_every_hash_within_reach_shares_a_band(value: int, flips: set[int]) -> None:
-    other = value ^ sum(1 << bit for bit in flips)
-    assert set(ingest_similar._bands(value)) & set(ingest_similar._bands(other))
-
-
 @pytest.mark.parametrize("value", [0, 1 << 63, 2**64 - 1])
 def test_hashes_of_plain_images_say_nothing(value: int) -> None:
     plain = [reading(f"/{n}.jpg", digest=str(n), phash=f"{value:016x}", picture=1) for n in range(2)]

@@ -9,7 +9,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app import agreement, consensus_file, errors, labelling, learning, pool, review, review_file, reviewing, snapshot
+from app import (
+    agreement,
+    agreement_model,
+    consensus_file,
+    errors,
+    labelling,
+    learning,
+    pool,
+    review,
+    review_file,
+    reviewing,
+    snapshot,
+)
 from app.exchange import labels_csv
 from model import last_layer, train
 from store import annotators, answers, labels, queue
@@ -105,7 +117,7 @@ def test_one_person_alone_changes_nothing_and_nothing_is_computed(
     opened = held(workspace)
     before = seen_by(workspace, opened)
     assert before.said == []
-    monkeypatch.setattr(agreement, "model", lambda *_, **__: pytest.fail("computed"))
+    monkeypatch.setattr(agreement_model, "model", lambda *_, **__: pytest.fail("computed"))
     assert settled(workspace, opened) == before
     done = refresh(workspace, opened)
     with workspace.db.read() as tx:

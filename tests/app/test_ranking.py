@@ -45,6 +45,17 @@ def test_before_two_classes_the_queue_turns_away_from_what_was_rejected(
     assert len(set(asked.tolist())) >= 12
 
 
+def test_what_is_likely_to_be_rejected_ends_the_queue(tmp_path: Path) -> None:
+    rng, kind_N = np.random.default_rng(2), np.arange(200) % 5  # three classes, two kinds that belong to none
+    points_ND = 4 * np.eye(5, 16)[kind_N] + rng.normal(size=(200, 16))
+    labelled = {at + 1: int(kind_N[at]) for at in range(30) if kind_N[at] < 3}
+    rejected = {at + 1 for at in range(30) if kind_N[at] >= 3}
+    rows = rank(points_ND, seen_with(labelled=labelled, rejected=rejected), tmp_path).rows
+    strange_N = kind_N[[row.image_id - 1 for row in rows]] >= 3
+    assert len(rows) == 170
+    assert strange_N[:70].mean() < 0.1  # of which the head is the first third
+
+
 def held_out(wrong_H: np.ndarray, half: int = 1) -> Spots:
     """As many answered holdout images, of class 0 where the model will be right and of class 1 where it is wrong."""
     ids = range(1, len(wrong_H) + 1)

@@ -33,6 +33,27 @@ def test_what_is_rather_rejected_waits_until_nothing_else_is_left() -> None:
     assert min(cold) >= 20
 
 
+def test_the_expected_share_of_rejects_waits_and_twice_that_once_many_are_known() -> None:
+    probs, points = _even(40)
+    out = np.linspace(0.28, 0.0, 40)  # mean .14: the first 14 % wait, or the first 28 %
+    few, many = (np.full((n, points.shape[1]), 90.0) + np.arange(n)[:, None] for n in (1, 30))
+    first = [
+        min(min(_auto(probs, points, 20, seed, out_N=out, rejected_RD=known)) for seed in range(5))
+        for known in (few, many)
+    ]
+    assert 6 <= first[0] < 11 <= first[1]
+    quarter = _auto(probs, points, 10, out_N=np.linspace(0.29, 0.28, 40), rejected_RD=many)
+    assert len(quarter & set(range(22, 40))) == 10
+
+
+def test_while_classes_are_missing_typical_images_do_not_wait_for_looking_like_none() -> None:
+    probs, points = _even(40)
+    out = np.where(np.arange(40) < 20, 0.9, 0.1)
+    known = {"labelled_ND": points[:1], "out_N": out}
+    assert min(_auto(probs, points, 10, class_counts_K=np.array([1, 1, 1, 1]), **known)) >= 20
+    assert min(_auto(probs, points, 10, class_counts_K=np.array([1, 1, 1, 0]), **known)) < 20
+
+
 def test_a_smaller_chance_of_being_rejected_makes_an_image_rarer_in_the_lot() -> None:
     probs, points = _even(40)
     out = np.where(np.arange(40) < 20, 0.4, 0.0)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from app import finishing
-from model import calibration, errors, estimate, finish, forecast
+from model import calibration, errors, estimate, finish
 
 ALPHAS = (0.01, 0.02, 0.05, 0.1)
 
@@ -110,25 +110,3 @@ def test_kappa_is_agreement_beyond_chance() -> None:
     assert estimate.kappa([0, 0, 1, 1], [0, 1, 0, 1]) == pytest.approx(0.0)
     with pytest.raises(errors.BadInput):
         estimate.kappa([1], [1, 2])
-
-
-def test_the_forecast_band_holds_the_gain_and_tells_a_flat_curve_from_a_steep_one() -> None:
-    rng, inside = np.random.default_rng(3), []
-    labels, told = np.array([60, 90, 130, 170, 200]), {"flat": [], "steep": []}
-    for run in range(100):
-        kind, drop = ("flat", 0.0) if run % 2 else ("steep", rng.uniform(0.3, 0.5))
-        top, rate = rng.uniform(0.85, 0.95), rng.uniform(0.4, 0.8)
-        truth = {n: top - drop * (n / 60) ** -rate for n in (*labels.tolist(), 350)}
-        ease = rng.random(120)  # one threshold an image: what a model gets right, a better one mostly does, too
-        right = (ease[:, None] < np.array([truth[n] for n in labels.tolist()])) ^ (rng.random((120, 5)) < 0.02)
-        found = forecast.fit(labels, right)
-        gain, low, high = found.gain(150)
-        inside.append(low <= truth[350] - truth[200] <= high)
-        told[kind].append(gain)
-    assert np.mean(inside) >= 0.9
-    assert np.mean(told["steep"]) > 2 * np.mean(told["flat"])
-    assert np.mean(told["flat"]) < 0.02
-    assert found.gain(50)[0] <= found.gain(150)[0] <= found.gain(500)[0]
-    assert found.gain(0) == pytest.approx((0.0, 0.0, 0.0))
-    with pytest.raises(errors.BadInput, match="at least 3 points"):
-        forecast.fit([10, 20], np.ones((30, 2)))

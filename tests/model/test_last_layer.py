@@ -87,6 +87,21 @@ def test_rejected_images_teach_nothing() -> None:
     assert not np.allclose(weights(prepared.x_NR, np.empty(0, int)), weights(other, np.empty(0, int)))
 
 
+def test_what_is_likely_to_be_rejected_does_not_self_train() -> None:
+    gains = []
+    for seed in range(6):  # five of eight groups belong to no class
+        points, labels, _ = _blobs(classes=8, seed=seed)
+        inside, taught = np.flatnonzero(labels < 3), np.concatenate([np.flatnonzero(labels == k)[:2] for k in range(3)])
+        rejected = np.concatenate([np.flatnonzero(labels == k)[:3] for k in range(3, 8)])
+        right = []
+        for told in ({"excluded_positions": rejected}, {"rejected_positions": rejected}):
+            layer = last_layer.fit(points, taught, labels[taught], 3, rng=np.random.default_rng(0), **told)
+            right.append(float((layer.log_probs(points[inside]).argmax(axis=1) == labels[inside]).mean()))
+        gains.append(right[1] - right[0])
+    assert min(gains) >= 0
+    assert np.mean(gains) > 0.02
+
+
 def test_balancing_gives_the_priors_asked_for() -> None:
     rng = np.random.default_rng(0)
     probs = rng.dirichlet([5, 1, 1], size=300)

@@ -66,15 +66,32 @@ def test_the_gpu_is_used_where_it_was_measured_faster_and_for_large_work_only(
     assert str(measured).startswith("GPU" if chosen else "CPU")
 
 
-def test_a_gpu_finds_what_the_cpu_finds() -> None:
+@pytest.fixture
+def faiss_gpu() -> None:
     if neighbours_gpu.choice().gpu_s is None:
         pytest.skip(f"no GPU for faiss: {neighbours_gpu.choice().why}")
+
+
+@pytest.mark.usefixtures("faiss_gpu")
+def test_a_gpu_finds_what_the_cpu_finds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(neighbours_gpu, "RESIDENT", 2**20)  # in three pieces
     rng = np.random.default_rng(4)
     query, reference = (rng.normal(size=(n, 64)).astype(np.float32) for n in (300, 9000))
     distances, positions = neighbours_gpu.nearest(query, reference, 7)
     exact = ((query[:, None] - reference[None]) ** 2).sum(axis=2)
     np.testing.assert_allclose(distances, np.sort(exact, axis=1)[:, :7], rtol=1e-3)
     assert (positions == np.argsort(exact, axis=1)[:, :7]).mean() > 0.99
+
+
+@pytest.mark.usefixtures("faiss_gpu")
+def test_a_gpu_clusters_as_the_cpu_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    x_ND = np.random.default_rng(5).normal(size=(4000, 16)).astype(np.float32)
+    spread = []
+    for gpu in (False, True):
+        monkeypatch.setattr(neighbours, "_on_gpu", lambda work, count=1, gpu=gpu: gpu)
+        centroids_KD, cluster_N = neighbours.kmeans(x_ND, 30, 3)
+        spread.append(float(((x_ND - centroids_KD[cluster_N]) ** 2).sum(axis=1).mean()))
+    assert spread[1] == pytest.approx(spread[0], rel=0.02)
 
 
 def test_large_but_finite_numbers_are_finite() -> None:

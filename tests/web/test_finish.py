@@ -71,7 +71,7 @@ def test_the_slider_moves_by_key_and_the_certified_labels_come_down(
     assert sentence == (
         "Export now: 24 labelled by people or model with at most 6 % wrong at 95 % confidence; 4 left for you."
     )
-    assert "About 150 more labels buy 2 points (0.5 to 3.5)." in tab.inner_text("[data-part=finish]")
+    assert "About 150 more labels buy 2 points (95 % range 0.5 to 3.5)." in tab.inner_text("[data-part=finish]")
     assert "91.0 % (84.0 % to 95.0 %), from 90 blind answers" in tab.inner_text("[data-part=finish]")
     assert tab.evaluate("document.documentElement.scrollWidth") <= 360
     with tab.expect_download() as waiting:

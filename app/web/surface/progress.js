@@ -112,7 +112,7 @@ function drawCurve(parts) {
 
 function accuracy(points, ahead) {
   const last = points.at(-1);
-  const told = `${percent(last.accuracy)} (95 % interval ${percent(last.low)} to ${percent(last.high)}) at ${number(last.labels)} labels, from ${number(last.n)} holdout answers. Large dots are rounds, small ones refreshes.${ahead.length ? " The broken line is a forecast; more labels have often bought more than it says." : ""}`;
+  const told = `${percent(last.accuracy)} (95 % interval ${percent(last.low)} to ${percent(last.high)}) at ${number(last.labels)} labels, from ${number(last.n)} holdout answers. Large dots are rounds, small ones refreshes.${ahead.length ? " The broken line is a forecast with its 95 % range." : ""}`;
   return [plots.accuracy(points, ahead), h("p", { class: "rp-quiet" }, told)];
 }
 

@@ -22,15 +22,15 @@ def folder(shared_data):
 def test_pretrained_features_pool_to_the_librarys_own_and_survive_a_checkpoint(folder, monkeypatch, tmp_path):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     settings = config.for_backbone(f"hf:{folder}", num_classes=4)
-    assert (settings.image_size, settings.mean, settings.std) == (224, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+    assert (settings.image_size, settings.mean, settings.std) == (256, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
     net = raum_net.build(settings).eval()
     with torch.no_grad():
         net.attention.gamma.fill_(-40.0)
-    x = torch.randn(2, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+    x = torch.randn(2, 3, 256, 256, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         output = net(x)
         want = net.backbone.model(pixel_values=x).pooler_output
-    assert output.features.shape == (2, 1280, 7, 7)
+    assert output.features.shape == (2, 1280, 8, 8)
     torch.testing.assert_close(output.embedding, want, rtol=1e-5, atol=1e-5)
     checkpoint.save(tmp_path / "net.safetensors", net, class_ids=[3, 1, 4, 5], meta={})
     loaded = checkpoint.load(tmp_path / "net.safetensors")
@@ -72,6 +72,7 @@ def test_pixel_settings_in_their_several_spellings():
     assert preprocessor.parse({"size": 160}).image_size == 160
     cropped = {"size": {"shortest_edge": 256}, "do_center_crop": True, "crop_size": {"height": 224, "width": 224}}
     assert preprocessor.parse(cropped).image_size == 224
+    assert preprocessor.parse(cropped, any_size=True).image_size == 256
     raw = preprocessor.parse({"size": 64, "do_rescale": False, "image_mean": [127.5] * 3, "image_std": [127.5] * 3})
     assert raw.mean == pytest.approx((0.5,) * 3)
     assert preprocessor.parse({"size": 64, "do_normalize": False}).std == (1.0, 1.0, 1.0)
@@ -85,5 +86,16 @@ def test_folders_that_cannot_be_used_are_named(tmp_path):
     with pytest.raises(errors.BadConfig, match=r"holds no preprocessor_config\.json"):
         config.for_backbone(f"hf:{tmp_path}", num_classes=2)
     (tmp_path / "preprocessor_config.json").write_text(json.dumps({"size": 64}))
+    with pytest.raises(errors.BadConfig, match=r"holds no config\.json"):
+        config.for_backbone(f"hf:{tmp_path}", num_classes=2)
+    (tmp_path / "config.json").write_text("{}")
     with pytest.raises(errors.BadConfig, match="cannot load the backbone"):
         raum_net.build(config.for_backbone(f"hf:{tmp_path}", num_classes=2))
+
+
+@pytest.mark.parametrize(("model", "side"), [({"hidden_sizes": [8]}, 256), ({"num_attention_heads": 2}, 224)])
+def test_a_convolutional_network_sees_the_whole_picture_as_large_as_before_the_crop(tmp_path, model, side):
+    cropped = {"size": {"shortest_edge": 256}, "do_center_crop": True, "crop_size": 224}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(cropped))
+    (tmp_path / "config.json").write_text(json.dumps(model))
+    assert config.for_backbone(f"hf:{tmp_path}", num_classes=2).image_size == side
