@@ -20,7 +20,8 @@ from tests.web import browser
 
 NAMES = ("Ash", "Birch", "Cedar", "Elm")
 POOL, HOLDOUT = 24, 4
-EXPECTED = ("net::ERR", "400 (Bad Request)", "503 (Service Unavailable)")  # what a browser logs of refusals, tested as such
+# what a browser logs of refusals, which the tests look at themselves
+EXPECTED = ("net::ERR", "400 (Bad Request)", "503 (Service Unavailable)")
 
 
 def draw_image(path: Path, number: int) -> None:
