@@ -166,3 +166,27 @@ def bench_consensus(
         answers=answers, people=annotators, classes=classes, items=items, seeds=seeds, others=others,
         json_file=json_file,
     )  # fmt: skip
+
+
+@bench.command("store")
+def bench_store(
+    clients: Annotated[int, typer.Option(help="processes that claim and answer as fast as they can")] = 32,
+    images: Annotated[int, typer.Option(help="rows of the pool; no pixels are needed")] = 100_000,
+    seconds: Annotated[float, typer.Option(help="how long they work")] = 30.0,
+    kills: Annotated[int, typer.Option(help="writers to kill with -9 in that time; a successor starts at once")] = 0,
+    threads: Annotated[
+        bool, typer.Option("--threads", help="clients as threads of one process, as the page has them")
+    ] = False,
+    place: Annotated[
+        Path | None, typer.Option(help="folder on the disk to measure; without it the system's for temporary files")
+    ] = None,
+    seed: int = 0,
+    json_file: options.Json = None,
+) -> None:
+    """Claims and answers by many processes while queues are published: latency beside bare commits, and nothing lost."""
+    from app import bench_store as measuring
+
+    measuring.command(
+        clients=clients, pool=images, seconds=seconds, kills=kills, threads=threads, seed=seed, place=place,
+        json_file=json_file,
+    )  # fmt: skip

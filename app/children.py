@@ -51,7 +51,6 @@ class Children:
             code = child.process.poll()
             if code is None:
                 continue
-            del self.running[name]
             with self.db.write() as tx:
                 if child.command_id is not None:
                     commands.finish(
@@ -60,9 +59,11 @@ class Children:
                 if name == "backup":
                     self._tell_of_backup(tx, child.complaint(code) if code else None)
                 if name == "round":
-                    rounds.fail_stale(tx, time.time(), alive=lambda pid: False)
+                    how = processes.ending(code) if code < 0 else None
+                    rounds.fail_stale(tx, time.time(), alive=lambda pid: False, how=how)
                     self.round_failed_at = labels.watermark(tx) if code else -1
                 workers.beat(tx, name, pid=0, phase="idle", fraction=None, message="", now=time.time())
+            del self.running[name]  # after it is written down: a full disk is tried again
             log.info("%s ended with code %s", name, code)
         return False
 

@@ -236,7 +236,7 @@ def evaluate(ckpt: Path, dataset: str, root: Path | None, *, occlusion_rate: flo
 
 @contextmanager
 def _opened(chosen: settings.Settings) -> Iterator[database.Database]:
-    chosen.workspace.mkdir(parents=True, exist_ok=True)
+    processes.writable(chosen.workspace)
     db = database.open(chosen.database)
     try:
         yield db

@@ -73,7 +73,7 @@ def submit(db: Database, event: dict[str, Any], *, now: float) -> dict[str, Any]
             saved, _ = labels.append(tx, new_event(event, person.id), now)
     except store_errors.UnknownImage as problem:
         raise errors.NotFound(str(problem)) from problem
-    except store_errors.StoreError as problem:
+    except (store_errors.Unknown, store_errors.Refused) as problem:
         raise errors.BadRequest(str(problem)) from problem
     return {"saved": True, "event_id": saved.seq}
 
@@ -85,13 +85,14 @@ def undo(
     annotator: str,
     client: str,
     now: float,
+    lease_now: float | None = None,
     target: str | None = None,
     lease_seconds: float = 300.0,
 ) -> dict[str, Any]:
     """Retract this annotator's latest standing answer and lease its image again, so that it is shown as it was.
 
     `target` is the uuid of the answer that the tab means; with two tabs it may not be the latest. A reject and the
-    reason that followed it are taken back together. Repeating a uuid changes nothing.
+    reason that followed it are taken back together. Repeating a uuid changes nothing. `lease_now`: the leases' own time.
     """
     name, identifier = checked_name(annotator), checked_uuid(uuid)
     with db.write(durable=True) as tx:
@@ -107,7 +108,8 @@ def undo(
             event_id = _retract(tx, taken, identifier, person.id, now)
         if taken is None:
             return {"undone": False, "event_id": event_id, "item": None}
-        lease = queue.lease_for(tx, taken.image_id, person.id, client, now=now, lease_seconds=lease_seconds)
+        held_from = now if lease_now is None else lease_now
+        lease = queue.lease_for(tx, taken.image_id, person.id, client, now=held_from, lease_seconds=lease_seconds)
         if lease is None:  # somebody else holds the image by now
             return {"undone": True, "event_id": event_id, "item": None}
         item = items.build(tx, [lease])[0]

@@ -60,13 +60,14 @@ def refresh(db: Database, settings: Settings, held: pool.Pool, *, now: float, rn
         created_at=now,
     )
     with db.write() as tx:
-        published = queue.publish(tx, new, drawn.rows, based_on_round=new.round_id or 0)
+        published = queue.publish(tx, new, drawn.rows, based_on_round=held.stands_for or new.round_id or 0)
         drawn.put(overlays.folder(settings.workspace, published))
     agreement.write(settings.workspace, seen, agreed)
     _keep_predictions(settings, published, new, found)
     _forget_old_overlays(settings.workspace, published, now)
     message = f"{len(seen.labelled):,} labels, {found.pool_size:,} images open; ranked in {took:.2f} s"
-    return Refreshed(published, seen.watermark, without, message, new.metrics)
+    told = "; ".join(part for part in (message, held.note) if part)
+    return Refreshed(published, seen.watermark, without, told, new.metrics)
 
 
 def round_(

@@ -1,6 +1,7 @@
 """The pool as the machine holds it: the network, every image's embedding, and feature maps of the images asked next."""
 
 import json
+import logging
 import os
 import shutil
 import time
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from app import agreement_model
 from app.settings import Settings
 from model import checkpoint, config, last_layer, predict
+from model import errors as model_errors
 from model.data import pixels
 from model.network import pretrained, raum_net
 from store.records import Image, Publication
@@ -23,12 +25,17 @@ from store.records import Image, Publication
 Maps = tuple[NDArray[np.float16], NDArray[np.float32]]  # features DHW, pooling weights HW
 MOST_MAPS_BYTES = 300_000_000
 
+log = logging.getLogger("raum.pool")
+
 
 class Pool:
     """State with a lifetime: `image_ids` ascend and are the rows of `embeddings_ND` (float32)."""
 
     def __init__(self, settings: Settings, net: Any, checkpoint_name: str | None, name: str) -> None:
         self.settings, self.net, self.checkpoint, self.name = settings, net, checkpoint_name, name
+        self.asked = checkpoint_name  # the checkpoint that is shown, also where it could not be read
+        self.stands_for: int | None = None  # then: the round whose network this one replaces, and the sentence why
+        self.note = ""
         self.config: config.NetworkConfig = net.config
         self.cache = open_cache(settings, self.config)
         self.image_ids: NDArray[np.int64] = np.empty(0, np.int64)
@@ -87,24 +94,48 @@ def network_config(settings: Settings, num_classes: int) -> config.NetworkConfig
     return config.for_backbone(settings.backbone, num_classes=num_classes, image_size=settings.image_size or None)
 
 
-def open_(settings: Settings, publication: Publication | None, known: Sequence[Image]) -> Pool:
+def open_(
+    settings: Settings, publication: Publication | None, known: Sequence[Image], earlier: Sequence[str] = ()
+) -> Pool:
     """The pool of a publication (its checkpoint and embeddings), or of the untrained network before the first round.
 
-    `known` are the readable images of the store; rows of images that are no longer among them are left out.
+    A damaged checkpoint is replaced by the first of the `earlier` ones that can be read, else by the untrained network;
+    the pool's note says so. `known` are the readable images of the store; rows of others are left out.
     """
-    if publication is not None and publication.checkpoint:
-        net, _, _ = checkpoint.load(settings.workspace / publication.checkpoint)
-        pool = Pool(settings, net.to(device()), publication.checkpoint, Path(publication.checkpoint).stem)
-    else:
-        wanted = network_config(settings, 2)
-        slug = "".join(c if c.isalnum() else "-" for c in settings.backbone.rsplit("/", 1)[-1]).strip("-")
-        name = "-".join(part for part in ("start", slug, str(wanted.image_size), pretrained.mark(wanted)) if part)
-        pool = Pool(settings, raum_net.build(wanted).to(device()), None, name)
+    pool = _newest_readable(settings, publication, earlier)
     _read(pool)
     kept_N = np.isin(pool.image_ids, np.array([image.id for image in known], np.int64))
     pool.image_ids, pool.embeddings_ND = pool.image_ids[kept_N], pool.embeddings_ND[kept_N]
     remember_images(pool, [image for image in known if image.id <= pool.last_id])
     return pool
+
+
+def _newest_readable(settings: Settings, publication: Publication | None, earlier: Sequence[str]) -> Pool:
+    asked = publication.checkpoint if publication else None
+    problems = []
+    for name in dict.fromkeys([asked, *earlier]) if asked else []:
+        try:
+            net = checkpoint.load(settings.workspace / name).net
+        except model_errors.ModelError as problem:
+            log.warning("%s is not taken up: %s", name, problem)
+            problems.append(problem)
+            continue
+        pool = Pool(settings, net.to(device()), name, Path(name).stem)
+        break
+    else:
+        pool = _untrained(settings)
+    if problems and publication is not None:
+        pool.asked, pool.stands_for = asked, publication.round_id
+        instead = pool.checkpoint or "the untrained network"
+        pool.note = f"{problems[0]}; until the next round learning goes on from {instead}"
+    return pool
+
+
+def _untrained(settings: Settings) -> Pool:
+    wanted = network_config(settings, 2)
+    slug = "".join(c if c.isalnum() else "-" for c in settings.backbone.rsplit("/", 1)[-1]).strip("-")
+    name = "-".join(part for part in ("start", slug, str(wanted.image_size), pretrained.mark(wanted)) if part)
+    return Pool(settings, raum_net.build(wanted).to(device()), None, name)
 
 
 def remember_images(pool: Pool, images: Iterable[Image]) -> None:
@@ -180,13 +211,27 @@ def save(pool: Pool) -> None:
 
 
 def _read(pool: Pool) -> None:
-    """Take up saved embeddings, unless they are another network's."""
+    """Take up saved embeddings, unless they are another network's or damaged: then every image is looked at again."""
     folder = pool.settings.workspace / pool.folder
-    if not (folder / "meta.json").is_file():
+    network = json.loads(json.dumps(config.to_dict(pool.config)))
+    try:
+        meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+        if (meta["network"], meta["checkpoint"]) != (network, pool.checkpoint):
+            return
+        ids_N = np.load(folder / "image_ids.npy", allow_pickle=False)
+        embeddings_ND = np.load(folder / "embeddings.npy", allow_pickle=False).astype(np.float32)
+        last_id = int(meta["last_id"])
+        _check(ids_N, embeddings_ND)
+    except FileNotFoundError:
         return
-    meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
-    if meta["network"] != json.loads(json.dumps(config.to_dict(pool.config))) or meta["checkpoint"] != pool.checkpoint:
+    except (OSError, EOFError, ValueError, KeyError, TypeError) as problem:
+        log.warning("%s is damaged (%s): the images are looked at again", folder, problem)
         return
-    pool.image_ids = np.load(folder / "image_ids.npy", allow_pickle=False)
-    pool.embeddings_ND = np.load(folder / "embeddings.npy", allow_pickle=False).astype(np.float32)
-    pool.last_id = int(meta["last_id"])
+    pool.image_ids, pool.embeddings_ND, pool.last_id = ids_N, embeddings_ND, last_id
+
+
+def _check(ids_N: NDArray[Any], embeddings_ND: NDArray[Any]) -> None:
+    if ids_N.dtype != np.int64 or ids_N.ndim != 1 or embeddings_ND.ndim != 2 or len(ids_N) != len(embeddings_ND):
+        raise ValueError(f"{ids_N.shape} ids of {ids_N.dtype} for embeddings of shape {embeddings_ND.shape}")
+    if (np.diff(ids_N) <= 0).any() or not np.isfinite(embeddings_ND).all():
+        raise ValueError("ids that do not ascend, or embeddings that are not finite")

@@ -1,7 +1,9 @@
 """Processes of one workspace: a role that only one may hold, a verb spawned as a child, and whether a parent has gone."""
 
+import contextlib
 import ctypes
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -39,6 +41,20 @@ def parent_is_gone(parent: int) -> bool:
     return os.name == "posix" and os.getppid() != parent
 
 
+def writable(workspace: Path) -> Path:
+    """The folder, made where it is missing; raises BadRequest when nothing can be written there."""
+    try:
+        workspace.mkdir(parents=True, exist_ok=True)
+        problem = "" if os.access(workspace, os.W_OK | os.X_OK) else "it may only be read"
+    except OSError as error:
+        problem = error.strerror or str(error)
+    if problem:
+        raise errors.BadRequest(
+            f"nothing can be written in {workspace} ({problem}): change that, or choose another --workspace"
+        )
+    return workspace
+
+
 class only_one:
     """Holds the role `name` of a workspace; a second process of that role is refused with the first one's pid."""
 
@@ -51,15 +67,22 @@ class only_one:
         try:
             self.lock.acquire()
         except filelock.Timeout as busy:
-            pid = self.pid_file.read_text(encoding="utf-8").strip() if self.pid_file.is_file() else "unknown"
+            pid = self.pid_file.read_text(encoding="utf-8").strip() if self.pid_file.is_file() else ""
             raise errors.WorkspaceBusy(
-                f"a {self.name} already serves {self.workspace} (pid {pid}): stop it, or choose another --workspace"
+                f"a {self.name} already serves {self.workspace} (pid {pid or 'unknown'}): stop it, or choose another --workspace"
             ) from busy
-        self.pid_file.write_text(str(os.getpid()), encoding="utf-8")
+        with contextlib.suppress(OSError):  # a full disk: the lock alone does it
+            self.pid_file.write_text(str(os.getpid()), encoding="utf-8")
 
     def __exit__(self, *_: object) -> None:
         self.pid_file.unlink(missing_ok=True)
         self.lock.release()
+
+
+def ending(code: int) -> str:
+    """How a process ended by a signal, as the exit code -signal tells."""
+    why = {-signal.SIGKILL: ", as the system does when memory runs out"}.get(code, "")
+    return f"it was ended by signal {-code}{why},"
 
 
 class Child:
@@ -85,7 +108,9 @@ class Child:
             )
 
     def complaint(self, code: int) -> str:
-        """The last line that the child wrote, or how it ended."""
+        """How a signal ended the child, or the last line that it wrote."""
+        if code < 0:
+            return ending(code)
         with self.log_path.open("rb") as log_file:
             log_file.seek(self.began_at)
             lines = log_file.read()[-4000:].decode("utf-8", "replace").strip().splitlines()

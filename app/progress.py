@@ -86,9 +86,9 @@ def quarantine(db: Database) -> list[dict[str, Any]]:
 def _machine(states: dict[str, WorkerState], now: float) -> dict[str, Any]:
     worker, training = states.get("worker"), states.get("round")
     device, _, kernel = ((worker.device if worker else None) or "").partition("; scan ")
-    shown = training if training and training.phase != "idle" and now - training.beat_at < ALIVE_SECONDS else worker
+    shown = training if training and training.phase != "idle" and _lately(training, now) else worker
     return {
-        "worker_alive": bool(worker and now - worker.beat_at < ALIVE_SECONDS),
+        "worker_alive": bool(worker and _lately(worker, now)),
         "phase": shown.phase if shown else "starting",
         "message": shown.message if shown else "the worker is starting",
         "fraction": shown.fraction if shown else None,
@@ -100,9 +100,14 @@ def _machine(states: dict[str, WorkerState], now: float) -> dict[str, Any]:
     }
 
 
+def _lately(state: WorkerState, now: float) -> bool:
+    """Whether a process gave a sign of life; one from a future that a clock set back has left says nothing."""
+    return abs(now - state.beat_at) < ALIVE_SECONDS
+
+
 def _ingest(tx: Connection, state: WorkerState | None, now: float) -> dict[str, Any] | None:
     asked = [command for command in commands.pending(tx) if command.kind in INGESTING]
-    running = state is not None and now - state.beat_at < ALIVE_SECONDS and state.phase not in ("idle", "done")
+    running = state is not None and _lately(state, now) and state.phase not in ("idle", "done")
     if running and state is not None:
         return {"phase": state.phase, "fraction": state.fraction, "message": state.message, "error": None}
     if asked:

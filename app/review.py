@@ -72,7 +72,7 @@ def decide(db: Database, event: dict[str, Any], *, now: float) -> dict[str, Any]
             saved, _ = labels.append(tx, new, now)
     except store_errors.UnknownImage as problem:
         raise errors.NotFound(str(problem)) from problem
-    except store_errors.StoreError as problem:
+    except (store_errors.Unknown, store_errors.Refused) as problem:
         raise errors.BadRequest(str(problem)) from problem
     return {"saved": True, "event_id": saved.seq}
 

@@ -8,7 +8,7 @@ from logging import handlers
 from pathlib import Path
 from typing import Any
 
-from app import errors, settings, supervisor
+from app import errors, processes, settings, supervisor
 
 
 def serve(
@@ -28,7 +28,7 @@ def serve(
         raise errors.BadRequest(
             f"something already serves {chosen.host}:{chosen.port}: stop it, or choose another port with --port"
         )
-    chosen.workspace.mkdir(parents=True, exist_ok=True)
+    processes.writable(chosen.workspace)
     _ask_for_images(chosen, images, classes, labels_from_folders, demo)
     print(f"RAUM serves {chosen.workspace} at http://{chosen.host}:{chosen.port} (Ctrl-C ends it)", flush=True)
     return supervisor.run(
@@ -40,13 +40,12 @@ def page(workspace: Path, *, host: str | None, port: int | None) -> None:
     """The page process. What its imports make lives as long as it does: looked through for garbage, they take a sixth
     longer."""
     gc.disable()
-    from app import processes
-    from app.web import server
-
+    parent = os.getppid()
     chosen = settings.load(workspace, host=host, port=port)
-    chosen.workspace.mkdir(parents=True, exist_ok=True)
-    with processes.only_one(chosen.workspace, "page"):
-        server.serve(chosen)
+    with processes.only_one(processes.writable(chosen.workspace), "page"):
+        from app.web import server
+
+        server.serve(chosen, parent)
 
 
 def worker(workspace: Path, *, backbone: str | None) -> None:
@@ -55,12 +54,11 @@ def worker(workspace: Path, *, backbone: str | None) -> None:
         os.nice(5)
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // 2)))
-    from app import processes
+    chosen = settings.load(workspace, backbone=backbone)
+    processes.writable(chosen.log_dir)
     from app import worker as working
 
     processes.keep_memory()
-    chosen = settings.load(workspace, backbone=backbone)
-    chosen.log_dir.mkdir(parents=True, exist_ok=True)
     kept = handlers.RotatingFileHandler(
         chosen.log_dir / "worker.log", maxBytes=2_000_000, backupCount=2, encoding="utf-8"
     )

@@ -13,7 +13,7 @@ def add(db: Database, name: str, *, now: float) -> dict[str, Any]:
     try:
         with db.write(durable=True) as tx:
             added = classes.add(tx, name, now)
-    except store_errors.StoreError as problem:
+    except (store_errors.Unknown, store_errors.Refused) as problem:
         raise errors.BadRequest(str(problem)) from problem
     return {"class_id": added.id, "name": added.name}
 

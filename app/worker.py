@@ -1,5 +1,6 @@
 """WHEN to learn: refreshes soon after labels, lets children run beside it, and survives a failed step."""
 
+import contextlib
 import logging
 import os
 import signal
@@ -8,9 +9,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from app import children, labelling, learning, measuring, pool, processes, reviewing
+from app import children, labelling, learning, leftovers, measuring, pool, processes, reviewing
 from app.settings import Settings
-from store import database, images, labels, queue, workers
+from store import database, images, labels, queue, rounds, workers
 from store import errors as store_errors
 
 log = logging.getLogger("raum.worker")
@@ -23,8 +24,7 @@ GROWTH_FIRST_SHOWN = 48  # embedded images from which a first queue is worth pub
 
 def run(settings: Settings) -> None:
     """Own the learning of one workspace until SIGTERM. Raises WorkspaceBusy naming the pid of a worker already there."""
-    settings.workspace.mkdir(parents=True, exist_ok=True)
-    with processes.only_one(settings.workspace, "worker"):
+    with processes.only_one(processes.writable(settings.workspace), "worker"):
         signal.signal(signal.SIGTERM, _interrupt)
         worker = Worker(settings)
         try:
@@ -43,6 +43,7 @@ class Worker:
         self.db = database.open(settings.database)
         labelling.ask_several(self.db, overlap=settings.overlap, overlap_rate=settings.overlap_rate)
         self.parent = os.getppid()
+        leftovers.remove(settings.workspace)
         self.pool = self._open_pool()
         self.reviewer, self.measurer = reviewing.Looker(), measuring.Measurer(settings)
         self.children = children.Children(self.db, settings)
@@ -76,7 +77,7 @@ class Worker:
     def end(self) -> None:
         """End the children; what they had begun is begun again by the next worker."""
         self.children.end()
-        with self.db.write() as tx:
+        with contextlib.suppress(store_errors.CannotWrite, store_errors.Busy), self.db.write() as tx:
             workers.beat(
                 tx, "worker", pid=0, phase="stopped", fraction=None, message="the worker has ended", now=time.time()
             )
@@ -94,12 +95,13 @@ class Worker:
     def _open_pool(self) -> pool.Pool:
         with self.db.read() as tx:
             current, known = queue.current(tx), images.all_ok(tx)
-        return pool.open_(self.settings, current, known)
+            earlier = [each.checkpoint for each in reversed(rounds.all_(tx)) if each.status == "published"]
+        return pool.open_(self.settings, current, known, [name for name in earlier if name])
 
     def _adopt(self) -> bool:
         with self.db.read() as tx:
             current = queue.current(tx)
-        if current is None or (current.checkpoint or None) == self.pool.checkpoint:
+        if current is None or (current.checkpoint or None) in (self.pool.asked, self.pool.checkpoint):
             return False
         self._say("loading", f"loading round {current.round_id}")
         self.pool = self._open_pool()
@@ -204,11 +206,14 @@ class Worker:
         if not at_once and now - self.beat_at < BEAT_SECONDS:
             return
         self.beat_at = now
-        with self.db.write() as tx:
-            workers.beat(
-                tx, "worker", pid=os.getpid(), phase=self.phase, fraction=self.fraction, message=self.message,
-                device=self.pool.device_text, now=time.time(),
-            )  # fmt: skip
+        try:
+            with self.db.write() as tx:
+                workers.beat(
+                    tx, "worker", pid=os.getpid(), phase=self.phase, fraction=self.fraction, message=self.message,
+                    device=self.pool.device_text, now=time.time(),
+                )  # fmt: skip
+        except (store_errors.CannotWrite, store_errors.Busy) as problem:
+            log.warning("no sign of life could be written: %s", problem)
 
 
 def _interrupt(*_: object) -> None:

@@ -161,18 +161,6 @@ def version(db: Database) -> str | None:
 
 
 @contextmanager
-def _disk_explained(url: sa.URL) -> Iterator[None]:
-    """Turn what a disk refuses into errors.CannotWrite."""
-    try:
-        yield
-    except sa.exc.OperationalError as error:
-        told = next((told for said, told in _DISK_SAYS.items() if said in str(error.orig)), None)
-        if told is None:
-            raise
-        raise errors.CannotWrite(f"{told} ({url.database})") from error
-
-
-@contextmanager
 def _damage_explained(url: sa.URL) -> Iterator[None]:
     """Turn pages that do not hold together into errors.Damaged."""
     try:
@@ -183,6 +171,18 @@ def _damage_explained(url: sa.URL) -> Iterator[None]:
         raise errors.Damaged(
             f"{url.database} is damaged: end page and worker, then python launch.py restore with one of its backups"
         ) from error
+
+
+@contextmanager
+def _disk_explained(url: sa.URL) -> Iterator[None]:
+    """Turn what a disk refuses into errors.CannotWrite."""
+    try:
+        yield
+    except sa.exc.OperationalError as error:
+        told = next((told for said, told in _DISK_SAYS.items() if said in str(error.orig)), None)
+        if told is None:
+            raise
+        raise errors.CannotWrite(f"{told} ({url.database})") from error
 
 
 def _engine(url: sa.URL, *, writes: bool) -> Engine:

@@ -72,11 +72,11 @@ def all_(tx: Connection) -> list[records.Round]:
     return [_round(row) for row in tx.execute(sa.select(_T).order_by(_T.c.id))]
 
 
-def fail_stale(tx: Connection, now: float, alive: Callable[[int], bool]) -> list[int]:
-    """Fail the running rounds whose process is gone; returns their ids."""
+def fail_stale(tx: Connection, now: float, alive: Callable[[int], bool], how: str | None = None) -> list[int]:
+    """Fail the running rounds whose process is gone, saying `how` it ended where that is known; returns their ids."""
     stale = [row for row in all_(tx) if row.status == "running" and not (row.pid and alive(row.pid))]
     for row in stale:
-        fail(tx, row.id, f"process {row.pid} ended during {row.phase!r} without a word", now)
+        fail(tx, row.id, f"{how or f'process {row.pid} ended without a word'} during {row.phase!r}", now)
     return [row.id for row in stale]
 
 

@@ -33,7 +33,7 @@ def next_images(request: Request, annotator: str, client: str, count: int = 6) -
         annotator=annotator,
         client=client,
         count=count,
-        now=time.time(),
+        now=_lease_clock(request),
         rng=np.random.default_rng(),
         lease_seconds=chosen.lease_seconds,
         holdout_rate=chosen.holdout_rate,
@@ -57,6 +57,7 @@ def undo(request: Request, body: Json = Body()) -> Json:  # noqa: B008
         annotator=annotator,
         client=client,
         now=time.time(),
+        lease_now=_lease_clock(request),
         target=body.get("target"),
         lease_seconds=_settings(request).lease_seconds,
     )
@@ -67,7 +68,9 @@ def renew(request: Request, body: Json = Body()) -> Json:  # noqa: B008
     """Keep this tab's images."""
     annotator, client = _person(body)
     seconds = _settings(request).lease_seconds
-    return labelling.renew(_db(request), annotator=annotator, client=client, now=time.time(), lease_seconds=seconds)
+    return labelling.renew(
+        _db(request), annotator=annotator, client=client, now=_lease_clock(request), lease_seconds=seconds
+    )
 
 
 @router.post("/api/v1/release")
@@ -75,7 +78,7 @@ def release(request: Request, body: Json = Body()) -> Json:  # noqa: B008
     """The tab went away: its images are free a moment later, so that a reload gets its own ones back."""
     annotator, client = _person(body)
     return labelling.renew(
-        _db(request), annotator=annotator, client=client, now=time.time(), lease_seconds=RELOAD_SECONDS
+        _db(request), annotator=annotator, client=client, now=_lease_clock(request), lease_seconds=RELOAD_SECONDS
     )
 
 
@@ -150,6 +153,10 @@ def _checked_ingest(payload: Json) -> Json:
 
 def _person(body: Json) -> tuple[str, str]:
     return str(body.get("annotator") or ""), str(body.get("client") or "")
+
+
+def _lease_clock(request: Request) -> float:
+    return float(request.app.state.lease_clock())
 
 
 def _db(request: Request) -> database.Database:

@@ -2,20 +2,24 @@
 
 import asyncio
 import gc
+import threading
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
-from app import errors, labelling
+from app import clock, errors, labelling, processes
 from app.settings import Settings
 from app.web import downloads, early, guard, pictures, quick_gradio, review_routes, routes, surface_files
-from store import database
+from store import database, queue
 from store import errors as store_errors
 
 IDLE_SECONDS = 0.5
+PARENT_SECONDS = 0.5
 STATUS = {
     errors.BadRequest: 400,
     errors.NotFound: 404,
@@ -38,6 +42,7 @@ def create_app(settings: Settings) -> FastAPI:
 
     app = FastAPI(title="RAUM", openapi_url=None, docs_url=None, redoc_url=None, lifespan=lifespan)
     app.state.settings, app.state.db = settings, db
+    app.state.lease_clock = _lease_clock(db, settings.lease_seconds)
     for router in (r.router for r in (routes, review_routes, pictures, downloads, surface_files)):
         app.include_router(router)
     app.add_exception_handler(errors.AppError, _refused)
@@ -49,14 +54,38 @@ def create_app(settings: Settings) -> FastAPI:
     return app
 
 
-def serve(settings: Settings) -> None:
-    """Serve until the process is told to stop."""
+def _lease_clock(db: database.Database, lease_seconds: float) -> clock.Steady:
+    """Goes on where the page before left off, also where the machine's clock was set back meanwhile."""
+    with db.read() as tx:
+        renewed = [lease.expires_at - lease_seconds for lease in queue.live_leases(tx, 0.0)]
+    return clock.Steady(at_least=max(renewed, default=0.0))
+
+
+def serve(settings: Settings, parent: int) -> None:
+    """Serve until the process is told to stop, or `parent`, the pid of who started it, is gone."""
     import uvicorn
 
     app = create_app(settings)
     gc.freeze()
     gc.enable()
-    uvicorn.run(app, host=settings.host, port=settings.port, log_level="warning", access_log=False)
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        log_level="warning",
+        access_log=False,
+        timeout_graceful_shutdown=3,
+    )
+    server = uvicorn.Server(config)
+    threading.Thread(target=_end_with, args=(parent, server), daemon=True).start()
+    server.run()
+
+
+def _end_with(parent: int, server: Any) -> None:
+    """A page whose supervisor was killed would keep the port and the workspace from the next one."""
+    while not processes.parent_is_gone(parent):
+        time.sleep(PARENT_SECONDS)
+    server.should_exit = True
 
 
 async def _mount_gradio(app: FastAPI) -> None:

@@ -22,7 +22,7 @@ export async function call(method, path, body, patience = PATIENCE_MS) {
       cache: "no-store",
     });
   } catch (problem) {
-    throw new Away(String(problem));
+    throw new Away("server away");
   }
   const answer = await response.json().catch(() => null);
   if (response.ok && answer !== null) return answer;

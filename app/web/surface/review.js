@@ -151,7 +151,7 @@ export class Review {
     const away = this.label.outbox.away !== null;
     const part = this.part("saved");
     part.dataset.state = away ? "away" : waiting ? "saving" : "saved";
-    setText(part, away ? `server away, ${number(waiting)} waiting here` : waiting ? "saving …" : "saved");
+    setText(part, away ? `${this.label.outbox.away}, ${number(waiting)} waiting here` : waiting ? "saving …" : "saved");
   }
 
   say(text, lasting = 4000) {
