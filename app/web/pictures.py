@@ -10,7 +10,11 @@ from app import errors
 from app.web import display
 from store import images, records
 
-FOREVER = {"Cache-Control": "private, max-age=31536000, immutable"}
+FOREVER = {
+    "Cache-Control": "private, max-age=31536000, immutable",
+    "X-Content-Type-Options": "nosniff",  # a file that is a picture and a page at once is a picture
+    "Content-Security-Policy": "default-src 'none'; sandbox",
+}
 KIND = re.compile(r"[a-z0-9_-]{1,32}")
 
 router = APIRouter()
