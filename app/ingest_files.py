@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app import errors
+from store import classes
 
 SUFFIXES = frozenset((".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"))
 
@@ -41,8 +42,10 @@ def root(folder: str | Path) -> Path:
     """The folder to ingest, absolute and with links resolved; raises IngestError when it is none."""
     try:
         path = Path(folder).expanduser().resolve(strict=True)
-    except (OSError, RuntimeError) as problem:
-        raise IngestError(f"there is no folder {str(folder)!r} ({type(problem).__name__}): check the path") from problem
+    except (OSError, RuntimeError, ValueError) as problem:
+        raise IngestError(
+            f"there is no folder {str(folder)!r} on this machine ({type(problem).__name__}): check the path"
+        ) from problem
     if not path.is_dir():
         raise IngestError(f"{str(folder)!r} is a file: give the folder that holds the images")
     return path
@@ -123,7 +126,7 @@ def check_classes(names: Sequence[str]) -> list[str]:
 def _top(place: str, folder: Path) -> str:
     """The first folder on the way from `folder` to `place`, "" for the folder itself."""
     inner = os.path.relpath(place, folder).split(os.sep)[0]
-    return "" if inner == os.curdir else printable(inner)
+    return "" if inner == os.curdir else classes.spelled(printable(inner))
 
 
 def _found(entry: os.DirEntry[str], top: str, closed: list[str]) -> Iterator[Found]:
