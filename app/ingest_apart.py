@@ -89,7 +89,7 @@ class _Process:
     """One process that answers questions one by one."""
 
     def __init__(self) -> None:
-        context = multiprocessing.get_context("spawn")
+        context = _context()
         self.pipe, theirs = context.Pipe()
         self.process = context.Process(target=_serve, args=(theirs,), daemon=True)
         self.process.start()
@@ -117,6 +117,15 @@ class _Process:
         self.process.kill()
         self.process.join()
         self.pipe.close()
+
+
+def _context() -> Any:
+    """Processes forked from one that has imported all that it takes (10 ms each), where the system can fork."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["__main__", __name__, "scipy.fftpack"])
+    return context
 
 
 def _serve(pipe: connection.Connection) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import os
 import struct
+import subprocess
+import sys
 import time
 import tracemalloc
 import zlib
@@ -12,13 +14,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 from app import ingest_apart, ingest_files, ingest_read
+from model.data import pixels
 from store.database import Database
 from tests.app import test_ingest
 from tests.app.test_ingest import picture, quarantined, stored, take_in
 
+ROOT = Path(__file__).resolve().parents[2]
 db, folder = test_ingest.db, test_ingest.folder  # the same fixtures
 
 
@@ -127,6 +131,24 @@ def test_a_large_image_gets_the_memory_that_it_needs(tmp_path: Path, readers: in
     assert (reading.problem, reading.width) == (None, 5000)
 
 
+def test_no_reader_outlives_a_killed_ingest(tmp_path: Path) -> None:
+    code = (
+        "import time; from app import ingest_apart; from pathlib import Path\n"
+        "if __name__ == '__main__':\n"
+        "    readers = ingest_apart.Readers(max_pixels=10**6); readers.taken_at('nothing')\n"
+        "    print(readers._idle[0].process.pid, flush=True); time.sleep(60)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        reader = int(parent.stdout.readline())
+        os.kill(reader, 0)
+        parent.kill()
+    deadline = time.monotonic() + 20
+    while Path(f"/proc/{reader}").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not Path(f"/proc/{reader}").exists()
+
+
 def _dies(*_: object, **__: object) -> None:
     os.abort()
 
@@ -155,6 +177,29 @@ def test_a_file_that_became_a_link_or_a_pipe_after_the_listing_is_refused(
         problem = readers.read(listed, thumbnail=tmp_path / "t.jpg").problem
         assert problem is not None
         assert f"it is a {word}" in problem or f"{word} or device" in problem
+
+
+def colour(path: Path) -> tuple[int, ...]:
+    return tuple(int(value) for value in pixels.decode(path)[5, 5])
+
+
+def test_odd_colour_spaces_keep_their_colours(tmp_path: Path) -> None:
+    red = Image.new("RGB", (40, 20), (200, 30, 40))
+    to_lab = ImageCms.buildTransform(ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), "RGB", "LAB")
+    lab = ImageCms.applyTransform(red, to_lab)
+    assert lab is not None
+    lab.save(tmp_path / "lab.tif")
+    red.convert("YCbCr").save(tmp_path / "ycbcr.tif", compression="jpeg")
+    red.convert("CMYK").save(tmp_path / "cmyk.tif", compression="tiff_lzw")
+    red.convert("CMYK").save(tmp_path / "cmyk.jpg", quality=95)
+    for name in ("lab.tif", "ycbcr.tif", "cmyk.tif", "cmyk.jpg"):
+        assert max(abs(a - b) for a, b in zip(colour(tmp_path / name), (200, 30, 40), strict=True)) < 14, name
+    palette = Image.new("P", (40, 20), 1)
+    palette.putpalette([0, 0, 0, 200, 30, 40])
+    palette.save(tmp_path / "clear.png", transparency=bytes((255, 0)))
+    assert colour(tmp_path / "clear.png") == (255, 255, 255)
+    palette.save(tmp_path / "half.png", transparency=bytes((255, 128)))
+    assert colour(tmp_path / "half.png") == (227, 142, 147)
 
 
 def test_names_lead_no_terminal_and_no_page(db: Database, folder: Path) -> None:
