@@ -48,7 +48,7 @@ def _append(tx: Any, person: int, **values: Any) -> None:
 
 def nothing_ran(tab: Any) -> None:
     assert tab.evaluate("window.hacked") is None
-    assert tab.locator("img[src='x'], .raum script, .raum b, .rp b, .rp script").count() == 0
+    assert tab.locator("img[src='x'], .raum script, .raum b, .rp script, .rp-name *, .rp td *").count() == 0
 
 
 def test_every_tab_shows_hostile_text_as_text(make_page: Callable[..., Page], opened: Callable[..., Any]) -> None:
