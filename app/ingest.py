@@ -6,7 +6,6 @@ import contextlib
 import itertools
 import os
 import shutil
-import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
@@ -15,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from app import ingest_files, ingest_groups, ingest_labels, ingest_order, ingest_read, ingest_similar
+from app import ingest_apart, ingest_files, ingest_groups, ingest_labels, ingest_order, ingest_read, ingest_similar
 from store import images, records
 from store.database import Database
 
@@ -60,8 +59,9 @@ def ingest(
     tops = {file.name: file.top for file in walk.files} if labels_from_folders else {}
     if labels_from_folders:
         ingest_labels.import_labels(db, tops, report, now)
-    with _quiet_decoders(), _emptied(workspace / "thumbnails" / "new") as beside:
-        readings = _readings(fresh, session.rng, beside, round(max_megapixels * 1e6), workers)
+    apart = ingest_apart.Readers(max_pixels=round(max_megapixels * 1e6))
+    with apart, _emptied(workspace / "thumbnails" / "new") as beside:
+        readings = _readings(fresh, session.rng, beside, apart, workers)
         for batch in _batches(readings):
             session.commit(batch, tops, to_come=len(fresh) - report.added - report.quarantined - len(batch))
             _tell(progress, report, len(fresh))
@@ -145,16 +145,20 @@ def _fresh(db: Database, files: Sequence[ingest_files.Found], report: IngestRepo
 
 
 def _readings(
-    files: Sequence[ingest_files.Found], rng: np.random.Generator, beside: Path, max_pixels: int, workers: int | None
+    files: Sequence[ingest_files.Found],
+    rng: np.random.Generator,
+    beside: Path,
+    apart: ingest_apart.Readers,
+    workers: int | None,
 ) -> Iterator[ingest_read.Reading]:
-    """Readings in shuffled order; threads decode a little ahead of what is asked for, so memory stays bounded."""
+    """Readings in shuffled order, made a little ahead of what is asked for, so memory stays bounded."""
     threads = workers or min(os.cpu_count() or 1, 8)
     with futures.ThreadPoolExecutor(threads, thread_name_prefix="ingest") as pool:
         ahead: deque[futures.Future[ingest_read.Reading]] = deque()
         try:
-            for number, found in enumerate(ingest_order.shuffled(files, rng=rng)):
+            for number, found in enumerate(ingest_order.shuffled(files, rng=rng, time_of=apart.taken_at)):
                 thumbnail = beside / f"{number}.jpg"
-                ahead.append(pool.submit(ingest_read.read, found, thumbnail=thumbnail, max_pixels=max_pixels))
+                ahead.append(pool.submit(apart.read, found, thumbnail=thumbnail))
                 if len(ahead) > _BATCH:
                     yield ahead.popleft().result()
             while ahead:
@@ -205,16 +209,3 @@ def _emptied(folder: Path) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _quiet_decoders() -> Iterator[None]:
-    """Lift Pillow's own pixel limit, for ours is checked before decoding, and keep its warnings off the terminal."""
-    limit = Image.MAX_IMAGE_PIXELS
-    Image.MAX_IMAGE_PIXELS = None
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module=r"PIL\..*")
-            yield
-    finally:
-        Image.MAX_IMAGE_PIXELS = limit

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app import errors
+from store import classes
 
 SUFFIXES = frozenset((".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"))
 
@@ -17,7 +18,7 @@ class IngestError(errors.AppError):
     """The folder or the class list cannot be taken in; the message says what to change."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Found:
     """An image file: its path as the system gives it and as the database may store it, and its first folder."""
 
@@ -41,8 +42,10 @@ def root(folder: str | Path) -> Path:
     """The folder to ingest, absolute and with links resolved; raises IngestError when it is none."""
     try:
         path = Path(folder).expanduser().resolve(strict=True)
-    except (OSError, RuntimeError) as problem:
-        raise IngestError(f"there is no folder {str(folder)!r} ({type(problem).__name__}): check the path") from problem
+    except (OSError, RuntimeError, ValueError) as problem:
+        raise IngestError(
+            f"there is no folder {str(folder)!r} on this machine ({type(problem).__name__}): check the path"
+        ) from problem
     if not path.is_dir():
         raise IngestError(f"{str(folder)!r} is a file: give the folder that holds the images")
     return path
@@ -54,30 +57,38 @@ def walk(folder: Path, *, skip: Path | None = None) -> Walk:
     Links are never followed: so neither loops nor files outside the folder come in.
     """
     files: list[Found] = []
-    links, closed, waiting = 0, [], [str(folder)]
+    closed: list[str] = []
+    links, waiting = 0, [str(folder)]
     while waiting:
         place = waiting.pop()
+        top = _top(place, folder)
         try:
-            entries = list(os.scandir(place))
+            with os.scandir(place) as entries:
+                for entry in entries:
+                    if entry.name.startswith("."):
+                        continue
+                    if entry.is_symlink():
+                        links += 1
+                    elif entry.is_dir(follow_symlinks=False):
+                        if skip is None or Path(entry.path) != skip:
+                            waiting.append(entry.path)
+                    elif os.path.splitext(entry.name)[1].lower() in SUFFIXES and entry.is_file(follow_symlinks=False):
+                        files.extend(_found(entry, top, closed))
         except OSError as problem:
-            closed.append(f"{printable(place)}: {problem.strerror or type(problem).__name__}")
-            continue
-        for entry in entries:
-            if entry.name.startswith("."):
-                continue
-            if entry.is_symlink():
-                links += 1
-            elif entry.is_dir(follow_symlinks=False):
-                if skip is None or Path(entry.path) != skip:
-                    waiting.append(entry.path)
-            elif os.path.splitext(entry.name)[1].lower() in SUFFIXES and entry.is_file(follow_symlinks=False):
-                files.extend(_found(entry, folder))
+            closed.append(_closed(place, problem))
     return Walk(sorted(files, key=lambda file: file.path), links, closed)
 
 
 def printable(path: str) -> str:
     """A path as text that any database and page can hold: bytes that are no UTF-8 are written as \\xNN."""
+    if path.isascii():
+        return path
     return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def shown(text: str) -> str:
+    """A text that a terminal and a page can show without being led by it: control and direction marks are written out."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def folder_classes(files: Sequence[Found]) -> list[str]:
@@ -112,14 +123,25 @@ def check_classes(names: Sequence[str]) -> list[str]:
     return [name for _, name in named]
 
 
-def _found(entry: os.DirEntry[str], folder: Path) -> Iterator[Found]:
+def _top(place: str, folder: Path) -> str:
+    """The first folder on the way from `folder` to `place`, "" for the folder itself."""
+    inner = os.path.relpath(place, folder).split(os.sep)[0]
+    return "" if inner == os.curdir else classes.spelled(printable(inner))
+
+
+def _found(entry: os.DirEntry[str], top: str, closed: list[str]) -> Iterator[Found]:
     try:
         stat = entry.stat(follow_symlinks=False)
     except FileNotFoundError:  # gone since the folder was listed
         return
-    inner = os.path.relpath(entry.path, folder).split(os.sep)
-    name = printable(entry.path)
-    yield Found(entry.path, name, printable(inner[0]) if len(inner) > 1 else "", stat.st_size, stat.st_mtime_ns)
+    except OSError as problem:
+        closed.append(_closed(entry.path, problem))
+        return
+    yield Found(entry.path, printable(entry.path), top, stat.st_size, stat.st_mtime_ns)
+
+
+def _closed(path: str, problem: OSError) -> str:
+    return shown(f"{printable(path)}: {problem.strerror or type(problem).__name__}")
 
 
 def _refuse_twice(named: Sequence[tuple[int, str]], where: str) -> None:

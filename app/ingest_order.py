@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from app import ingest_files, ingest_read, ingest_similar
+from app import ingest_files, ingest_similar
 
 
-def shuffled(files: Sequence[ingest_files.Found], *, rng: np.random.Generator) -> Iterator[ingest_files.Found]:
+def shuffled(
+    files: Sequence[ingest_files.Found], *, rng: np.random.Generator, time_of: Callable[[str], float | None]
+) -> Iterator[ingest_files.Found]:
     """Every file once, in random order; with a file come its neighbours by name that belong to the same burst.
 
     A burst that arrived in pieces would first look like several groups, and one of them might be drawn for the holdout
-    while its neighbours were not. Expects the files sorted by path; reads their headers as it goes.
+    while its neighbours were not. Expects the files sorted by path; asks `time_of` for the EXIF
+    time of a path as it goes.
     """
-    taken_at = functools.lru_cache(maxsize=4096)(lambda number: ingest_read.taken_at(files[number].path))
+    taken_at = functools.lru_cache(maxsize=4096)(lambda number: time_of(files[number].path))
 
     def linked(first: int, second: int) -> bool:
         if os.path.dirname(files[first].path) != os.path.dirname(files[second].path) or taken_at(first) is None:

@@ -17,10 +17,10 @@ from app import ingest_files
 from model import errors as model_errors
 from model.data import pixels
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 THUMBNAIL_SIDE = 256
 _SIGNATURE_SIDE = 24
 _CHUNK = 1 << 20
+_BYTES_PER_PIXEL = 16  # four channels of 32 bits: no image needs more
 
 Signature = NDArray[np.float32]
 
@@ -44,13 +44,20 @@ class Reading:
 
 
 def read(found: ingest_files.Found, *, thumbnail: Path, max_pixels: int) -> Reading:
-    """Read a file and leave its thumbnail at `thumbnail`; never raises for what the file may hold."""
+    """Read a file and leave its thumbnail at `thumbnail`; never raises for what the file may hold.
+
+    Every problem begins with the file's name. Its cost is bounded where it runs in a process apart (ingest_apart).
+    """
     digest = None
     try:
         if found.name != found.path:
-            return Reading(found, problem="its name is not valid UTF-8: rename the file")
+            return unusable(found, "its name, or that of its folder, is not valid UTF-8: rename it")
         if found.bytes == 0:
-            return Reading(found, problem="the file is empty (0 bytes)")
+            return unusable(found, "the file is empty (0 bytes)")
+        if found.bytes > _BYTES_PER_PIXEL * max_pixels + _CHUNK:
+            return unusable(
+                found, f"{found.bytes / 1e6:,.0f} MB are more than {max_pixels / 1e6:g} megapixels can need"
+            )
         digest = digest_of(found.path)
         width, height, taken_at = _header(found.path, max_pixels)
         upright = Image.fromarray(pixels.decode(found.path, short_side=THUMBNAIL_SIDE))
@@ -58,17 +65,24 @@ def read(found: ingest_files.Found, *, thumbnail: Path, max_pixels: int) -> Read
         thumbnail.parent.mkdir(parents=True, exist_ok=True)
         upright.save(thumbnail, "JPEG", quality=88)
         phash = str(imagehash.phash(upright))
+    except MemoryError:
+        return unusable(found, "it takes more memory than there is for an image", digest)
     except model_errors.UnreadableImage as problem:
-        return Reading(found, problem=str(problem), digest=digest)
+        return unusable(found, problem.problem, digest)
     except Exception as problem:  # decoders raise whatever they like on a broken file
-        return Reading(found, problem=f"{type(problem).__name__}: {problem}", digest=digest)
+        return unusable(found, f"{type(problem).__name__}: {problem}", digest)
     return Reading(found, None, digest, width, height, phash, taken_at, signature(upright), thumbnail)
+
+
+def unusable(found: ingest_files.Found, why: str, digest: str | None = None) -> Reading:
+    """The reading of a file that cannot be used; the reason names it, with what cannot be printed written as \\x1b."""
+    return Reading(found, problem=ingest_files.shown(f"{Path(found.name).name}: {why}"), digest=digest)
 
 
 def digest_of(path: str | Path) -> str:
     """SHA-256 of a file, hexadecimal, read in pieces."""
     digest = hashlib.sha256()
-    with open(path, "rb") as file:
+    with pixels.open_file(path, links=False) as file:
         while piece := file.read(_CHUNK):
             digest.update(piece)
     return digest.hexdigest()
@@ -86,7 +100,7 @@ def signature(image: Image.Image) -> Signature:
 def taken_at(path: str) -> float | None:
     """The EXIF time of a file as unix seconds (the camera's clock taken as UTC), None where there is none."""
     try:
-        with Image.open(path, formats=FORMATS) as image:
+        with pixels.open_file(path, links=False) as file, Image.open(file, formats=pixels.FORMATS) as image:
             return _exif_time(image.getexif())
     except Exception:  # decoders raise whatever they like on a broken file; read() gives the reason
         return None
@@ -94,7 +108,7 @@ def taken_at(path: str) -> float | None:
 
 def _header(path: str, max_pixels: int) -> tuple[int, int, float | None]:
     """Upright width and height and the EXIF time, before any pixel is decoded; raises ValueError over the limit."""
-    with Image.open(path, formats=FORMATS) as image:
+    with pixels.open_file(path, links=False) as file, Image.open(file, formats=pixels.FORMATS) as image:
         width, height = image.size
         if width * height > max_pixels:
             raise ValueError(

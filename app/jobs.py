@@ -10,7 +10,7 @@ from pathlib import Path
 from rich import console
 from rich import progress as bars
 
-from app import errors, ingest_labels, processes, settings
+from app import errors, ingest_files, ingest_labels, processes, settings
 from store import database, images, queue, workers
 
 BEAT_SECONDS = 0.5
@@ -54,7 +54,7 @@ def ingest(
             progress=lambda fraction, message: tell("reading", fraction, message),
             stop=_orphaned(child),
         )
-    print("\n".join(_told(report)))
+    print("\n".join(map(ingest_files.shown, _told(report))))
 
 
 def _told(report: ingest_labels.IngestReport) -> list[str]:
@@ -77,8 +77,6 @@ def _told(report: ingest_labels.IngestReport) -> list[str]:
 
 
 def _names(classes_file: Path | None) -> list[str] | None:
-    from app import ingest_files
-
     if classes_file is None:
         return None
     if classes_file.suffix == ".json":

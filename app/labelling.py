@@ -169,7 +169,7 @@ def new_event(event: dict[str, Any], annotator_id: int) -> NewEvent:
     """The event that a page sent, each field checked; raises BadRequest naming the one that cannot be stored."""
     identifier, image_id = checked_uuid(event.get("uuid")), integer(event, "image_id")
     if image_id is None:
-        raise errors.BadRequest("image_id is missing")
+        raise errors.BadRequest("image_id is missing: send the id of the image that the answer is about")
     shown_ms = _number(event, "shown_ms")
     return NewEvent(
         uuid=identifier,

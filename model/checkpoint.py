@@ -19,6 +19,7 @@ from model import errors
 from model.network import raum_net
 
 FORMAT = "raum-checkpoint-1"
+MOST_PIXELS_A_SIDE = 4096
 
 
 class Loaded(NamedTuple):
@@ -60,11 +61,14 @@ def describe(path: str | Path) -> dict[str, Any]:
         raise errors.BadCheckpoint(f"cannot read the checkpoint {path}: {problem}") from problem
     try:
         described: dict[str, Any] = json.loads(header.get("raum", "{}"))
-    except ValueError as problem:
-        raise errors.BadCheckpoint(f"the header of {path} is damaged: {problem}") from problem
-    if described.get("format") != FORMAT:
+    except (ValueError, RecursionError) as problem:
         raise errors.BadCheckpoint(
-            f"{path} is not a checkpoint of this program (its format is {described.get('format')!r}, not {FORMAT!r})"
+            f"the header of {path} is damaged: {problem}; use an earlier checkpoint"
+        ) from problem
+    found = described.get("format") if isinstance(described, dict) else None
+    if found != FORMAT:
+        raise errors.BadCheckpoint(
+            f"{path} is not a checkpoint of this program (its format is {found!r}, not {FORMAT!r}); use one that it saved"
         )
     return described
 
@@ -76,14 +80,28 @@ def load(path: str | Path) -> Loaded:
         tensors = safetensors.torch.load_file(str(path))
     except (OSError, safetensors.SafetensorError) as problem:
         raise errors.BadCheckpoint(f"cannot read the checkpoint {path}: {problem}") from problem
-    config = configs.from_dict(described["config"])
-    bare = dataclasses.replace(config, pretrained=False)  # the file holds every weight: none comes from elsewhere
-    net = raum_net.build(bare, backbone_settings=described["backbone"])
+    try:
+        config, net = _built(described)
+    except (ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError) as problem:
+        raise errors.BadCheckpoint(f"{path} describes no network: {problem}; use an earlier checkpoint") from problem
     net.config = config
     _check_shapes(net.state_dict(), tensors, str(path))
     _check_finite(tensors, str(path))
     net.load_state_dict(tensors)
     return Loaded(net.eval(), described["class_ids"], described["meta"])
+
+
+def _built(described: dict[str, Any]) -> tuple[configs.NetworkConfig, raum_net.RaumNet]:
+    """The network that the header describes, with fresh weights; what it says is believed as little as the rest."""
+    config, settings, ids = configs.from_dict(described["config"]), described["backbone"], described["class_ids"]
+    if not isinstance(ids, list) or not len(set(ids)) == len(ids) == config.num_classes:
+        raise ValueError(f"its {config.num_classes} classes have the ids {str(ids)[:60]}")
+    if not isinstance(config.image_size, int) or not 1 <= config.image_size <= MOST_PIXELS_A_SIDE:
+        raise ValueError(f"its images are {str(config.image_size)[:60]} pixels wide")
+    if config.backbone.startswith(configs.HF_PREFIX) and not isinstance(settings, dict):
+        raise ValueError("its backbone's settings are missing")  # they are never fetched by the name it gives
+    bare = dataclasses.replace(config, pretrained=False)  # the file holds every weight: none comes from elsewhere
+    return config, raum_net.build(bare, backbone_settings=settings)
 
 
 def _check_shapes(wanted: dict[str, torch.Tensor], found: dict[str, torch.Tensor], source: str) -> None:
@@ -93,6 +111,11 @@ def _check_shapes(wanted: dict[str, torch.Tensor], found: dict[str, torch.Tensor
         f"{name} is {tuple(found[name].shape)}, not {tuple(tensor.shape)}"
         for name, tensor in wanted.items()
         if name in found and found[name].shape != tensor.shape
+    ]
+    problems += [
+        f"{name} is {found[name].dtype}, not {tensor.dtype}"
+        for name, tensor in wanted.items()
+        if name in found and found[name].dtype != tensor.dtype
     ]
     if problems:
         more = f" (and {len(problems) - 5} more)" if len(problems) > 5 else ""

@@ -284,6 +284,6 @@ def read_state(path: Path) -> dict[str, Any]:
     """What `write_state` wrote; tensors and plain values only. Raises BadCheckpoint by name."""
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as problem:
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, safetensors.SafetensorError) as problem:
         raise errors.BadCheckpoint(f"cannot read the run {path}: {problem}; start without --resume") from problem
     return state

@@ -9,12 +9,16 @@ from sqlalchemy.engine import Connection
 
 from store import errors, records, schema
 
+LONGEST_NAME = 255
+_CONTROLS = ("Cc", "Cs", "Zl", "Zp")
+_TURNS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")  # direction overrides and embeddings
+
 _T = schema.classes
 _COLUMNS = (_T.c.id, _T.c.name, _T.c.position, _T.c.status, _T.c.merged_into, _T.c.added_at)
 
 
 def add(tx: Connection, name: str, now: float) -> records.LabelClass:
-    """Add a class at the end; raises errors.BadName when empty, errors.NameTaken when an active one has the name."""
+    """Add a class at the end; raises errors.BadName when no name, errors.NameTaken when an active one has the name."""
     name, key = _checked(tx, name)
     position = tx.scalar(sa.select(sa.func.coalesce(sa.func.max(_T.c.position) + 1, 0)))
     values = {"name": name, "key": key, "position": position, "status": "active", "added_at": now}
@@ -77,10 +81,24 @@ def resolve(tx: Connection) -> dict[int, int]:
     return {row.id: row.merged_into or row.id for row in tx.execute(sa.select(_T.c.id, _T.c.merged_into))}
 
 
+def spelled(name: str) -> str:
+    """The name with what no name may hold (line breaks, controls, direction overrides) written out, as in \\x1b."""
+    return "".join(char.encode("unicode_escape").decode() if _is_control(char) else char for char in name)
+
+
+def _is_control(char: str) -> bool:
+    return unicodedata.category(char) in _CONTROLS or char in _TURNS
+
+
 def _checked(tx: Connection, name: str, *, besides: int | None = None) -> tuple[str, str]:
     name = unicodedata.normalize("NFC", name).strip()
     if not name:
         raise errors.BadName("a class needs a name")
+    if len(name) > LONGEST_NAME or spelled(name) != name:
+        raise errors.BadName(
+            f"a class name has at most {LONGEST_NAME} characters, none of them a line break, a control or a direction "
+            f"override, unlike {spelled(name)[:60]!r}: give it another name"
+        )
     taken = by_name(tx, name)
     if taken is not None and taken.id != besides:
         raise errors.NameTaken(f"class {taken.id} is already called {taken.name!r}")

@@ -6,6 +6,7 @@ import csv
 import datetime
 import io
 import os
+import re
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +22,7 @@ COLUMNS = (
 )  # fmt: skip
 
 _SHARES = ("pool", "calibration", "test")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+_FORMULA = re.compile("'*[=+\\-@\\t\\r\\n＝＋－＠]")  # as OWASP lists them, behind any number of apostrophes
 
 Cell = str | int | float | None
 
@@ -56,7 +57,12 @@ def lines(db: Database) -> Iterator[str]:
 
 def safe(cell: Cell) -> Cell:
     """A cell that no spreadsheet takes for a formula: text that begins like one gets an apostrophe in front."""
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
+    return f"'{cell}" if isinstance(cell, str) and _FORMULA.match(cell) else cell
+
+
+def as_said(text: str) -> str:
+    """What a text was before `safe`: whoever reads such a file back takes the apostrophe off again."""
+    return text[1:] if text.startswith("'") and _FORMULA.match(text[1:]) else text
 
 
 def _cells(answer: answers.Answer) -> list[Cell]:

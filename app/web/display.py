@@ -7,6 +7,7 @@ from pathlib import Path
 from PIL import Image, ImageOps
 
 from app import errors
+from model.data import pixels
 from store import records
 
 LONGEST = 2048  # pixels of the longer side on the page
@@ -23,10 +24,10 @@ def picture(workspace: Path, image: records.Image) -> tuple[Path, str]:
     """
     original = Path(image.path)
     try:
-        with Image.open(original) as opened:
+        with pixels.open_file(original, links=False) as file, Image.open(file, formats=pixels.FORMATS) as opened:
             if _friendly(opened):
                 return original, FRIENDLY[opened.format or ""]
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as problem:
+    except Exception as problem:  # decoders raise whatever they like on a broken file
         raise errors.NotFound(f"image {image.id} cannot be read from {original.name}: {problem}") from problem
     copy = workspace / "cache" / "display" / str(image.id // 1000) / f"{image.id}-{(image.digest or '')[:12]}.jpg"
     if not copy.exists():
@@ -49,13 +50,15 @@ def _friendly(opened: Image.Image) -> bool:
 
 
 def _make(original: Path, target: Path, longest: int) -> None:
+    """Leave a JPEG of at most `longest` pixels a side at `target`; ingest has read the file within its limits before."""
     try:
-        with Image.open(original) as opened:
+        with pixels.open_file(original, links=False) as file, Image.open(file, formats=pixels.FORMATS) as opened:
             opened.draft("RGB", (longest, longest))
-            upright = ImageOps.exif_transpose(_eight_bit(opened)).convert("RGB")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as problem:
+            with pixels.one_large(opened):
+                upright = ImageOps.exif_transpose(_eight_bit(opened)).convert("RGB")
+                upright.thumbnail((longest, longest), Image.Resampling.LANCZOS)
+    except Exception as problem:  # decoders raise whatever they like on a broken file
         raise errors.NotFound(f"{original.name} cannot be shown: {problem}") from problem
-    upright.thumbnail((longest, longest), Image.Resampling.LANCZOS)
     target.parent.mkdir(parents=True, exist_ok=True)
     handle, beside = tempfile.mkstemp(dir=target.parent, suffix=".tmp")
     with os.fdopen(handle, "wb") as file:

@@ -7,31 +7,35 @@ from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse
 
 from app import errors
-from app.web import display
+from app.web import display, plain
 from store import images, records
 
-FOREVER = {"Cache-Control": "private, max-age=31536000, immutable"}
+FOREVER = {
+    "Cache-Control": "private, max-age=31536000, immutable",
+    "X-Content-Type-Options": "nosniff",  # a file that is a picture and a page at once is a picture
+    "Content-Security-Policy": "default-src 'none'; sandbox",
+}
 KIND = re.compile(r"[a-z0-9_-]{1,32}")
 
 router = APIRouter()
 
 
 @router.get("/image/{image_id}")
-def image(image_id: int, request: Request) -> FileResponse:
+def image(image_id: plain.Id, request: Request) -> FileResponse:
     """The picture as large as the page needs it."""
     path, media_type = display.picture(_workspace(request), _image(request, image_id))
     return FileResponse(path, media_type=media_type, headers=FOREVER)
 
 
 @router.get("/thumb/{image_id}")
-def thumb(image_id: int, request: Request) -> FileResponse:
+def thumb(image_id: plain.Id, request: Request) -> FileResponse:
     """The picture at 256 px."""
     path, media_type = display.thumbnail(_workspace(request), _image(request, image_id))
     return FileResponse(path, media_type=media_type, headers=FOREVER)
 
 
 @router.get("/overlay/{publication}/{image_id}")
-def overlay(publication: int, image_id: int, request: Request, kind: str) -> FileResponse:
+def overlay(publication: plain.Id, image_id: plain.Id, request: Request, kind: str) -> FileResponse:
     """One map as a grey PNG on the network's own grid."""
     if not KIND.fullmatch(kind):
         raise errors.BadRequest(f"kind must be a short lower-case word, not {kind!r}")

@@ -3,9 +3,10 @@
 import time
 from typing import Any
 
-from fastapi import APIRouter, Body, Request
+from fastapi import APIRouter, Request
 
 from app import review
+from app.web import plain
 
 router = APIRouter()
 Json = dict[str, Any]
@@ -19,13 +20,13 @@ def items(request: Request, annotator: str, kind: str = "suspected", count: int 
 
 
 @router.post("/api/v1/review")
-def decide(request: Request, event: Json = Body()) -> Json:  # noqa: B008
+def decide(request: Request, event: plain.Object) -> Json:
     """One decision; when this returns, it is on disk."""
     return review.decide(request.app.state.db, event, now=time.time())
 
 
 @router.post("/api/v1/review/undo")
-def undo(request: Request, body: Json = Body()) -> Json:  # noqa: B008
+def undo(request: Request, body: plain.Object) -> Json:
     """Take back this reviewer's decision."""
     name, target = str(body.get("annotator") or ""), body.get("target")
     return review.undo(request.app.state.db, uuid=str(body.get("uuid")), annotator=name, target=target, now=time.time())

@@ -1,13 +1,13 @@
 """The page's requests as JSON: each route is one call of a use case; times and randomness enter here."""
 
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from fastapi import APIRouter, Body, Request
+from fastapi import APIRouter, Request
 
-from app import errors, finishing, labelling, progress, review, settings, taxonomy
+from app import errors, finishing, ingest_files, labelling, progress, review, settings, taxonomy
+from app.web import plain
 from store import commands as orders
 from store import database
 
@@ -25,7 +25,7 @@ def healthz() -> Json:
 
 
 @router.post("/api/v1/next")
-def next_images(request: Request, annotator: str, client: str, count: int = 6) -> Json:
+def next_images(request: Request, annotator: str, client: plain.Tab, count: int = 6) -> Json:
     """This tab's leased images, topped up to `count`."""
     chosen = _settings(request)
     items = labelling.next_images(
@@ -42,13 +42,13 @@ def next_images(request: Request, annotator: str, client: str, count: int = 6) -
 
 
 @router.post("/api/v1/events")
-def events(request: Request, event: Json = Body()) -> Json:  # noqa: B008
+def events(request: Request, event: plain.Object) -> Json:
     """One answer; when this returns, it is on disk."""
     return labelling.submit(_db(request), event, now=time.time())
 
 
 @router.post("/api/v1/undo")
-def undo(request: Request, body: Json = Body()) -> Json:  # noqa: B008
+def undo(request: Request, body: plain.Object) -> Json:
     """Take back this annotator's last answer."""
     annotator, client = _person(body)
     return labelling.undo(
@@ -64,7 +64,7 @@ def undo(request: Request, body: Json = Body()) -> Json:  # noqa: B008
 
 
 @router.post("/api/v1/renew")
-def renew(request: Request, body: Json = Body()) -> Json:  # noqa: B008
+def renew(request: Request, body: plain.Object) -> Json:
     """Keep this tab's images."""
     annotator, client = _person(body)
     seconds = _settings(request).lease_seconds
@@ -74,7 +74,7 @@ def renew(request: Request, body: Json = Body()) -> Json:  # noqa: B008
 
 
 @router.post("/api/v1/release")
-def release(request: Request, body: Json = Body()) -> Json:  # noqa: B008
+def release(request: Request, body: plain.Object) -> Json:
     """The tab went away: its images are free a moment later, so that a reload gets its own ones back."""
     annotator, client = _person(body)
     return labelling.renew(
@@ -110,7 +110,7 @@ def classes(request: Request) -> Json:
 
 
 @router.post("/api/v1/classes")
-def add_class(request: Request, body: Json = Body()) -> Json:  # noqa: B008
+def add_class(request: Request, body: plain.Object) -> Json:
     """A new class."""
     name = body.get("name")
     if not isinstance(name, str):
@@ -125,7 +125,7 @@ def quarantine(request: Request) -> Json:
 
 
 @router.post("/api/v1/commands")
-def commands(request: Request, body: Json = Body()) -> Json:  # noqa: B008
+def commands(request: Request, body: plain.Object) -> Json:
     """Ask the worker for something; it takes it when it comes by."""
     kind, payload = body.get("kind"), body.get("payload") or {}
     if kind not in COMMANDS:
@@ -140,15 +140,16 @@ def commands(request: Request, body: Json = Body()) -> Json:  # noqa: B008
 
 def _checked_ingest(payload: Json) -> Json:
     text = payload.get("folder")
-    folder = Path(text.strip()).expanduser() if isinstance(text, str) and text.strip() else None
-    if folder is None:
+    if not isinstance(text, str) or not text.strip():
         raise errors.BadRequest("type the path of a folder with images on this machine")
-    if not folder.is_dir():
-        raise errors.BadRequest(f"there is no folder {folder} on this machine; check the path")
+    try:
+        folder = ingest_files.root(text.strip())
+    except ingest_files.IngestError as problem:
+        raise errors.BadRequest(str(problem)) from problem
     names = payload.get("classes") or []
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise errors.BadRequest("classes must be a list of names")
-    return {**payload, "folder": str(folder.resolve()), "classes": [name.strip() for name in names if name.strip()]}
+    return {**payload, "folder": str(folder), "classes": [name.strip() for name in names if name.strip()]}
 
 
 def _person(body: Json) -> tuple[str, str]:

@@ -11,6 +11,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
 
 from app import clock, errors, labelling, processes
 from app.settings import Settings
@@ -48,6 +49,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_exception_handler(errors.AppError, _refused)
     app.add_exception_handler(store_errors.StoreError, _refused)
     app.add_exception_handler(RequestValidationError, _malformed)
+    app.add_exception_handler(HTTPException, _not_served)
     asyncio.run(_mount_gradio(app))
     app.add_middleware(early.EarlyHead, head=surface_files.head())
     app.add_middleware(guard.Guard, host=settings.host)
@@ -116,10 +118,25 @@ async def _mount_gradio(app: FastAPI) -> None:
 
 async def _refused(request: Request, problem: Exception) -> JSONResponse:
     status = next((code for kind, code in STATUS.items() if isinstance(problem, kind)), 409)
-    return JSONResponse({"error": str(problem)}, status_code=status)
+    return JSONResponse({"error": _short(str(problem))}, status_code=status)
+
+
+def _short(sentence: str) -> str:
+    """At most 500 characters: what was sent may be quoted in it."""
+    return sentence if len(sentence) <= 500 else f"{sentence[:300]} … {sentence[-150:]}"
 
 
 async def _malformed(request: Request, problem: Exception) -> JSONResponse:
     first = problem.errors()[0] if isinstance(problem, RequestValidationError) else {}
     where = ".".join(str(part) for part in first.get("loc", ()))
-    return JSONResponse({"error": f"{where}: {first.get('msg', 'malformed request')}"}, status_code=422)
+    said = str(first.get("msg", "the request is malformed")).removeprefix("Value error, ")
+    return JSONResponse(
+        {"error": _short(f"{where} cannot be taken: {said}; mend it and send it again")}, status_code=422
+    )
+
+
+async def _not_served(request: Request, problem: Exception) -> JSONResponse:
+    assert isinstance(problem, HTTPException)
+    where = f"{request.method} {request.url.path}"[:200]
+    mend = "send JSON" if problem.status_code == 400 else "see the README for what is"
+    return JSONResponse({"error": f"{where}: {problem.detail}; {mend}"}, status_code=problem.status_code)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import errno
 import os
+import stat
+import threading
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +22,9 @@ from model import errors
 
 Pixels = NDArray[np.uint8]
 SEGMENT_IMAGES = 1024
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")  # Pillow knows forty more, EPS runs Ghostscript: none is tried
+LARGE_PIXELS = 16_000_000  # decoding takes up to 20 bytes a pixel: of what is larger, one at a time
+_one_large = threading.Lock()
 _GREY_16_BIT = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")
 
 
@@ -30,12 +38,41 @@ def decode(path: str | Path, *, short_side: int | None = None, size: int | None 
     (twice Image.MAX_IMAGE_PIXELS, 179 million) are such a reason.
     """
     try:
-        with Image.open(path) as image:
+        with open_file(path) as file, Image.open(file, formats=FORMATS) as image:
             image.draft("RGB", _draft_size(image, short_side or size))
-            upright = ImageOps.exif_transpose(image)
-            return np.array(_resized(_rgb(upright), short_side=short_side, size=size), dtype=np.uint8)
+            with one_large(image):
+                upright = ImageOps.exif_transpose(image)
+                return np.array(_resized(_rgb(upright), short_side=short_side, size=size), dtype=np.uint8)
+    except MemoryError as problem:
+        raise errors.UnreadableImage(path, "it takes more memory than there is for an image") from problem
     except Exception as problem:  # decoders raise whatever they like on a broken file
         raise errors.UnreadableImage(path, f"{type(problem).__name__}: {problem}") from problem
+
+
+def open_file(path: str | Path, *, links: bool = True) -> BinaryIO:
+    """A file opened for reading; raises OSError for a pipe or device, which could block for ever or never end.
+
+    Without `links` a path that is a link now is refused, too. What the name says of the format does not matter:
+    Pillow goes by the content.
+    """
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    try:
+        descriptor = os.open(path, flags if links else flags | getattr(os, "O_NOFOLLOW", 0))
+    except OSError as problem:
+        if problem.errno == errno.ELOOP:
+            raise OSError("it is a link, not a file: put the file itself into the folder") from problem
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError("it is a folder, pipe or device, not a file: take it out of the folder")
+    return os.fdopen(descriptor, "rb")
+
+
+@contextlib.contextmanager
+def one_large(image: Image.Image) -> Iterator[None]:
+    """Held while an image is decoded: large ones wait for each other, for many at once would fill the memory."""
+    with _one_large if image.width * image.height > LARGE_PIXELS else contextlib.nullcontext():
+        yield
 
 
 def _draft_size(image: Image.Image, side: int | None) -> tuple[int, int]:

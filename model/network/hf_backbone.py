@@ -13,6 +13,12 @@ from model import errors
 
 MOST_PREFIX_TOKENS = 16  # class, distillation and register tokens stand before the patches
 _LABELS = ("id2label", "label2id")
+_FOREIGN = (
+    "auto_map",
+    "attn_implementation",
+    "experts_implementation",
+    "quantization_config",
+)  # may name code elsewhere
 
 
 class HFBackbone(nn.Module):
@@ -34,7 +40,7 @@ class HFBackbone(nn.Module):
     def settings(self) -> dict[str, Any]:
         """The model's configuration as plain values, without its class names."""
         values = self.model.config.to_diff_dict()
-        return {name: value for name, value in values.items() if name not in _LABELS}
+        return {n: v for n, v in values.items() if n not in (*_LABELS, *_FOREIGN) and not n.startswith("_")}
 
 
 def load(path_or_id: str) -> HFBackbone:
@@ -52,10 +58,13 @@ def load(path_or_id: str) -> HFBackbone:
 def from_settings(settings: dict[str, Any]) -> HFBackbone:
     """The same structure with fresh weights, for a checkpoint to fill; needs neither folder nor network."""
     transformers = _transformers()
+    foreign = [name for name in settings if name in _FOREIGN or name.startswith("_")]
+    if foreign:
+        raise errors.BadConfig(f"the backbone's settings hold {', '.join(foreign)}, which can name code: not used")
     plain = {name: value for name, value in settings.items() if name != "model_type"}
     with torch.random.fork_rng(devices=[]):
         config = transformers.AutoConfig.for_model(settings["model_type"], **plain)
-        return HFBackbone(transformers.AutoModel.from_config(config).eval())
+        return HFBackbone(transformers.AutoModel.from_config(config, trust_remote_code=False).eval())
 
 
 def _transformers() -> Any:

@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import hypothesis
 import pytest
+from hypothesis import strategies as st
 from PIL import Image
 
 from app import errors, ingest
@@ -109,6 +111,15 @@ def test_no_cell_is_taken_for_a_formula(said: Said, tmp_path: Path, text: str) -
     labels_csv.export(said.db, tmp_path / "labels.csv")
     for row in rows(tmp_path / "labels.csv"):
         assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r")) for cell in row.values())
+
+
+@hypothesis.given(st.text(alphabet="'=+-@\t\r\n＝ab,\"", max_size=8))
+def test_what_is_read_back_is_what_was_said(text: str) -> None:
+    made = io.StringIO()
+    csv.writer(made).writerow([labels_csv.safe(text), "end"])
+    ((cell, _),) = csv.reader(io.StringIO(made.getvalue(), newline=""))
+    assert labels_csv.as_said(cell) == text
+    assert not cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n", "＝"))
 
 
 def test_ordinary_cells_are_left_alone() -> None:

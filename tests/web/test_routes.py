@@ -105,6 +105,8 @@ def test_pictures_are_kept_for_ever_and_missing_ones_are_not(web: httpx.Client) 
         found = web.get(address)
         assert found.status_code == 200
         assert found.headers["cache-control"] == "private, max-age=31536000, immutable"
+        assert found.headers["x-content-type-options"] == "nosniff"
+        assert "sandbox" in found.headers["content-security-policy"]
         Image.open(io.BytesIO(found.content)).verify()
     assert max(Image.open(io.BytesIO(web.get(f"/thumb/{item['image_id']}").content)).size) <= 256
     missing = web.get("/overlay/99/1?kind=evidence")
