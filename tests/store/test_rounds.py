@@ -73,7 +73,7 @@ def test_rounds_whose_process_is_gone_fail_by_name(db: database.Database) -> Non
     dead, alive = _begin(db, pid=11), _begin(db, pid=12)
     with db.write() as tx:
         assert rounds.fail_stale(tx, 5.0, alive=lambda pid: pid == 12) == [dead]
-        assert "process 11 ended during 'begin'" in str(rounds.get(tx, dead).error)
+        assert rounds.get(tx, dead).error == "process 11 ended without a word during 'begin'"
         running = rounds.running(tx)
         assert running is not None
         assert running.id == alive

@@ -17,7 +17,7 @@ import pytest
 
 from app import clock, settings
 from app.web import server
-from store import database
+from store import database, workers
 from store import errors as store_errors
 from tests.web import browser
 from tests.web.conftest import Page
@@ -84,6 +84,31 @@ def test_a_full_disk_is_told_in_a_sentence_and_loses_no_answer(small_disk: Path,
             assert sorted(stored(page)) == sorted(said["uuid"] for said in kept)
     finally:
         page.stop()
+
+
+def test_the_worker_outlives_a_full_disk(
+    small_disk: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from app import worker
+
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    working = worker.Worker(settings.load(small_disk, image_size=32))
+    filler = fill(small_disk)
+
+    def refused() -> bool:
+        raise RuntimeError("no room")
+
+    for _ in range(200):  # the log of changes has a little room left
+        assert working._guarded(refused) is False
+        if "no sign of life could be written: the disk is full" in caplog.text:
+            break
+    else:
+        pytest.fail("the disk took everything")
+    filler.unlink()
+    working._say("ready", "there is room again")
+    with working.db.read() as tx:
+        assert workers.get(tx, "worker").message == "there is room again"
+    working.end()
 
 
 def test_a_read_only_workspace_is_refused_in_a_sentence(tmp_path: Path, request: pytest.FixtureRequest) -> None:
