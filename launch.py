@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from app import bench_cli, simulate_cli
+from app import bench_cli, safety_cli, simulate_cli
 
 # Several processes share the cores; linear algebra that spins on all of them at once was measured ten times slower.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -116,7 +116,7 @@ def round_(
 def export(
     path: Path,
     workspace: Workspace = HOME,
-    format: Annotated[str, typer.Option(help="csv or imagefolder")] = "csv",
+    format: Annotated[str, typer.Option(help="csv, imagefolder, or events: all that was ever said")] = "csv",
     certified: Annotated[
         float | None, typer.Option(help="add the model's labels, as far as at most this share is wrong, e.g. 0.02")
     ] = None,
@@ -127,7 +127,8 @@ def export(
     jobs.export(workspace, path, format=format, certified=certified)
 
 
-app.command()(simulate_cli.simulate)
+for verb in (safety_cli.backup, safety_cli.restore, safety_cli.verify, safety_cli.replay, simulate_cli.simulate):
+    app.command()(verb)
 
 
 @app.command()

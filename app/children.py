@@ -6,7 +6,9 @@ import subprocess
 import time
 from collections.abc import Callable
 
-from app import errors, policy, processes
+from sqlalchemy import Connection
+
+from app import backups, errors, policy, processes
 from app.settings import Settings
 from store import commands, labels, rounds, workers
 from store import settings as stored
@@ -22,6 +24,7 @@ class Children:
     def __init__(self, db: Database, settings: Settings) -> None:
         self.db, self.settings = db, settings
         self.running: dict[str, processes.Child] = {}  # by verb
+        self.next_look_at_backups = 0.0
         self.round_failed_at = -1  # watermark of the last failed round, -1 after a good one
         with self.db.write() as tx:  # what the worker before left behind
             rounds.fail_stale(tx, time.time(), alive=lambda pid: False)
@@ -53,6 +56,8 @@ class Children:
                     commands.finish(
                         tx, child.command_id, error=child.complaint(code) if code else None, now=time.time()
                     )
+                if name == "backup":
+                    self._tell_of_backup(tx, child.complaint(code) if code else None)
                 if name == "round":
                     how = processes.ending(code) if code < 0 else None
                     rounds.fail_stale(tx, time.time(), alive=lambda pid: False, how=how)
@@ -98,6 +103,23 @@ class Children:
                 return False
         self._start("round", [], None)
         return True
+
+    def start_backup_when_due(self) -> bool:
+        """The day's backup in a child, when something changed."""
+        now = time.monotonic()
+        if "backup" in self.running or now < self.next_look_at_backups:
+            return False
+        self.next_look_at_backups = now + backups.LOOK_SECONDS
+        if not backups.due(self.db, self.settings, now=time.time()):
+            return False
+        self._start("backup", [], None)
+        return True
+
+    def _tell_of_backup(self, tx: Connection, failure: str | None) -> None:
+        """On the page as the last failure, until one succeeds; in the log."""
+        stored.set_setting(tx, backups.FAILED, failure)
+        if failure:
+            log.warning("no backup: %s", failure)
 
     def _ingest(self, command: Command) -> None:
         if self.reading:

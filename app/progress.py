@@ -122,7 +122,9 @@ def _ingest(tx: Connection, state: WorkerState | None, now: float) -> dict[str, 
 def _last_failure(tx: Connection) -> str | None:
     every = rounds.all_(tx)
     newest = every[-1] if every else None
-    return f"round {newest.id} failed: {newest.error}" if newest is not None and newest.status == "failed" else None
+    failed = [f"round {newest.id} failed: {newest.error}"] if newest is not None and newest.status == "failed" else []
+    backup = stored.get_setting(tx, "backup_failed")
+    return "; ".join([*failed, *([f"no backup today: {backup}"] if backup else [])]) or None
 
 
 def _annotator_id(tx: Connection, name: str | None) -> int | None:

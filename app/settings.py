@@ -50,6 +50,9 @@ class Settings:
     steps: int = 0  # 0: the training's own default
     occlusion_rate: float = 0.0
     cache_gigabytes: float = 8.0
+    # backups
+    backup_days: int = 7  # daily backups that are kept; 0 with backup_weeks = 0: none are made
+    backup_weeks: int = 4  # weeks of which the last backup is kept
     # ingest
     max_megapixels: float = 100.0
 
@@ -102,6 +105,8 @@ def _checked(name: str, value: Any) -> Any:
         raise errors.SettingsError(f"setting 'consensus' is one of {', '.join(CONSENSUS)}, not {value!r}")
     if name == "overlap" and value < 1:
         raise errors.SettingsError(f"setting 'overlap' is a number of people, 1 or more, not {value!r}")
+    if name in ("backup_days", "backup_weeks") and value < 0:
+        raise errors.SettingsError(f"setting {name!r} is a number of backups, 0 or more, not {value!r}")
     if name.endswith("_rate") and not 0 <= value <= 1:
         raise errors.SettingsError(f"setting {name!r} is a share between 0 and 1, not {value!r}")
     return value

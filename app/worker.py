@@ -60,7 +60,15 @@ class Worker:
         while not processes.parent_is_gone(self.parent):
             busy = False
             asked = (self.children.look_after_children, self.children.obey)
-            for act in (*asked, self._adopt, self._refresh, self._grow, self._start_round, self._look_closer):
+            for act in (
+                *asked,
+                self._adopt,
+                self._refresh,
+                self._grow,
+                self._start_round,
+                self._back_up,
+                self._look_closer,
+            ):
                 busy = self._guarded(act) or busy
             self._beat()
             if not busy:
@@ -175,6 +183,9 @@ class Worker:
     def _start_round(self) -> bool:
         ready = self.settings.rounds and self.pool.complete and self.pool.wants_rounds
         return ready and self.children.start_round_when_due()
+
+    def _back_up(self) -> bool:
+        return self.children.start_backup_when_due()
 
     def _look_closer(self) -> bool:
         """The review's lists, and a step of measuring while people pause longer than a refresh would wait."""

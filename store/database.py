@@ -50,7 +50,7 @@ class Database:
     def read(self) -> Iterator[Connection]:
         """Give a snapshot that sees no later commit and cannot write."""
         self._check_process()
-        with self._reader.connect() as tx, tx.begin():
+        with _damage_explained(self.url), self._reader.connect() as tx, tx.begin():
             yield tx
 
     @contextmanager
@@ -105,17 +105,22 @@ class Database:
 def open(path_or_url: str | Path) -> Database:
     """Open the database, making or migrating it first where needed.
 
-    Raises errors.NotADatabase for a foreign file and errors.NewerDatabase for one of a later version.
+    Raises errors.NotADatabase for a foreign file, NewerDatabase for one of a later version, Damaged for a broken one,
+    and BackupFailed where an older one cannot be copied before it is migrated.
     """
     url = to_url(path_or_url)
     if is_sqlite(url) and url.database:
         Path(url.database).parent.mkdir(parents=True, exist_ok=True)
     db = Database(url)
-    version = _version(db)
-    if version != schema.VERSIONS[-1]:
-        from store.migrations import run  # alembic takes a quarter of a second to import
+    try:
+        found = version(db)
+        if found != schema.VERSIONS[-1]:
+            from store.migrations import run  # alembic takes a quarter of a second to import
 
-        run.upgrade(db, version=version)
+            run.upgrade(db, version=found)
+    except BaseException:
+        db.close()
+        raise
     return db
 
 
@@ -132,27 +137,27 @@ def is_sqlite(url: sa.URL) -> bool:
     return url.get_backend_name() == "sqlite"
 
 
-def _version(db: Database) -> str | None:
-    """Read the revision of the database; None when it is new."""
-    version: str | None
+def version(db: Database) -> str | None:
+    """Read the revision of the database; None when it is new. Raises as open() does, and errors.Damaged."""
+    found: str | None
     try:
         with _disk_explained(db.url), db.read() as tx:
             names = sa.inspect(tx).get_table_names()
             if "alembic_version" in names:
-                version = tx.scalar(sa.text("SELECT version_num FROM alembic_version"))
+                found = tx.scalar(sa.text("SELECT version_num FROM alembic_version"))
             elif names:
                 raise errors.NotADatabase(f"{db.url} holds other tables ({names[0]}, ...): choose another file")
             else:
-                version = None
+                found = None
     except sa.exc.DatabaseError as error:
         if "not a database" in str(error):
             raise errors.NotADatabase(f"{db.url} is not a SQLite file: move it away or choose another") from error
         raise
-    if version is not None and version not in schema.VERSIONS:
+    if found is not None and found not in schema.VERSIONS:
         raise errors.NewerDatabase(
-            f"{db.url} has version {version}, this program knows up to {schema.VERSIONS[-1]}: update the program"
+            f"{db.url} has version {found}, this program knows up to {schema.VERSIONS[-1]}: update the program"
         )
-    return version
+    return found
 
 
 @contextmanager
@@ -165,6 +170,19 @@ def _disk_explained(url: sa.URL) -> Iterator[None]:
         if told is None:
             raise
         raise errors.CannotWrite(f"{told} ({url.database})") from error
+
+
+@contextmanager
+def _damage_explained(url: sa.URL) -> Iterator[None]:
+    """Turn pages that do not hold together into errors.Damaged."""
+    try:
+        yield
+    except sa.exc.DatabaseError as error:
+        if "disk image is malformed" not in str(error.orig):
+            raise
+        raise errors.Damaged(
+            f"{url.database} is damaged: end page and worker, then python launch.py restore with one of its backups"
+        ) from error
 
 
 def _engine(url: sa.URL, *, writes: bool) -> Engine:

@@ -5,6 +5,8 @@ StoreError
         NotADatabase        it is something else
         NewerDatabase       a newer version of this program wrote it
         BrokenMigration     a migration left rows that point nowhere
+        Damaged             its pages do not hold together
+    BackupFailed            no copy was made: the disk is full, the place cannot be written, the source is damaged
     Busy                    another process kept the write lock too long
     CannotWrite             the disk is full, broken, or may only be read
     NestedWrite             a write was begun inside a write of the same thread
@@ -43,6 +45,14 @@ class NewerDatabase(CannotOpen):
 
 class BrokenMigration(CannotOpen):
     """A migration left rows that point nowhere; nothing was committed."""
+
+
+class Damaged(CannotOpen):
+    """The file's pages do not hold together."""
+
+
+class BackupFailed(StoreError):
+    """No copy of the database was made; nothing is left of it."""
 
 
 class Busy(StoreError):

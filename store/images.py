@@ -61,6 +61,11 @@ def all_ok(tx: Connection) -> list[records.Image]:
     return [_image(row) for row in tx.execute(sa.select(_T).where(_T.c.status == "ok").order_by(_T.c.id))]
 
 
+def ever(tx: Connection) -> list[records.Image]:
+    """List every image, quarantined ones too, by id."""
+    return [_image(row) for row in tx.execute(sa.select(_T).order_by(_T.c.id))]
+
+
 def all_after(tx: Connection, image_id: int) -> list[records.Image]:
     """List the usable images with a greater id, by id: what was added since."""
     query = sa.select(_T).where(_T.c.status == "ok", _T.c.id > image_id).order_by(_T.c.id)

@@ -121,10 +121,10 @@ def events_since(tx: Connection, watermark: int) -> list[records.Event]:
     return [_event(row) for row in tx.execute(sa.select(_E).where(_E.c.seq > watermark).order_by(_E.c.seq))]
 
 
-def all_events(tx: Connection) -> Iterator[records.Event]:
-    """Go through every event, oldest first, a page at a time."""
-    last = 0
-    while page := tx.execute(sa.select(_E).where(_E.c.seq > last).order_by(_E.c.seq).limit(_PAGE)).all():
+def all_events(tx: Connection, up_to: int | None = None) -> Iterator[records.Event]:
+    """Go through every event up to a watermark (default: now), oldest first, a page at a time."""
+    last, until = 0, sa.true() if up_to is None else _E.c.seq <= up_to
+    while page := tx.execute(sa.select(_E).where(_E.c.seq > last, until).order_by(_E.c.seq).limit(_PAGE)).all():
         yield from map(_event, page)
         last = page[-1].seq
 
@@ -179,6 +179,24 @@ def ask_several(tx: Connection, answers: int, rate: float) -> int:
 def rebuild(tx: Connection) -> int:
     """Fold every image anew from its events; returns how many states were wrong (0 unless something is broken)."""
     return refold.everything(tx)
+
+
+def wrong_states(tx: Connection) -> list[int]:
+    """List the images whose state rebuild() would change."""
+    return refold.wrong(tx)
+
+
+def missing_events(tx: Connection) -> int:
+    """Say how many of the events that were counted are not there (0 unless something is broken)."""
+    return watermark(tx) - int(tx.execute(sa.select(sa.func.count()).select_from(_E)).scalar_one())
+
+
+def watermark_at(tx: Connection, time: float) -> int:
+    """Return the seq of the newest event that came at `time` (unix seconds) or before, 0 before the first.
+
+    Where the machine's clock was set back, a time came twice: the later one is meant.
+    """
+    return tx.scalar(sa.select(sa.func.max(_E.c.seq)).where(_E.c.received_at <= time)) or 0
 
 
 def _lock_watermark(tx: Connection) -> int:

@@ -42,12 +42,16 @@ def publish(
     if shown is not None and (shown.round_id or 0) > (base or 0):
         raise errors.Superseded(f"publication {shown.id} is of round {shown.round_id}, this one of {base}: dropped")
     queue_rows.check(rows)
-    values = vars(new) | {"metrics": json.dumps(new.metrics)}
-    publication_id = int(tx.execute(sa.insert(_P).values(values).returning(_P.c.id)).scalar_one())
+    publication_id = _insert(tx, new)
     if rows:
         tx.execute(sa.insert(_Q), [queue_rows.from_row(row) | {"publication_id": publication_id} for row in rows])
     _prune(tx)
     return publication_id
+
+
+def start_over(tx: Connection, now: float) -> int:
+    """Show an empty queue of no network, whatever was shown: images come in random order until the next refresh."""
+    return _insert(tx, records.NewPublication(kind="cold", watermark=0, created_at=now))
 
 
 def current(tx: Connection) -> records.Publication | None:
@@ -192,6 +196,11 @@ def lease_by_token(tx: Connection, token: str) -> records.Lease | None:
     """Find a lease, run out or not, until its image is leased to somebody else or answered."""
     found = tx.execute(sa.select(_L).where(_L.c.token == token)).one_or_none()
     return None if found is None else _lease(found)
+
+
+def _insert(tx: Connection, new: records.NewPublication) -> int:
+    values = vars(new) | {"metrics": json.dumps(new.metrics)}
+    return int(tx.execute(sa.insert(_P).values(values).returning(_P.c.id)).scalar_one())
 
 
 def _own(

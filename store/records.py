@@ -142,6 +142,15 @@ class Said(NamedTuple):
     seq: int
 
 
+class Contents(NamedTuple):
+    """What is in a database file: its version, the seq of its newest event, answers (labels, rejects) ever given, images."""
+
+    version: str
+    watermark: int
+    answers: int
+    images: int
+
+
 class Settled(NamedTuple):
     """One settled image; `class_id` is None for a reject, else the class as merged today."""
 

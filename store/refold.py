@@ -27,6 +27,12 @@ def everything(tx: Connection) -> int:
     return _write(tx, tx.execute(_STATES).all(), tx.execute(_EVENTS))
 
 
+def wrong(tx: Connection) -> list[int]:
+    """List the images whose kept state is not the fold of their events (none unless something is broken)."""
+    found = _folded(tx.execute(_STATES).all(), tx.execute(_EVENTS), overlap.read(tx))
+    return [after.image_id for before, after in found if after != before]
+
+
 def _write(tx: Connection, states: Sequence[sa.Row[Any]], events: sa.CursorResult[Any]) -> int:
     """Fold states and events that both come by image id; write the states that differ."""
     several = overlap.read(tx)

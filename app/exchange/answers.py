@@ -35,14 +35,17 @@ class Answer:
         return "rejected" if self.class_name is None else "labelled"
 
 
-def settled(db: Database) -> Iterator[Answer]:
-    """Every settled image by id, all as they were at one moment."""
+def settled(db: Database, up_to: int | None = None) -> Iterator[Answer]:
+    """Every settled image by id, all as they were at one moment: at watermark `up_to`, from the events alone, or now.
+
+    Classes are named (and merged) as today; of the past there is no consensus of the model.
+    """
     with db.read() as tx:
         stands_for = classes.resolve(tx)
         names = {label_class.id: label_class.name for label_class in classes.ever(tx)}
         people = {annotator.id: annotator.name for annotator in annotators.all_(tx)}
-        answers = labels.settled(tx)
-        agreed = _agreed(tx, db)
+        answers = labels.settled(tx, up_to)
+        agreed = _agreed(tx, db, up_to)
         wanted = {answer.event_seq for answer in answers}
         events = {event.seq: event for event in labels.all_events(tx) if event.seq in wanted}
         for start in range(0, len(answers), _BATCH):
@@ -55,13 +58,15 @@ def settled(db: Database) -> Iterator[Answer]:
                 yield Answer(image, name, answer.reason, event, people[event.annotator_id], suggestion, *agreed(answer))
 
 
-def _agreed(tx: Connection, db: Database) -> Callable[[records.Settled], tuple[int, float | None, float | None]]:
+def _agreed(
+    tx: Connection, db: Database, up_to: int | None
+) -> Callable[[records.Settled], tuple[int, float | None, float | None]]:
     """How many people answered an image, the share that says what is exported, and the consensus of the last refresh."""
     said: dict[int, list[int | None]] = {}
-    for each in everybody.standing(tx):
+    for each in everybody.standing(tx, up_to=up_to):
         if not each.review:
             said.setdefault(each.image_id, []).append(each.class_id)
-    told = consensus_file.read(db.path.parent)["images"] if db.path is not None else {}
+    told = consensus_file.read(db.path.parent)["images"] if db.path is not None and up_to is None else {}
 
     def of(answer: records.Settled) -> tuple[int, float | None, float | None]:
         words = said.get(answer.image_id, [])

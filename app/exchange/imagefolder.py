@@ -31,12 +31,18 @@ class Exported:
 
 
 def export(
-    db: Database, folder: str | Path, *, link: bool = False, progress: Callable[[float, str], None] | None = None
+    db: Database,
+    folder: str | Path,
+    *,
+    link: bool = False,
+    progress: Callable[[float, str], None] | None = None,
+    up_to: int | None = None,
 ) -> Exported:
     """Copy (or, with `link`, hard-link where the disk allows) every settled image into `folder`, which must be new.
 
-    The folder appears under its name when it is complete. Class names are made fit for any file system; two that would
-    then fall together are numbered. Raises BadRequest when the folder is there already and not empty.
+    With `up_to`, those that were settled at that watermark. The folder appears under its name when it is complete. Class
+    names are made fit for any file system; two that would then fall together are numbered. Raises BadRequest when the
+    folder is there already and not empty.
     """
     target = Path(folder).expanduser().absolute()
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
@@ -44,7 +50,7 @@ def export(
     beside = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
     beside.mkdir(parents=True)
     try:
-        done = _fill(beside, list(answers.settled(db)), link, progress)
+        done = _fill(beside, list(answers.settled(db, up_to)), link, progress)
         if target.exists():
             target.rmdir()
         os.rename(beside, target)

@@ -26,8 +26,10 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 Cell = str | int | float | None
 
 
-def export(db: Database, path: str | Path) -> dict[str, int]:
-    """Write the labels to `path` (written beside and renamed, an older file is replaced); returns counts by state."""
+def export(db: Database, path: str | Path, *, up_to: int | None = None) -> dict[str, int]:
+    """Write the labels to `path` (written beside and renamed, an older file is replaced); returns counts by state.
+
+    With `up_to`, as they were at that watermark."""
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     beside = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
@@ -36,7 +38,7 @@ def export(db: Database, path: str | Path) -> dict[str, int]:
         with beside.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(COLUMNS)
-            for answer in answers.settled(db):
+            for answer in answers.settled(db, up_to):
                 counts[answer.state] += 1
                 writer.writerow(_cells(answer))
         os.replace(beside, target)

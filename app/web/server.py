@@ -25,6 +25,7 @@ STATUS = {
     errors.NotFound: 404,
     store_errors.Unknown: 404,
     store_errors.Busy: 503,
+    store_errors.CannotOpen: 503,  # damaged: answers wait in the browser until a backup is restored
     store_errors.CannotWrite: 507,
 }
 

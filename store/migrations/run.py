@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
-from contextlib import closing
 from pathlib import Path
 
 import sqlalchemy as sa
 from alembic import command, config
 
-from store import errors, schema
+from store import backup, errors, schema
 from store.database import Database
 
 
 def upgrade(db: Database, *, version: str | None) -> None:
     """Migrate from `version` (None: a new database) to the newest; a SQLite file is copied first.
 
-    Another process doing the same waits for the write lock and then finds nothing left to do.
+    Raises errors.BackupFailed, and changes nothing, where that copy cannot be made. Another process doing the same
+    waits for the write lock and then finds nothing left to do.
     """
     if version is not None and db.path is not None:
-        backup(db.path, version=version)
+        backup.before_migration(db.path, version=version)
     engine = _engine(db)
     try:
         with engine.connect() as tx, tx.begin():
@@ -31,19 +30,6 @@ def upgrade(db: Database, *, version: str | None) -> None:
             _check_references(tx)
     finally:
         engine.dispose()
-
-
-def backup(path: Path, *, version: str) -> Path:
-    """Copy the database beside itself, consistently; returns the copy's path."""
-    number = 1
-    while (target := path.with_name(f"{path.name}.before-{version}.{number}")).exists():
-        number += 1
-    half = target.with_name(f"{target.name}.half-{os.getpid()}")
-    half.unlink(missing_ok=True)
-    with closing(sqlite3.connect(path)) as raw:
-        raw.execute("VACUUM INTO ?", (str(half),))
-    half.replace(target)
-    return target
 
 
 def _engine(db: Database) -> sa.Engine:

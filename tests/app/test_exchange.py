@@ -222,7 +222,7 @@ def test_formats_by_name(said: Said, tmp_path: Path) -> None:
     said.say("one.jpg", "label", "Owl")
     assert "1 labelled and 0 rejected" in formats.export(said.db, tmp_path / "x.csv", name="csv")
     assert "1 labelled and 0 rejected" in formats.export(said.db, tmp_path / "x", name="imagefolder")
-    with pytest.raises(errors.BadRequest, match="csv or imagefolder"):
+    with pytest.raises(errors.BadRequest, match="csv, events, imagefolder"):
         formats.export(said.db, tmp_path / "y", name="coco")
 
 

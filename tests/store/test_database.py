@@ -192,8 +192,8 @@ def test_an_older_version_is_migrated_after_a_backup(
         assert list(images.known_paths(tx)) == ["kept.jpg"]
         assert tx.scalar(sa.text("SELECT version_num FROM alembic_version")) == schema.VERSIONS[-1]
     migrated.close()
-    copies = sorted(tmp_path.glob("raum.db.before-*"))
-    assert [copy.name for copy in copies] == ["raum.db.before-0000.1"]
+    copies = sorted((tmp_path / "backups").iterdir())
+    assert [copy.name for copy in copies] == ["before-0000.1.db"]
     with closing(sqlite3.connect(copies[0])) as raw:
         assert raw.execute("SELECT path FROM images").fetchall() == [("kept.jpg",)]
         assert raw.execute("SELECT version_num FROM alembic_version").fetchall() == [("0000",)]
@@ -236,7 +236,7 @@ def test_version_0001_keeps_every_word_and_learns_who_said_it(tmp_path: Path, mo
         assert labels.rebuild(tx) == 0
         with pytest.raises(sa.exc.IntegrityError, match="never changed"):
             tx.exec_driver_sql("DELETE FROM label_events")
-    assert [copy.name for copy in tmp_path.glob("raum.db.before-*")] == ["raum.db.before-0001.1"]
+    assert [copy.name for copy in (tmp_path / "backups").iterdir()] == ["before-0001.1.db"]
 
 
 def _pretend_older(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,11 +1,15 @@
 """The page process stays light: no torch, no heavy numerics of the worker, no stubs written into site-packages."""
 
+import asyncio
 import json
 import subprocess
 import sys
 from pathlib import Path
 
-from store import database
+from fastapi import Request
+
+from app.web import server
+from store import database, errors
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = ("torch", "faiss", "sklearn", "transformers", "scipy", "alembic", "matplotlib")
@@ -48,3 +52,14 @@ def test_gradio_writes_no_stubs_when_it_is_loaded(tmp_path: Path) -> None:
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=120
     )
     assert answer.stdout.strip() == "0"
+
+
+def test_an_answer_that_the_disk_or_a_damaged_file_refuses_stays_in_the_browser() -> None:
+    """The browser drops an answer on 4xx, which says that it cannot be taken, and sends it again on 5xx."""
+    for problem, status in (
+        (errors.CannotWrite("full"), 507),
+        (errors.Damaged("torn"), 503),
+        (errors.Busy("busy"), 503),
+    ):
+        assert asyncio.run(server._refused(Request({"type": "http"}), problem)).status_code == status
+    assert asyncio.run(server._refused(Request({"type": "http"}), errors.BadEvent("no"))).status_code == 409

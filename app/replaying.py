@@ -1,0 +1,40 @@
+"""`replay`: the labels as they were at any past moment, from the events alone, in any export format."""
+
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+
+from app import errors
+from app.exchange import formats
+from app.settings import Settings
+from store import database, labels
+
+
+def replay(settings: Settings, at: str, to: Path, *, format: str) -> str:
+    """Write the labels as they were at `at` to `to`; returns a sentence.
+
+    `at` is a time (2026-11-25, 2026-11-25T14:30, with +02:00 or Z where it is not this machine's time) or the number of
+    an event, as the exports give it: then everything up to and with that event counts. Raises BadRequest for neither.
+    """
+    if not settings.database.is_file():
+        raise errors.BadRequest(f"there is no workspace at {settings.workspace}: name it with --workspace")
+    db = database.open(settings.database)
+    try:
+        with db.read() as tx:
+            newest = labels.watermark(tx)
+            up_to = min(int(at), newest) if at.isdecimal() else labels.watermark_at(tx, moment(at))
+        told = formats.export(db, to, name=format, up_to=up_to)
+    finally:
+        db.close()
+    return f"as of event {up_to:,} of {newest:,}: {told}"
+
+
+def moment(text: str) -> float:
+    """The unix seconds of a written time; a day alone is its first moment, without a zone it is this machine's."""
+    try:
+        return datetime.datetime.fromisoformat(text.strip().replace("Z", "+00:00")).timestamp()
+    except (ValueError, OverflowError) as problem:
+        raise errors.BadRequest(
+            f"{text!r} is no moment: give a time like 2026-11-25T14:30 (or ...+01:00), or the number of an event"
+        ) from problem

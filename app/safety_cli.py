@@ -1,0 +1,77 @@
+"""The verbs that keep a workspace safe: backup, restore, verify, replay; what they need is imported when they are run."""
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Workspace = Annotated[Path, typer.Option("--workspace", help="the folder that holds everything RAUM stores")]
+HOME = Path("workspace")
+
+
+def backup(
+    workspace: Workspace = HOME,
+    to: Annotated[
+        Path | None,
+        typer.Option(help="NAME.db: the database alone; a folder: all that is needed, in a new folder below it"),
+    ] = None,
+    child: Annotated[bool, typer.Option("--child", hidden=True)] = False,
+) -> None:
+    """Copy the workspace's database, also while people label, and check the copy; the worker does so daily."""
+    from app import backups, settings
+
+    if child and hasattr(os, "nice"):
+        os.nice(10)
+    chosen = settings.load(workspace)
+    print(backups.daily(chosen, now=time.time()) if child else backups.by_hand(chosen, to, now=time.time()))
+
+
+def restore(
+    source: Annotated[Path, typer.Argument(metavar="FILE", help="a backup: NAME.db, or a folder that backup wrote")],
+    workspace: Workspace = HOME,
+) -> None:
+    """Put a backup in place; the database that was there is kept under another name."""
+    from app import restoring, settings
+
+    print(restoring.restore(settings.load(workspace), source, now=time.time()))
+
+
+def verify(
+    workspace: Workspace = HOME,
+    every_byte: Annotated[
+        bool, typer.Option("--every-byte", help="read every image file, also those that look untouched")
+    ] = False,
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="back up, then fold what counts anew from the events")
+    ] = False,
+    json_out: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+) -> None:
+    """Look through the whole workspace and say what is wrong and what to do; exit status 1 when something is."""
+    from app import settings, verifying
+
+    chosen = settings.load(workspace)
+    if rebuild:
+        print(verifying.rebuild(chosen, now=time.time()), file=sys.stderr if json_out else sys.stdout)
+    found = verifying.verify(chosen, every_byte=every_byte)
+    if json_out:
+        print(json.dumps(verifying.as_json(chosen, found), indent=1))
+    else:
+        print("\n".join(verifying.sentences(found)) or f"nothing is wrong with {chosen.workspace}")
+    if found:
+        sys.exit(1)
+
+
+def replay(
+    at: Annotated[str, typer.Option(help="a time, e.g. 2026-11-25T14:30, or the number of an event")],
+    to: Annotated[Path, typer.Option(help="the file or folder to write")],
+    workspace: Workspace = HOME,
+    format: Annotated[str, typer.Option(help="csv, events or imagefolder, as in export")] = "csv",
+) -> None:
+    """Write the labels as they were at any past moment, from the events alone."""
+    from app import replaying, settings
+
+    print(replaying.replay(settings.load(workspace), at, to, format=format))
