@@ -3,7 +3,6 @@
 import contextlib
 import ctypes
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -81,7 +80,7 @@ class only_one:
 
 def ending(code: int) -> str:
     """How a process ended by a signal, as the exit code -signal tells."""
-    why = {-signal.SIGKILL: ", as the system does when memory runs out"}.get(code, "")
+    why = ", as the system does when memory runs out" if code == -9 else ""  # SIGKILL, a name that Windows lacks
     return f"it was ended by signal {-code}{why},"
 
 
