@@ -159,7 +159,7 @@ def _threads(db: database.Database, cores: int) -> Callable[[], int]:
 
 def _orphaned(child: bool) -> Callable[[], bool] | None:
     """For a child: whether the worker that started it is gone."""
-    parent = os.getppid()
+    parent = processes.parent()
     return (lambda: processes.parent_is_gone(parent)) if child else None
 
 

@@ -5,6 +5,7 @@ import ctypes
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import filelock
@@ -13,12 +14,24 @@ from app import errors
 from app.settings import Settings
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's malloc.h
+PARENT = "RAUM_PARENT"  # environment variable
 LAUNCH = Path(__file__).resolve().parents[1] / "launch.py"
+
+
+def told_of_us(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment for a process started by this one, which then knows by whom (see `parent`)."""
+    return {**environment, PARENT: str(os.getpid())}
 
 
 def child_environment() -> dict[str, str]:
     """The worker's own environment without its thread limits."""
-    return {name: value for name, value in os.environ.items() if name not in ("OMP_NUM_THREADS", "OMP_WAIT_POLICY")}
+    limits = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY")
+    return told_of_us({name: value for name, value in os.environ.items() if name not in limits})
+
+
+def parent() -> int:
+    """Pid of who started this process. The system cannot say once that one has ended, and imports take seconds."""
+    return int(os.environ.get(PARENT, os.getppid()))
 
 
 def keep_memory() -> None:

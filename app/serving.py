@@ -40,12 +40,11 @@ def page(workspace: Path, *, host: str | None, port: int | None) -> None:
     """The page process. What its imports make lives as long as it does: looked through for garbage, they take a sixth
     longer."""
     gc.disable()
-    parent = os.getppid()
     chosen = settings.load(workspace, host=host, port=port)
     with processes.only_one(processes.writable(chosen.workspace), "page"):
         from app.web import server
 
-        server.serve(chosen, parent)
+        server.serve(chosen, processes.parent())
 
 
 def worker(workspace: Path, *, backbone: str | None) -> None:

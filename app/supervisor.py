@@ -1,5 +1,6 @@
 """`serve`: starts the page and the worker as two processes, starts again whichever ends, and ends both when asked to."""
 
+import os
 import signal
 import socket
 import subprocess
@@ -24,7 +25,8 @@ class Child:
         self.start()
 
     def start(self) -> None:
-        self.process = subprocess.Popen([sys.executable, str(processes.LAUNCH), *self.arguments])
+        command = [sys.executable, str(processes.LAUNCH), *self.arguments]
+        self.process = subprocess.Popen(command, env=processes.told_of_us(os.environ))
         self.started_at = time.monotonic()
         self.restart_at: float | None = None
 

@@ -42,7 +42,7 @@ class Worker:
         self.settings = settings
         self.db = database.open(settings.database)
         labelling.ask_several(self.db, overlap=settings.overlap, overlap_rate=settings.overlap_rate)
-        self.parent = os.getppid()
+        self.parent = processes.parent()
         leftovers.remove(settings.workspace)
         self.pool = self._open_pool()
         self.reviewer, self.measurer = reviewing.Looker(), measuring.Measurer(settings)

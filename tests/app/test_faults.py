@@ -186,3 +186,14 @@ def test_a_half_written_embedding_file_is_not_taken_up(workspace: Workspace, nam
 def cut(file: Path) -> None:
     """Leave the first two thirds."""
     file.write_bytes(file.read_bytes()[: file.stat().st_size * 2 // 3])
+
+
+@pytest.mark.parametrize("verb", ["page", "worker"])
+def test_page_and_worker_end_also_when_their_supervisor_died_before_they_looked(verb: str, tmp_path: Path) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    told = {**os.environ, processes.PARENT: str(gone.pid)}
+    started = [sys.executable, str(processes.LAUNCH), verb, "--workspace", str(tmp_path)]
+    assert (
+        subprocess.run([*started, *(["--port", "0"] if verb == "page" else [])], env=told, timeout=60).returncode == 0
+    )
