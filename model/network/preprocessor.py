@@ -18,8 +18,8 @@ _HEADS = ("num_attention_heads", "num_heads")  # what has them attends over a gr
 class Preprocess:
     """image_size: side of the square input; mean, std: per channel, of RGB scaled to 0..1 (a rescale factor of the
     file's own is folded in). The file's centre crop is not taken: we show the whole picture, to a convolutional network
-    as large as before the crop, so that objects keep the size it knows (birds, linear probe: .80; the whole in the crop's
-    size .78); to a transformer in the crop's size, its grid of tokens."""
+    as large as before the crop, so that objects keep the size it knows; to a transformer
+    in the crop's size, its grid of tokens."""
 
     image_size: int
     mean: tuple[float, float, float]
