@@ -32,6 +32,14 @@ class Image(NewImage):
     id: int
 
 
+class Hour(NamedTuple):
+    """What one annotator answered in the hour that begins at `at`."""
+
+    name: str
+    at: float
+    answers: int
+
+
 class Hashes(NamedTuple):
     """Parallel lists over the usable images, by id; the group is -1 where none was given."""
 

@@ -11,7 +11,7 @@ from app.web import plain
 from store import commands as orders
 from store import database
 
-COMMANDS = ("train", "pause", "resume", "refresh", "ingest", "demo")
+COMMANDS = ("train", "stop", "roll_back", "pause", "resume", "refresh", "ingest", "demo", "backup")
 RELOAD_SECONDS = 10.0
 
 router = APIRouter()

@@ -1,0 +1,39 @@
+"""The Progress tab's requests for those who lead the work: pace, rounds, confusions, the queue's health, the log."""
+
+import time
+from typing import Any
+
+from fastapi import APIRouter, Request
+
+from app import overview
+
+router = APIRouter()
+Json = dict[str, Any]
+
+
+@router.get("/api/v1/pace")
+def pace(request: Request) -> Json:
+    """Answers by person and hour, and how full and fresh the queue is."""
+    now = time.time()
+    return {
+        **overview.people(request.app.state.db, now=now),
+        "queue": overview.queue_health(request.app.state.db, now=now),
+    }
+
+
+@router.get("/api/v1/rounds")
+def rounds(request: Request) -> Json:
+    """Every round with what it reached, newest first."""
+    return overview.history(request.app.state.db, request.app.state.settings.workspace)
+
+
+@router.get("/api/v1/confusion")
+def confusion(request: Request) -> Json:
+    """What the model takes for what, on the answered holdout."""
+    return overview.confusion(request.app.state.db, request.app.state.settings.workspace)
+
+
+@router.get("/api/v1/log")
+def log(request: Request) -> Json:
+    """The last lines of the worker's log."""
+    return {"lines": overview.log_tail(request.app.state.settings.log_dir)}
