@@ -167,7 +167,8 @@ class Children:
     def _back_up_now(self, command: Command) -> None:
         if "backup" in self.running:
             raise errors.BadRequest("a backup is being written already")
-        self._start("backup", [], command.id)
+        name = time.strftime("raum-%Y-%m-%d-%H%M%S.db", time.gmtime())
+        self._start("backup", ["--to", str(backups.folder(self.settings) / name)], command.id)
 
     def _pause(self, command: Command, paused: bool) -> None:
         with self.db.write() as tx:

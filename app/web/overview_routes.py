@@ -6,6 +6,8 @@ from typing import Any
 from fastapi import APIRouter, Request
 
 from app import overview
+from app.web import plain
+from store import commands
 
 router = APIRouter()
 Json = dict[str, Any]
@@ -37,3 +39,11 @@ def confusion(request: Request) -> Json:
 def log(request: Request) -> Json:
     """The last lines of the worker's log."""
     return {"lines": overview.log_tail(request.app.state.settings.log_dir)}
+
+
+@router.get("/api/v1/commands/{command_id}")
+def asked(command_id: plain.Id, request: Request) -> Json:
+    """What became of something that was asked of the worker: {"finished", "error"}."""
+    with request.app.state.db.read() as tx:
+        command = commands.get(tx, command_id)
+    return {"finished": command.finished_at is not None, "error": command.error}

@@ -171,6 +171,18 @@ def test_a_stopped_round_is_told_as_stopped_and_does_not_start_again_at_once(wor
         assert running.round_failed_at == labels.watermark(tx)
 
 
+def test_a_backup_that_is_asked_for_is_a_file_of_its_own(workspace: Workspace) -> None:
+    running = children.Children(workspace.db, workspace.settings)
+    asked = ask(workspace, "backup")
+    assert running.obey()
+    running.running["backup"].process.wait(60)
+    running.look_after_children()
+    with workspace.db.read() as tx:
+        done = commands.get(tx, asked)
+    assert (done.finished_at is not None, done.error) == (True, None)
+    assert [path.suffix for path in (workspace.settings.workspace / "backups").glob("raum-*")] == [".db"]
+
+
 def test_the_queue_says_how_full_and_how_far_behind_it_is(workspace: Workspace) -> None:
     learn.refresh(workspace, learn.held(workspace))
     with workspace.db.read() as tx:

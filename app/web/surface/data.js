@@ -2,7 +2,7 @@
 
 import { get, post } from "./api.js";
 import { button, h, number, setText } from "./dom.js";
-import { command } from "./empty.js";
+import { command, commanded } from "./empty.js";
 import { lines } from "./setup.js";
 
 const EXPORT_MS = 1800000;
@@ -15,6 +15,7 @@ export function mount(slot, status) {
       card("Add images", adding(status)),
       card("Classes", classes(status)),
       card("Export", exporting()),
+      card("Backup", backup()),
       h("section", { class: "rp-card rp-wide" }, h("h2", {}, "Quarantine ", count), quarantine)),
   );
   let shown = null;
@@ -72,6 +73,12 @@ function exporting() {
     h("p", {}, button("ImageFolder", folder, { class: "rm-button" }), h("span", { class: "rp-quiet" }, " copies into the workspace, one folder per class")),
     said,
   ];
+}
+
+function backup() {
+  const said = h("p", { class: "rp-quiet", role: "status" });
+  const now = () => commanded("backup", {}, { asked: "asked: it is written while work goes on …", done: "a backup of this moment is in the workspace's folder backups" }, (text) => setText(said, text));
+  return [h("p", { class: "rp-quiet" }, "One is written each day and before every upgrade; the newest are kept. launch.py restore brings one back."), h("p", {}, button("Back up now", now, { class: "rm-button" })), said];
 }
 
 async function list(place) {
