@@ -5,7 +5,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
-from app import overview
+from app import following, overview
 from app.web import plain
 from store import commands
 
@@ -33,6 +33,12 @@ def rounds(request: Request) -> Json:
 def confusion(request: Request) -> Json:
     """What the model takes for what, on the answered holdout."""
     return overview.confusion(request.app.state.db, request.app.state.settings.workspace)
+
+
+@router.get("/api/v1/steering")
+def steering(request: Request) -> Json:
+    """How far suggestions steer people, by person and class."""
+    return following.steering(request.app.state.db)
 
 
 @router.get("/api/v1/log")

@@ -37,6 +37,7 @@ def next_images(request: Request, annotator: str, client: plain.Tab, count: int 
         rng=np.random.default_rng(),
         lease_seconds=chosen.lease_seconds,
         holdout_rate=chosen.holdout_rate,
+        hidden_rate=chosen.hidden_rate,
     )
     return {"images": items}
 
@@ -60,6 +61,7 @@ def undo(request: Request, body: plain.Object) -> Json:
         lease_now=_lease_clock(request),
         target=body.get("target"),
         lease_seconds=_settings(request).lease_seconds,
+        hidden_rate=_settings(request).hidden_rate,
     )
 
 

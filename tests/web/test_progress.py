@@ -125,3 +125,22 @@ def test_a_backup_is_asked_for_on_the_data_tab(page_server: Page, opened: Callab
     with db.read() as tx:
         assert [each.kind for each in commands.pending(tx)] == ["backup"]
     db.close()
+
+
+def test_what_suggestions_do_is_told_once_some_were_hidden(worked: Page, opened: Callable[..., Any]) -> None:
+    db = database.open(worked.settings.database)
+    with db.write() as tx:
+        person = annotators.ensure(tx, "ann", 1.0)
+        for at, image in enumerate([i for i in images.all_ok(tx) if not i.holdout][4:20]):
+            event = NewEvent(
+                uuid=f"s{at}", image_id=image.id, annotator_id=person.id, kind="label", class_id=1 + (at > 12),
+                suggestion_class_id=1, suggestion_visible=at < 10, queue_reason="uncertain", source="page",
+            )  # fmt: skip
+            labels.append(tx, event, 2.0)
+    db.close()
+    tab = open_progress(worked, opened)
+    tab.wait_for_selector("[data-part=steering] table")
+    assert "raises agreement with it by 50 points (95 % interval 8 to 81 points)" in tab.inner_text(
+        "[data-part=steering]"
+    )
+    assert tab.inner_text("[data-part=steering] tbody tr").split()[:7] == ["ann", "100", "%", "of", "10", "50", "%"]

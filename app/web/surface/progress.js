@@ -8,6 +8,7 @@ import * as finish from "./finish.js";
 import * as pace from "./pace.js";
 import * as plots from "./plots.js";
 import { Rounds } from "./rounds.js";
+import * as steering from "./steering.js";
 import { line } from "./status.js";
 
 const FINISH_MS = 4000;
@@ -21,6 +22,7 @@ export function mount(slot, status) {
     calibration: h("div", {}),
     classes: h("div", { class: "rp-classes" }),
     pace: h("div", {}),
+    steering: h("div", {}),
     rounds: new Rounds(h("div", {})),
     confusion: new Confusion(h("div", {})),
     log: log(),
@@ -50,6 +52,7 @@ export function mount(slot, status) {
       part("worker", h("h2", {}, "Worker"), parts.worker, h("div", { class: "rm-actions" }, button("train now", () => ask("train", "asked: a round starts as soon as the worker is free"), { class: "rm-button rm-strong" }), parts.pause, parts.stop), parts.said, parts.log),
       part("classes", h("h2", {}, "Labels by class"), parts.classes),
       part("pace", h("h2", {}, "Pace"), parts.pace),
+      h("section", { class: "rp-card rp-wide", "data-part": "steering" }, h("h2", {}, "How far suggestions steer people"), parts.steering),
       h("section", { class: "rp-card rp-wide", "data-part": "rounds" }, h("h2", {}, "Rounds"), parts.rounds.place),
       h("section", { class: "rp-card rp-wide", "data-part": "confusion" }, h("h2", {}, "What the model takes for what"), parts.confusion.place)),
   );
@@ -72,6 +75,7 @@ function update(parts, value, away) {
   parts.publication = key;
   void history(parts);
   void pace.show(parts.pace);
+  void steering.show(parts.steering);
   void parts.confusion.load();
 }
 
