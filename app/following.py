@@ -1,10 +1,9 @@
 """How far suggestions steer people: agreement with the suggestion in sight against agreement with it hidden by lot."""
 
-import math
 from collections.abc import Iterable
 from typing import Any
 
-from model import calibration
+from model import shares
 from store import classes, following
 from store.database import Database
 from store.records import Following
@@ -40,17 +39,6 @@ def _row(rows: Iterable[Following]) -> dict[str, Any]:
         sums[row.shown] = [a + b for a, b in zip(sums[row.shown], row[3:], strict=True)]
     shown, hidden = sums[True][:2], sums[False][:2]
     enough = shown[0] > 0 and hidden[0] >= FEWEST
-    difference, low, high = difference_of((shown[1], shown[0]), (hidden[1], hidden[0])) if enough else (None,) * 3
+    difference, low, high = shares.difference((shown[1], shown[0]), (hidden[1], hidden[0])) if enough else (None,) * 3
     told = {"difference": difference, "low": low, "high": high}
     return {"shown": shown, "hidden": hidden, **told, "wrong": sums[True][2:]}
-
-
-def difference_of(first: tuple[int, int], second: tuple[int, int]) -> tuple[float, float, float]:
-    """The difference of two shares (successes, trials) with its 95 % interval: Newcombe 1998, method 10, from Wilson's."""
-    (p, low_p, high_p), (q, low_q, high_q) = ((k / n, *calibration.wilson(k, n)) for k, n in (first, second))
-    found = p - q
-    return (
-        found,
-        found - math.hypot(p - low_p, high_q - q),
-        found + math.hypot(high_p - p, q - low_q),
-    )

@@ -83,9 +83,3 @@ def test_agreement_is_compared_with_and_without_the_suggestion_by_person_and_cla
     assert ann["wrong"] == [1, 1]
     assert (ben["difference"], ben["shown"]) == (None, [1, 0])
     assert [(row["name"], row["shown"]) for row in told["classes"]] == [("round", [21, 18])]
-
-
-def test_the_interval_of_a_difference_is_newcombes() -> None:
-    # Newcombe 1998, Statistics in Medicine 17, table II: 56/70 against 48/80, method 10
-    assert [round(each, 4) for each in following.difference_of((56, 70), (48, 80))] == [0.2, 0.0524, 0.3339]
-    assert [round(each, 4) for each in following.difference_of((9, 10), (3, 10))] == [0.6, 0.1705, 0.8090]
