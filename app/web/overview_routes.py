@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request
 
 from app import following, overview
 from app.web import plain
-from store import commands
+from store import commands, images
 
 router = APIRouter()
 Json = dict[str, Any]
@@ -53,3 +53,11 @@ def asked(command_id: plain.Id, request: Request) -> Json:
     with request.app.state.db.read() as tx:
         command = commands.get(tx, command_id)
     return {"finished": command.finished_at is not None, "error": command.error}
+
+
+@router.get("/api/v1/duplicates")
+def duplicates(request: Request) -> Json:
+    """The largest groups of near-duplicates: {"count" of groups, "images" in them, "groups": [[image_id]]}."""
+    with request.app.state.db.read() as tx:
+        count, total, groups = images.groups(tx, largest=50, members=12)
+    return {"count": count, "images": total, "groups": groups}

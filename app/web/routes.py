@@ -1,12 +1,13 @@
 """The page's requests as JSON: each route is one call of a use case; times and randomness enter here."""
 
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from fastapi import APIRouter, Request
 
-from app import errors, finishing, ingest_files, labelling, progress, review, settings, taxonomy
+from app import archives, errors, finishing, ingest_files, labelling, progress, review, settings, taxonomy
 from app.web import plain
 from store import commands as orders
 from store import database
@@ -145,7 +146,8 @@ def _checked_ingest(payload: Json) -> Json:
     if not isinstance(text, str) or not text.strip():
         raise errors.BadRequest("type the path of a folder with images on this machine")
     try:
-        folder = ingest_files.root(text.strip())
+        named = Path(text.strip()).expanduser().absolute()
+        folder = named if archives.is_archive(named) and named.is_file() else ingest_files.root(named)
     except ingest_files.IngestError as problem:
         raise errors.BadRequest(str(problem)) from problem
     names = payload.get("classes") or []

@@ -25,6 +25,7 @@ from app.web import (
     review_routes,
     routes,
     surface_files,
+    upload_routes,
 )
 from store import database, queue
 from store import errors as store_errors
@@ -54,7 +55,9 @@ def create_app(settings: Settings) -> FastAPI:
     app = FastAPI(title="RAUM", openapi_url=None, docs_url=None, redoc_url=None, lifespan=lifespan)
     app.state.settings, app.state.db = settings, db
     app.state.lease_clock = _lease_clock(db, settings.lease_seconds)
-    for router in (r.router for r in (routes, overview_routes, review_routes, pictures, downloads, surface_files)):
+    for router in (
+        r.router for r in (routes, overview_routes, review_routes, pictures, downloads, upload_routes, surface_files)
+    ):
         app.include_router(router)
     app.add_exception_handler(errors.AppError, _refused)
     app.add_exception_handler(store_errors.StoreError, _refused)

@@ -4,23 +4,30 @@ import { get, post } from "./api.js";
 import { button, h, number, setText } from "./dom.js";
 import { command, commanded } from "./empty.js";
 import { lines } from "./setup.js";
+import * as uploads from "./uploads.js";
 
 const EXPORT_MS = 1800000;
 
 export function mount(slot, status) {
   const quarantine = h("div", { class: "rp-quarantine" });
   const count = h("span", {});
+  const alike = h("div", { class: "dd-list" });
   slot.replaceChildren(
     h("div", { class: "rp" },
       card("Add images", adding(status)),
       card("Classes", classes(status)),
       card("Export", exporting()),
       card("Backup", backup()),
-      h("section", { class: "rp-card rp-wide" }, h("h2", {}, "Quarantine ", count), quarantine)),
+      h("section", { class: "rp-card rp-wide" }, h("h2", {}, "Quarantine ", count), quarantine),
+      h("section", { class: "rp-card rp-wide", "data-part": "duplicates" }, h("h2", {}, "Near-duplicates"), alike)),
   );
   let shown = null;
+  let images = null;
   const hear = (value) => {
-    if (!value || !slot.isConnected || !slot.checkVisibility() || shown === value.quarantined) return;
+    if (!value || !slot.isConnected || !slot.checkVisibility()) return;
+    if (images !== value.images) void duplicates(alike);
+    images = value.images;
+    if (shown === value.quarantined) return;
     shown = value.quarantined;
     setText(count, shown ? `· ${number(shown)}` : "");
     void list(quarantine);
@@ -43,7 +50,7 @@ function adding(status) {
     void status.ask();
   });
   status.listen((value) => value?.ingest && setText(said, value.ingest.error ?? value.ingest.message));
-  return [form, said];
+  return [form, said, uploads.make(() => void status.ask())];
 }
 
 function classes(status) {
@@ -88,4 +95,13 @@ async function list(place) {
   place.replaceChildren(rows.length
     ? h("table", {}, h("thead", {}, h("tr", {}, h("th", {}, "file"), h("th", {}, "why it cannot be used"))), h("tbody", {}, ...rows))
     : h("p", { class: "rp-quiet" }, "No file had to be set aside."));
+}
+
+// Groups of near-duplicates and bursts: together in the pool or together held out, never on both sides.
+async function duplicates(place) {
+  const answer = await get("/api/v1/duplicates").catch(() => null);
+  if (!answer) return;
+  const groups = answer.groups.map((ids) => h("div", { class: "dd-group" }, ...ids.map((id) => h("a", { href: `/image/${id}`, target: "_blank", rel: "noopener" }, h("img", { src: `/thumb/${id}`, alt: `image ${id}`, loading: "lazy" })))));
+  const text = answer.count ? `${number(answer.images)} images in ${number(answer.count)} groups look nearly the same; a group is never split between what teaches and what tests.${answer.count > groups.length ? ` The largest ${number(groups.length)} are shown.` : ""}` : "No two images look nearly the same.";
+  place.replaceChildren(h("p", { class: "rp-quiet" }, text), ...groups);
 }
