@@ -80,8 +80,9 @@ def _is_link(info: zipfile.ZipInfo) -> bool:
 
 def _take(name: str, reader: Callable[[], IO[bytes]], into: Path, taken: set[Path]) -> int:
     place = uploads.safe(name)
-    hidden = any(part == "__MACOSX" or part.strip(".") and part[0] == "." for part in name.split("/"))
-    if place is None or place.suffix.lower() not in ingest_files.SUFFIXES or hidden:
+    parts = name.replace("\\", "/").split("/")
+    hidden = "__MACOSX" in parts or any(part.startswith(".") and part.strip(".") for part in parts)
+    if place is None or hidden or not ingest_files.is_image_name(place.name):
         return 0
     target = uploads.free(into / place, taken)
     taken.add(target)
