@@ -2,6 +2,7 @@
 
 import { get } from "./api.js";
 import { button, h, number, percent } from "./dom.js";
+import { ROOT } from "./login.js";
 
 const MOST = 20; // classes that a matrix shows well; with more, the pairs that are confused most
 const PAIRS = 30;
@@ -52,8 +53,8 @@ export class Confusion {
     const more = cell.count > cell.image_ids.length ? ` (the first ${number(cell.image_ids.length)})` : "";
     const large = h("div", { class: "pr-large" });
     const images = cell.image_ids.map((id) => {
-      const thumb = button("", () => large.replaceChildren(h("img", { src: `/image/${id}`, alt: `image ${id}` })), { class: "pr-thumb", "aria-label": `enlarge image ${id}` });
-      thumb.append(h("img", { src: `/thumb/${id}`, alt: "", loading: "lazy" }));
+      const thumb = button("", () => large.replaceChildren(h("img", { src: `${ROOT}/image/${id}`, alt: `image ${id}` })), { class: "pr-thumb", "aria-label": `enlarge image ${id}` });
+      thumb.append(h("img", { src: `${ROOT}/thumb/${id}`, alt: "", loading: "lazy" }));
       return thumb;
     });
     this.opened.replaceChildren(h("h3", {}, `${title}: ${number(cell.count)}${more}`), h("div", { class: "pr-thumbs" }, ...images), large);

@@ -3,7 +3,9 @@
 import { get, post } from "./api.js";
 import { button, h, number, setText } from "./dom.js";
 import { command, commanded } from "./empty.js";
+import { ROOT, may } from "./login.js";
 import { lines } from "./setup.js";
+import * as team from "./team.js";
 import * as uploads from "./uploads.js";
 
 const EXPORT_MS = 1800000;
@@ -12,13 +14,15 @@ export function mount(slot, status) {
   const quarantine = h("div", { class: "rp-quarantine" });
   const count = h("span", {});
   const alike = h("div", { class: "dd-list" });
+  const manages = may("manage");
   slot.replaceChildren(
     h("div", { class: "rp" },
-      card("Add images", adding(status)),
+      manages ? card("Add images", adding(status)) : "",
       card("Classes", classes(status)),
-      card("Export", exporting()),
-      card("Backup", backup()),
-      h("section", { class: "rp-card rp-wide" }, h("h2", {}, "Quarantine ", count), quarantine),
+      manages ? card("Export", exporting()) : "",
+      manages ? card("Backup", backup()) : "",
+      manages ? team.card(slot) : "",
+      manages ? h("section", { class: "rp-card rp-wide" }, h("h2", {}, "Quarantine ", count), quarantine) : "",
       h("section", { class: "rp-card rp-wide", "data-part": "duplicates" }, h("h2", {}, "Near-duplicates"), alike)),
   );
   let shown = null;
@@ -27,7 +31,7 @@ export function mount(slot, status) {
     if (!value || !slot.isConnected || !slot.checkVisibility()) return;
     if (images !== value.images) void duplicates(alike);
     images = value.images;
-    if (shown === value.quarantined) return;
+    if (!manages || shown === value.quarantined) return;
     shown = value.quarantined;
     setText(count, shown ? `· ${number(shown)}` : "");
     void list(quarantine);
@@ -76,7 +80,7 @@ function exporting() {
     setText(said, done.problem ? done.problem.message : `${number(done.labelled)} labelled and ${number(done.rejected)} rejected images are in ${done.folder}`);
   };
   return [
-    h("p", {}, h("a", { href: "/api/v1/export?format=csv", class: "rm-button", download: "labels.csv" }, "CSV"), h("span", { class: "rp-quiet" }, " one line per answered image")),
+    h("p", {}, h("a", { href: `${ROOT}/api/v1/export?format=csv`, class: "rm-button", download: "labels.csv" }, "CSV"), h("span", { class: "rp-quiet" }, " one line per answered image")),
     h("p", {}, button("ImageFolder", folder, { class: "rm-button" }), h("span", { class: "rp-quiet" }, " copies into the workspace, one folder per class")),
     said,
   ];
@@ -101,7 +105,7 @@ async function list(place) {
 async function duplicates(place) {
   const answer = await get("/api/v1/duplicates").catch(() => null);
   if (!answer) return;
-  const groups = answer.groups.map((ids) => h("div", { class: "dd-group" }, ...ids.map((id) => h("a", { href: `/image/${id}`, target: "_blank", rel: "noopener" }, h("img", { src: `/thumb/${id}`, alt: `image ${id}`, loading: "lazy" })))));
+  const groups = answer.groups.map((ids) => h("div", { class: "dd-group" }, ...ids.map((id) => h("a", { href: `${ROOT}/image/${id}`, target: "_blank", rel: "noopener" }, h("img", { src: `${ROOT}/thumb/${id}`, alt: `image ${id}`, loading: "lazy" })))));
   const text = answer.count ? `${number(answer.images)} images in ${number(answer.count)} groups look nearly the same; a group is never split between what teaches and what tests.${answer.count > groups.length ? ` The largest ${number(groups.length)} are shown.` : ""}` : "No two images look nearly the same.";
   place.replaceChildren(h("p", { class: "rp-quiet" }, text), ...groups);
 }

@@ -5,6 +5,7 @@ import { button, duration, h, number, percent, setText } from "./dom.js";
 import { command, commanded } from "./empty.js";
 import { Confusion } from "./confusion.js";
 import * as finish from "./finish.js";
+import { may } from "./login.js";
 import * as pace from "./pace.js";
 import * as plots from "./plots.js";
 import { Rounds } from "./rounds.js";
@@ -15,6 +16,7 @@ const FINISH_MS = 4000;
 
 export function mount(slot, status) {
   const part = (name, ...children) => h("section", { class: "rp-card", "data-part": name }, ...children);
+  const wide = (name, title, body) => h("section", { class: "rp-card rp-wide", "data-part": name }, h("h2", {}, title), body);
   const parts = {
     figures: h("div", { class: "rp-figures" }),
     worker: h("div", {}),
@@ -43,18 +45,18 @@ export function mount(slot, status) {
   const stop = () => commanded("stop", {}, { asked: "asked …", done: "the round ends, nothing of it is used; the next one waits for new labels" }, (text) => setText(parts.said, text));
   parts.stop = button("stop the round", stop, { class: "rm-button" });
   parts.pause = button("pause training", () => ask(status.value?.paused ? "resume" : "pause", "asked"), { class: "rm-button" });
+  const orders = may("manage") ? [button("train now", () => ask("train", "asked: a round starts as soon as the worker is free"), { class: "rm-button rm-strong" }), parts.pause, parts.stop] : [];
   slot.replaceChildren(
     h("div", { class: "rp", tabindex: "-1" },
       parts.figures,
       part("finish", h("h2", {}, "Finish"), parts.finish.body),
       part("accuracy", h("h2", {}, "Accuracy on the holdout"), parts.accuracy),
       part("calibration", h("h2", {}, "Calibration"), parts.calibration),
-      part("worker", h("h2", {}, "Worker"), parts.worker, h("div", { class: "rm-actions" }, button("train now", () => ask("train", "asked: a round starts as soon as the worker is free"), { class: "rm-button rm-strong" }), parts.pause, parts.stop), parts.said, parts.log),
+      part("worker", h("h2", {}, "Worker"), parts.worker, h("div", { class: "rm-actions" }, ...orders), parts.said, ...(may("manage") ? [parts.log] : [])),
       part("classes", h("h2", {}, "Labels by class"), parts.classes),
-      part("pace", h("h2", {}, "Pace"), parts.pace),
-      h("section", { class: "rp-card rp-wide", "data-part": "steering" }, h("h2", {}, "How far suggestions steer people"), parts.steering),
-      h("section", { class: "rp-card rp-wide", "data-part": "rounds" }, h("h2", {}, "Rounds"), parts.rounds.place),
-      h("section", { class: "rp-card rp-wide", "data-part": "confusion" }, h("h2", {}, "What the model takes for what"), parts.confusion.place)),
+      ...(may("review") ? [part("pace", h("h2", {}, "Pace"), parts.pace), wide("steering", "How far suggestions steer people", parts.steering)] : []),
+      wide("rounds", "Rounds", parts.rounds.place),
+      ...(may("review") ? [wide("confusion", "What the model takes for what", parts.confusion.place)] : [])),
   );
   const hear = (value, away) => slot.isConnected && slot.checkVisibility() && update(parts, value, away);
   status.listen(hear);
@@ -74,6 +76,7 @@ function update(parts, value, away) {
   if (parts.publication === key) return;
   parts.publication = key;
   void history(parts);
+  if (!may("review")) return;
   void pace.show(parts.pace);
   void steering.show(parts.steering);
   void parts.confusion.load();

@@ -3,6 +3,7 @@
 import { get } from "./api.js";
 import { button, duration, h, number, percent, setText } from "./dom.js";
 import { commanded } from "./empty.js";
+import { may } from "./login.js";
 
 const SHOWN = 8;
 const FIGURES = [
@@ -52,7 +53,7 @@ export class Rounds {
   row(each, shown) {
     const box = h("input", { type: "checkbox", "aria-label": `compare round ${each.round}`, onchange: (event) => this.choose(each.round, event.target.checked) });
     box.checked = this.chosen.includes(each.round);
-    const back = each.kept && each.round !== shown ? button("use this one", () => this.back(each.round), { class: "rm-button", "aria-label": `use round ${each.round}` }) : null;
+    const back = may("manage") && each.kept && each.round !== shown ? button("use this one", () => this.back(each.round), { class: "rm-button", "aria-label": `use round ${each.round}` }) : null;
     return h("tr", { "aria-current": each.round === shown ? "true" : null },
       h("td", {}, each.status === "published" ? box : ""), h("th", { scope: "row" }, String(each.round)), h("td", {}, each.accuracy === null ? "–" : percent(each.accuracy, 1)),
       h("td", {}, each.labels === null ? "–" : number(each.labels)), h("td", {}, each.seconds ? duration(each.seconds) : "–"), h("td", { class: "pr-state" }, stateText(each, shown)), h("td", {}, back ?? ""));

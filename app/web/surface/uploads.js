@@ -1,6 +1,6 @@
 // Images from this computer: chosen or dropped files, folders and archives are sent a few at a time, then read as a folder.
 
-import { Refused, post } from "./api.js";
+import { Refused, post, put } from "./api.js";
 import { button, h, number, setText } from "./dom.js";
 
 const AT_ONCE = 3;
@@ -94,14 +94,6 @@ class Sending {
       }
     }
   }
-}
-
-async function put(path, file) {
-  const response = await fetch(path, { method: "PUT", body: file });
-  const answer = await response.json().catch(() => null);
-  if (response.ok) return answer;
-  const sentence = answer?.error ?? `the server answered ${response.status}`;
-  throw response.status >= 500 ? new Error(sentence) : new Refused(response.status, sentence);
 }
 
 // Every file of what was dropped, with the path inside it; folders are walked.
