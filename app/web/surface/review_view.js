@@ -19,7 +19,7 @@ const BUTTONS = [
   ["on", "→", "next"],
 ];
 const ARROWS = { ArrowLeft: "back", ArrowUp: "back", ArrowRight: "on", ArrowDown: "on" };
-const MEANT = { accept: "keep", reject: "reject", skip: "later", flag: "discuss", undo: "undo", search: "search", cycle: "cycle", hide: "hide" };
+const MEANT = { accept: "keep", reject: "reject", skip: "later", flag: "discuss", undo: "undo", search: "search", cycle: "cycle", hide: "hide", list: "list" };
 const REASONS = { bad_image: "bad image", none_of_the_classes: "none of the classes", other: "other" };
 
 export function build(review) {
@@ -62,11 +62,9 @@ function pressed(review, event) {
   const meant = meaning(event);
   const plain = !event.ctrlKey && !event.metaKey && !event.altKey && !event.target?.closest?.("input, textarea, select");
   const arrow = plain ? ARROWS[event.key] : undefined;
-  const list = plain && event.key === "l" && !event.repeat;
-  if (!meant && !arrow && !list) return;
+  if (!meant && !arrow) return;
   event.preventDefault();
   if (arrow) act(review, arrow, "key");
-  else if (list) act(review, "list", "key");
   else if (meant.action === "digit") digit(review, meant.digit);
   else if (MEANT[meant.action]) act(review, MEANT[meant.action], "key");
 }
