@@ -2,6 +2,7 @@
 
 import { Refused, post } from "./api.js";
 import * as choices from "./choices.js";
+import * as evidence from "./evidence.js";
 import { uuid } from "./identity.js";
 import { Outbox } from "./outbox.js";
 import * as undoing from "./undoing.js";
@@ -43,13 +44,14 @@ export function give(label, kind, fields, mode, event = null) {
 function recorded(label, ready, mode) {
   const { item } = ready;
   const top = choices.accepted(item);
-  const map = label.stage.current();
+  const map = label.stage.current() ?? (ready.peeked ? label.stage.chosen() : null);
   return {
     uuid: uuid(), annotator: label.identity.annotator, client: label.identity.client, image_id: item.image_id, lease: item.lease,
     publication: item.publication, round: item.round, queue_reason: item.reason, position: item.position, propensity: item.propensity,
     suggestion_class_id: top?.class_id ?? null, suggestion_probability: top?.probability ?? null, suggestion_visible: top !== null,
     overlay_kind: map?.kind ?? null, overlay_visible: map !== null,
     shown_ms: Math.max(0, Math.round(performance.now() - label.shown.at)), input_mode: mode, client_at: Date.now() / 1000,
+    region: evidence.stored(ready.region),
   };
 }
 

@@ -1,6 +1,7 @@
 // Keys and buttons of the labelling surface: what is pressed becomes a call of the label object.
 
 import { button, h, setText } from "./dom.js";
+import * as gestures from "./gestures.js";
 import * as keys from "./keys.js";
 import { KeySheet } from "./keysheet.js";
 
@@ -18,20 +19,34 @@ const BUTTONS = [
 export function dress(label) {
   buttons(label);
   name(label);
-  strength(label);
+  sliders(label);
   label.sheet = new KeySheet(label, () => relabel(label));
   document.addEventListener("keydown", (event) => pressed(label, event));
+  document.addEventListener("keyup", (event) => released(label, event));
+  window.addEventListener("blur", () => label.stage.peeking && label.changeMap(() => label.stage.peek(false)));
   // A tab that was clicked keeps no focus, or Enter would press it again instead of accepting.
   document.addEventListener("click", (event) => event.detail && event.target.closest?.("[role=tab]")?.blur());
 }
 
 function pressed(label, event) {
-  if (!label.root.checkVisibility() || label.root.dataset.mode !== "label") return;
+  if (!label.root.checkVisibility() || label.root.dataset.mode !== "label") return undefined;
+  if (!keys.typing(event.target) && label.evidence.key(event)) return event.preventDefault();
   const meant = keys.meaning(event);
-  if (!meant || (meant.action !== "digit" && !ACTS[meant.action])) return;
+  if (!meant) return undefined;
+  if (gestures.keyed(label.stage, meant)) {
+    strength(label);
+    return event.preventDefault();
+  }
+  if (meant.action !== "digit" && !ACTS[meant.action]) return undefined;
   event.preventDefault();
   if (meant.action === "digit") digit(label, meant.digit, event);
   else act(label, meant.action, "key", event);
+  return undefined;
+}
+
+// Where maps are only peeked at, they go when the key is let go.
+function released(label, event) {
+  if (label.stage.peeking && keys.plain(event) === keys.keyOf("hide")) label.changeMap(() => label.stage.peek(false));
 }
 
 // What each action does: (label, mode, event).
@@ -44,9 +59,16 @@ const ACTS = {
   search: (label) => label.search.open(),
   help: (label) => label.sheet.toggle(),
   cycle: (label) => label.changeMap(() => label.stage.cycle()),
-  hide: (label) => label.changeMap(() => label.stage.toggle()),
+  hide: (label) => {
+    const { maps } = label.identity.wishes;
+    if (maps === "off") label.say(`maps are off; the sheet of keys (${keys.capOf("help")}) turns them on`);
+    else label.changeMap(() => (maps === "peek" ? label.stage.peek(true) : label.stage.toggle()));
+  },
+  evidence: (label) => label.evidence.toggle(),
+  compare: (label) => label.beside.next() || label.say("no labelled images to compare with yet"),
   escape: (label) => {
-    label.sheet.close();
+    if (label.evidence.open) label.evidence.cancel();
+    else if (!label.beside.close()) label.sheet.close();
     label.reasons.end();
   },
 };
@@ -97,12 +119,21 @@ function name(label) {
   field.addEventListener("keydown", (event) => event.key === "Enter" && field.blur());
 }
 
-function strength(label) {
-  const slider = label.part("opacity").querySelector("input");
-  slider.value = label.identity.wishes.opacity;
-  slider.addEventListener("input", () => {
-    label.identity.wish("opacity", Number(slider.value));
-    label.stage.draw();
+// The two sliders under the image: how strong the map is, and where its contour runs.
+function sliders(label) {
+  const { identity, stage } = label;
+  const [strong, level] = label.part("opacity").querySelectorAll("input");
+  strong.addEventListener("input", () => {
+    identity.wish("opacity", Number(strong.value));
+    stage.draw();
   });
-  slider.addEventListener("change", () => slider.blur());
+  level.addEventListener("input", () => stage.runContour(Number(level.value) - identity.wishes.level));
+  for (const slider of [strong, level]) slider.addEventListener("change", () => slider.blur());
+  strength(label);
+}
+
+function strength(label) {
+  const [strong, level] = label.part("opacity").querySelectorAll("input");
+  strong.value = label.identity.wishes.opacity;
+  level.value = label.identity.wishes.level;
 }

@@ -2,7 +2,8 @@
 
 const PREFIX = "raum.keys.";
 const DIGIT = /^digit([1-9])$/;
-const REPEATED = new Set(["undo", "earlier", "later", "bigger", "smaller"]);
+const REPEATED = new Set(["undo", "earlier", "later", "bigger", "smaller", "lower", "higher"]);
+const PANS = { ArrowLeft: [0.1, 0], ArrowRight: [-0.1, 0], ArrowUp: [0, 0.1], ArrowDown: [0, -0.1] };
 const ARROWS = /^Arrow/;
 const NEVER = new Set([" ", "Tab", "Escape", "Shift", "Control", "Alt", "AltGraph", "Meta", "CapsLock", "Dead", "Process", "Unidentified"]);
 
@@ -16,7 +17,14 @@ export const ACTIONS = [
   ["flag", ["f"], "flag for discussion", "answer"],
   ["undo", ["z"], "undo, as far back as you like", "answer"],
   ["cycle", ["o"], "next kind of map, then off", "image"],
-  ["hide", ["h"], "hide or show the map", "image"],
+  ["hide", ["h"], "hide or show the map; held, where maps are only peeked at", "image"],
+  ["lower", [","], "the map's contour further out", "image"],
+  ["higher", ["."], "the map's contour further in, at last none", "image"],
+  ["evidence", ["e"], "then click or drag: the evidence is here", "image"],
+  ["compare", ["c"], "a labelled image beside this one, then the next; Esc back", "image"],
+  ["bigger", ["+", "="], "zoom in; the wheel, two fingers and a double click do, too", "image"],
+  ["smaller", ["-"], "zoom out", "image"],
+  ["fit", ["0"], "the whole image; Shift and an arrow move it", "image"],
   ["help", ["?"], "this sheet", "image"],
   ["list", ["l"], "Review: the next list", "image"],
 ];
@@ -86,6 +94,7 @@ export function meaning(event) {
   if (pressed && (event.key === "Enter" || event.key === " ")) return null;
   if (event.key === "Escape") return { action: "escape" };
   if (ARROWS.test(event.key) && event.target?.closest?.('[role=tablist], input[type="range"]')) return null;
+  if (event.shiftKey && PANS[event.key]) return { action: "pan", step: PANS[event.key] };
   const action = actionOf(event);
   if (!action || (event.repeat && !REPEATED.has(action))) return null;
   const digit = DIGIT.exec(action);
@@ -103,7 +112,7 @@ function actionOf(event) {
   return place?.[1] === "Digit" ? (free ?? found ?? null) : (found ?? free);
 }
 
-function typing(target) {
+export function typing(target) {
   if (!target?.closest) return false;
   if (target.closest('input[type="range"], input[type="checkbox"], input[type="radio"]')) return false;
   return target.closest("input, textarea, select, [contenteditable]") !== null;

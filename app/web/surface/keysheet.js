@@ -81,7 +81,7 @@ export class KeySheet {
   }
 
   #wishes() {
-    return h("div", { class: "rm-wishes" },
+    return h("div", { class: "rm-wishes" }, this.#maps(),
       this.#wish("split", "image and map side by side on wide windows"),
       this.#wish("reasons", "ask for the reason after a reject"));
   }
@@ -94,6 +94,17 @@ export class KeySheet {
       this.label.stage.layout();
     });
     return h("label", { class: "rm-wish" }, box, text);
+  }
+
+  #maps() {
+    const { label } = this;
+    const choice = h("select", { class: "rm-select" }, ...[["always", "always"], ["peek", "while its key is held"], ["off", "never"]].map(([value, text]) => h("option", { value }, text)));
+    choice.value = label.identity.wishes.maps;
+    choice.addEventListener("change", () => {
+      label.identity.wish("maps", choice.value);
+      label.changeMap(() => label.stage.layout());
+    });
+    return h("label", { class: "rm-wish" }, "show the map", choice);
   }
 
   #foot() {

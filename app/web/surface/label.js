@@ -2,9 +2,12 @@
 
 import * as answers from "./answers.js";
 import { get } from "./api.js";
+import { Beside } from "./beside.js";
 import * as controls from "./controls.js";
 import { number, setText } from "./dom.js";
 import * as empty from "./empty.js";
+import { Evidence } from "./evidence.js";
+import * as keys from "./keys.js";
 import * as leases from "./leases.js";
 import { Panel } from "./panel.js";
 import { Reasons } from "./reasons.js";
@@ -30,6 +33,8 @@ export class Label {
     this.stock = new Stock({ claim: (count) => leases.claim(this.identity, count), answering: () => this.outbox.size, changed: () => this.fill(), now: () => performance.now() });
     this.outbox = answers.outbox(this);
     this.reasons = new Reasons(this);
+    this.evidence = new Evidence(this);
+    this.beside = new Beside({ stage: this.stage, part: this.part, shown: () => this.current, caption: () => this.showMapCaption() });
     controls.dress(this);
     this.listen();
   }
@@ -93,6 +98,7 @@ export class Label {
   // --- what is shown
 
   show(ready, previous = null) {
+    if (this.evidence.open) this.evidence.end("");
     this.current = ready;
     this.previous = previous;
     this.stage.show(ready);
@@ -114,13 +120,17 @@ export class Label {
   showMapCaption() {
     const map = this.stage.current();
     const older = this.current?.item.older && map ? " (from an older model)" : "";
-    setText(this.part("map"), map ? `${map.caption}${older}` : this.whyNoMap());
-    this.part("opacity").hidden = !map;
+    const { beside } = this.stage;
+    const told = beside ? `beside: labelled ${beside.name}; ${keys.capOf("compare")} next, Esc back` : map ? `${map.caption}${older}` : this.whyNoMap();
+    setText(this.part("map"), told);
+    this.part("opacity").hidden = !map || beside !== null;
   }
 
   whyNoMap() {
     if (!this.current || this.current.item.blind || !this.current.item.suggestions.length) return "";
-    return this.current.maps.length ? "map hidden (h shows it)" : "no map of this image yet";
+    if (!this.current.maps.length) return "no map of this image yet";
+    const key = keys.capOf("hide");
+    return { always: `map hidden (${key} shows it)`, peek: `hold ${key} to see the map`, off: "maps are off" }[this.identity.wishes.maps];
   }
 
   showEmpty() {

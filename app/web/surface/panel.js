@@ -81,7 +81,7 @@ export class Panel {
       return;
     }
     const groups = ready.near.map((group) =>
-      h("figure", { class: "rm-group" }, h("figcaption", { title: group.name }, group.name), h("div", { class: "rm-near" }, ...group.images)),
+      h("figure", { class: "rm-group" }, h("figcaption", { title: group.name }, group.name), h("div", { class: "rm-near" }, ...group.elements)),
     );
     this.compare.replaceChildren(h("h3", {}, "compare: nearest labelled images"), ...groups);
   }

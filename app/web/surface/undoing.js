@@ -28,6 +28,7 @@ export function undone(label, entry, reply) {
   }
   if (entry.body.target) return;
   const ready = prepare(reply.item, () => {
+    ready.region ??= reply.item.previous.region;
     if (!ready.done || ready.placed) return;
     ready.placed = true;
     label.stock.putBack(label.current);
