@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from fastapi import APIRouter, Request
 
-from app import errors, finishing, ingest_files, labelling, progress, review, settings, taxonomy
+from app import answered, errors, finishing, ingest_files, labelling, progress, review, settings, taxonomy
 from app.web import plain
 from store import commands as orders
 from store import database
@@ -61,6 +61,12 @@ def undo(request: Request, body: plain.Object) -> Json:
         target=body.get("target"),
         lease_seconds=_settings(request).lease_seconds,
     )
+
+
+@router.get("/api/v1/answers")
+def own_answers(request: Request, annotator: plain.Tab, count: int = 20, before: plain.Tab | None = None) -> Json:
+    """This annotator's own last answers that stand, newest first."""
+    return {"answers": answered.own(_db(request), annotator=annotator, count=count, before=before)}
 
 
 @router.post("/api/v1/renew")

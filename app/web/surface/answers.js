@@ -31,6 +31,10 @@ export function give(label, kind, fields, mode, event = null) {
   if (!ready) return;
   const pressed = event?.timeStamp || performance.now();
   const body = { ...recorded(label, ready, mode), kind, ...fields };
+  if (label.walk.open) {
+    label.walk.change(body);
+    return;
+  }
   label.outbox.push({ uuid: body.uuid, path: "/api/v1/events", body });
   label.stock.answered(ready.item.image_id);
   label.history.push({ ready, body });
@@ -65,6 +69,7 @@ function measure(label, pressed) {
 }
 
 export function accept(label, mode, event) {
+  if (label.walk.end()) return; // the answer stays as it was
   const top = label.current && choices.accepted(label.current.item);
   if (top) label.answer("label", { class_id: top.class_id }, mode, event);
   else if (label.current) label.say(label.current.item.blind ? "asked blind: press the digit of its class" : "no suggestion yet: press the digit of its class");
@@ -81,10 +86,7 @@ export function reject(label, mode, event) {
 }
 
 export function flag(label, mode) {
-  if (!label.current) return;
-  const body = { ...recorded(label, label.current, mode), kind: "flag" };
-  label.outbox.push({ uuid: body.uuid, path: "/api/v1/events", body });
-  label.say("flagged for discussion");
+  if (label.current) label.flagging.press(recorded(label, label.current, mode), label.current);
 }
 
 export async function addClass(label, name) {

@@ -66,9 +66,11 @@ const ACTS = {
   },
   evidence: (label) => label.evidence.toggle(),
   compare: (label) => label.beside.next() || label.say("no labelled images to compare with yet"),
+  earlier: (label) => label.walk.earlier(),
+  later: (label) => label.walk.later(),
   escape: (label) => {
     if (label.evidence.open) label.evidence.cancel();
-    else if (!label.beside.close()) label.sheet.close();
+    else if (!label.beside.close() && !label.walk.end()) label.sheet.close();
     label.reasons.end();
   },
 };

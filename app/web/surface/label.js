@@ -7,6 +7,7 @@ import * as controls from "./controls.js";
 import { number, setText } from "./dom.js";
 import * as empty from "./empty.js";
 import { Evidence } from "./evidence.js";
+import { Flagging } from "./flagging.js";
 import * as keys from "./keys.js";
 import * as leases from "./leases.js";
 import { Panel } from "./panel.js";
@@ -15,6 +16,7 @@ import { Search } from "./search.js";
 import { Stage } from "./stage.js";
 import { Stock, prepare } from "./stock.js";
 import * as undoing from "./undoing.js";
+import { Walk } from "./walk.js";
 
 const RENEW_MS = 60000;
 
@@ -33,6 +35,8 @@ export class Label {
     this.stock = new Stock({ claim: (count) => leases.claim(this.identity, count), answering: () => this.outbox.size, changed: () => this.fill(), now: () => performance.now() });
     this.outbox = answers.outbox(this);
     this.reasons = new Reasons(this);
+    this.walk = new Walk(this);
+    this.flagging = new Flagging(this);
     this.evidence = new Evidence(this);
     this.beside = new Beside({ stage: this.stage, part: this.part, shown: () => this.current, caption: () => this.showMapCaption() });
     controls.dress(this);
@@ -108,7 +112,8 @@ export class Label {
     this.showMapCaption();
     this.shown = { at: performance.now() };
     this.root.classList.toggle("rm-broken", ready.broken);
-    if (previous) this.say(`undone: ${undoing.described(previous, this.classes)}`);
+    if (previous && !this.walk.open) this.say(`undone: ${undoing.described(previous, this.classes)}`);
+    this.flagging.left();
     requestAnimationFrame(() => (this.shown.at = performance.now()));
   }
 
@@ -220,6 +225,7 @@ export class Label {
     this.identity.rename(name);
     this.history = [];
     this.stock.waiting = [];
+    this.walk.leave();
     this.next();
     void this.status.ask();
   }

@@ -1,19 +1,24 @@
 // Undo without limit: the last answer is taken back and its image shown as it was answered; older ones the server knows.
 
-import { uuid } from "./identity.js";
 import { prepare } from "./stock.js";
+import { retract } from "./walk.js";
 
 export function undo(label) {
   label.reasons.end();
-  const last = label.history.pop();
-  const body = { uuid: uuid(), annotator: label.identity.annotator, client: label.identity.client, target: last?.body.uuid ?? null };
+  if (label.flagging.open) {
+    label.flagging.takeBack();
+    return;
+  }
+  const last = label.walk.entry ?? label.history.at(-1);
+  const present = label.walk.open ? label.walk.leave() : label.current;
   if (last) {
-    label.stock.putBack(label.current);
+    label.history = label.history.filter((each) => each !== last);
+    label.stock.putBack(present);
     label.stock.show(last.ready);
     label.show(last.ready, last.body);
     label.answeredToday = Math.max(0, label.answeredToday - (last.body.kind === "skip" ? 0 : 1));
   } else label.say("asking the server for your answer before …");
-  label.outbox.push({ uuid: body.uuid, path: "/api/v1/undo", body });
+  label.outbox.push(retract(label, last?.body.uuid ?? null));
   label.showEmpty();
 }
 
