@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from app import errors, items
+from app import errors, items, regions
 from store import annotators, labels, queue
 from store import errors as store_errors
 from store import overlap as asked
 from store.database import Database
-from store.records import NewEvent
+from store.records import Event, NewEvent
 
 KINDS = ("label", "reject", "skip", "flag")
 REASONS = ("bad_image", "none_of_the_classes", "other")
@@ -127,8 +127,14 @@ def undo(
         if lease is None:  # somebody else holds the image by now
             return {"undone": True, "event_id": event_id, "item": None}
         item = items.build(tx, [lease], hidden_rate)[0]
-    item["previous"] = {"kind": taken.kind, "class_id": taken.class_id, "reason": taken.reason}
+    item["previous"] = said(taken)
     return {"undone": True, "event_id": event_id, "item": item}
+
+
+def said(event: Event) -> dict[str, Any]:
+    """An answer as the page shows it again."""
+    told = {"kind": event.kind, "class_id": event.class_id, "reason": event.reason, "note": event.note}
+    return {**told, "region": regions.read(event.region)}
 
 
 def renew(db: Database, *, annotator: str, client: str, now: float, lease_seconds: float = 300.0) -> dict[str, Any]:
@@ -207,7 +213,7 @@ def new_event(event: dict[str, Any], annotator_id: int) -> NewEvent:
         queue_reason=_text(event, "queue_reason", 32),
         queue_rank=integer(event, "position"),
         propensity=_number(event, "propensity"),
-        region=_text(event, "region", 2000),
+        region=regions.checked(event.get("region")),
         client_at=_number(event, "client_at"),
     )
 

@@ -28,6 +28,7 @@ OURS: dict[tuple[str, str], str] = {
     ("POST", "/api/v1/next"): LABEL,
     ("POST", "/api/v1/events"): LABEL,
     ("POST", "/api/v1/undo"): LABEL,
+    ("GET", "/api/v1/answers"): LABEL,
     ("POST", "/api/v1/renew"): LABEL,
     ("POST", "/api/v1/release"): LABEL,
     ("GET", "/api/v1/review"): REVIEW,

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from fastapi import APIRouter, Request
 
-from app import archives, errors, finishing, ingest_files, labelling, progress, review, settings, taxonomy
+from app import answered, archives, errors, finishing, ingest_files, labelling, progress, review, settings, taxonomy
 from app.web import door, plain
 from store import commands as orders
 from store import database
@@ -65,6 +65,16 @@ def undo(request: Request, body: plain.Object) -> Json:
         lease_seconds=_settings(request).lease_seconds,
         hidden_rate=_settings(request).hidden_rate,
     )
+
+
+@router.get("/api/v1/answers")
+def own_answers(
+    request: Request, annotator: plain.Tab | None = None, count: int = 20, before: plain.Tab | None = None
+) -> Json:
+    """This annotator's own last answers that stand, newest first."""
+    return {
+        "answers": answered.own(_db(request), annotator=door.speaker(request, annotator), count=count, before=before)
+    }
 
 
 @router.post("/api/v1/renew")

@@ -46,6 +46,7 @@ ROWS = {
     "POST /api/v1/next": LABELLERS,
     "POST /api/v1/events": LABELLERS,
     "POST /api/v1/undo": LABELLERS,
+    "GET /api/v1/answers": LABELLERS,
     "POST /api/v1/renew": LABELLERS,
     "POST /api/v1/release": LABELLERS,
     "GET /api/v1/review": REVIEWERS,
