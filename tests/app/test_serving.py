@@ -1,7 +1,5 @@
 """Where the page may be served: other machines only with users or on purpose, TLS only with a pair that fits."""
 
-import shutil
-import subprocess
 from contextlib import closing
 from pathlib import Path
 
@@ -9,6 +7,7 @@ import pytest
 
 from app import accounts, errors, serving, settings
 from store import database
+from tests.web import process
 
 
 def test_this_machine_needs_nothing(tmp_path: Path) -> None:
@@ -51,19 +50,8 @@ def test_root_paths_that_cannot_be(tmp_path: Path, root: str) -> None:
         settings.load(tmp_path, root_path=root)
 
 
-def _made(folder: Path, name: str, *more: str) -> tuple[Path, Path]:
-    """A self-made certificate and its key."""
-    if shutil.which("openssl") is None:
-        pytest.skip("no openssl is installed, TLS is not tried")
-    cert, key = folder / f"{name}.pem", folder / f"{name}.key"
-    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-days", "2"]
-    command += ["-subj", "/CN=localhost", "-keyout", str(key), "-out", str(cert), *(more or ["-nodes"])]
-    subprocess.run(command, check=True, capture_output=True)
-    return cert, key
-
-
 def test_a_pair_that_fits_is_taken_by_its_whole_path(tmp_path: Path) -> None:
-    cert, key = _made(tmp_path, "ours")
+    cert, key = process.certificate(tmp_path, "ours")
     for given in ((str(cert), str(key)), ("ours.pem", "ours.key")):
         chosen = serving.checked(settings.load(tmp_path, tls_cert=given[0], tls_key=given[1]), insecure=False)
         assert (chosen.tls_cert, chosen.tls_key) == (str(cert), str(key))
@@ -71,8 +59,8 @@ def test_a_pair_that_fits_is_taken_by_its_whole_path(tmp_path: Path) -> None:
 
 
 def test_pairs_that_do_not_serve(tmp_path: Path) -> None:
-    (cert, key), (_, other) = _made(tmp_path, "ours"), _made(tmp_path, "other")
-    _, locked = _made(tmp_path, "locked", "-passout", "pass:secret")
+    (cert, key), (_, other) = process.certificate(tmp_path, "ours"), process.certificate(tmp_path, "other")
+    _, locked = process.certificate(tmp_path, "locked", "-passout", "pass:secret")
     (tmp_path / "text").write_text("not a certificate")
     for pair, why in (
         (("ours.pem", ""), "both"),
