@@ -17,7 +17,7 @@ def build() -> gradio.Blocks:
     blocks = gradio.Blocks(title="RAUM", analytics_enabled=False, fill_width=True)
     with blocks, gradio.Tabs(elem_id="raum-tabs"):
         for name in TABS:
-            with gradio.Tab(name, id=name.lower(), elem_classes=["raum-tab"]):
+            with gradio.Tab(name, id=name.lower(), elem_id=f"raum-tab-{name.lower()}", elem_classes=["raum-tab"]):
                 _surface(name.lower())
     return blocks
 

@@ -7,7 +7,7 @@ import numpy as np
 from fastapi import APIRouter, Request
 
 from app import errors, finishing, ingest_files, labelling, progress, review, settings, taxonomy
-from app.web import plain
+from app.web import door, plain
 from store import commands as orders
 from store import database
 
@@ -25,12 +25,12 @@ def healthz() -> Json:
 
 
 @router.post("/api/v1/next")
-def next_images(request: Request, annotator: str, client: plain.Tab, count: int = 6) -> Json:
+def next_images(request: Request, client: plain.Tab, annotator: str = "", count: int = 6) -> Json:
     """This tab's leased images, topped up to `count`."""
     chosen = _settings(request)
     items = labelling.next_images(
         _db(request),
-        annotator=annotator,
+        annotator=door.speaker(request, annotator),
         client=client,
         count=count,
         now=_lease_clock(request),
@@ -44,13 +44,14 @@ def next_images(request: Request, annotator: str, client: plain.Tab, count: int 
 @router.post("/api/v1/events")
 def events(request: Request, event: plain.Object) -> Json:
     """One answer; when this returns, it is on disk."""
-    return labelling.submit(_db(request), event, now=time.time())
+    said = {**event, "annotator": door.speaker(request, event.get("annotator"))}
+    return labelling.submit(_db(request), said, now=time.time())
 
 
 @router.post("/api/v1/undo")
 def undo(request: Request, body: plain.Object) -> Json:
     """Take back this annotator's last answer."""
-    annotator, client = _person(body)
+    annotator, client = _person(request, body)
     return labelling.undo(
         _db(request),
         uuid=str(body.get("uuid")),
@@ -66,7 +67,7 @@ def undo(request: Request, body: plain.Object) -> Json:
 @router.post("/api/v1/renew")
 def renew(request: Request, body: plain.Object) -> Json:
     """Keep this tab's images."""
-    annotator, client = _person(body)
+    annotator, client = _person(request, body)
     seconds = _settings(request).lease_seconds
     return labelling.renew(
         _db(request), annotator=annotator, client=client, now=_lease_clock(request), lease_seconds=seconds
@@ -76,7 +77,7 @@ def renew(request: Request, body: plain.Object) -> Json:
 @router.post("/api/v1/release")
 def release(request: Request, body: plain.Object) -> Json:
     """The tab went away: its images are free a moment later, so that a reload gets its own ones back."""
-    annotator, client = _person(body)
+    annotator, client = _person(request, body)
     return labelling.renew(
         _db(request), annotator=annotator, client=client, now=_lease_clock(request), lease_seconds=RELOAD_SECONDS
     )
@@ -85,7 +86,7 @@ def release(request: Request, body: plain.Object) -> Json:
 @router.get("/api/v1/status")
 def status(request: Request, annotator: str | None = None) -> Json:
     """What the page shows about counts, worker and round."""
-    told = progress.status(_db(request), now=time.time(), annotator=annotator)
+    told = progress.status(_db(request), now=time.time(), annotator=door.speaker(request, annotator) or None)
     with _db(request).read() as tx:
         return {**told, "review": review.counts(tx, _settings(request).workspace)}
 
@@ -152,8 +153,8 @@ def _checked_ingest(payload: Json) -> Json:
     return {**payload, "folder": str(folder), "classes": [name.strip() for name in names if name.strip()]}
 
 
-def _person(body: Json) -> tuple[str, str]:
-    return str(body.get("annotator") or ""), str(body.get("client") or "")
+def _person(request: Request, body: Json) -> tuple[str, str]:
+    return str(door.speaker(request, body.get("annotator")) or ""), str(body.get("client") or "")
 
 
 def _lease_clock(request: Request) -> float:

@@ -15,12 +15,26 @@ from starlette.exceptions import HTTPException
 
 from app import clock, errors, labelling, processes
 from app.settings import Settings
-from app.web import downloads, early, guard, pictures, quick_gradio, review_routes, routes, surface_files
+from app.web import (
+    door,
+    downloads,
+    early,
+    entry,
+    guests,
+    headers,
+    people_routes,
+    pictures,
+    quick_gradio,
+    review_routes,
+    routes,
+    surface_files,
+)
 from store import database, queue
 from store import errors as store_errors
 
 IDLE_SECONDS = 0.5
 PARENT_SECONDS = 0.5
+ROOMS = (entry, routes, review_routes, people_routes, pictures, downloads, surface_files)
 STATUS = {
     errors.BadRequest: 400,
     errors.NotFound: 404,
@@ -44,15 +58,17 @@ def create_app(settings: Settings) -> FastAPI:
     app = FastAPI(title="RAUM", openapi_url=None, docs_url=None, redoc_url=None, lifespan=lifespan)
     app.state.settings, app.state.db = settings, db
     app.state.lease_clock = _lease_clock(db, settings.lease_seconds)
-    for router in (r.router for r in (routes, review_routes, pictures, downloads, surface_files)):
+    app.state.guests, app.state.counter = guests.Guests(db), entry.Counter()
+    for router in (r.router for r in ROOMS):
         app.include_router(router)
     app.add_exception_handler(errors.AppError, _refused)
     app.add_exception_handler(store_errors.StoreError, _refused)
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(HTTPException, _not_served)
+    app.add_exception_handler(Exception, _broken)
     asyncio.run(_mount_gradio(app))
-    app.add_middleware(early.EarlyHead, head=surface_files.head())
-    app.add_middleware(guard.Guard, host=settings.host)
+    app.add_middleware(early.EarlyHead, head=surface_files.head)
+    app.add_middleware(door.Door, host=settings.host, known=app.state.guests)
     return app
 
 
@@ -145,3 +161,9 @@ async def _not_served(request: Request, problem: Exception) -> JSONResponse:
     where = f"{request.method} {request.url.path}"[:200]
     mend = "send JSON" if problem.status_code == 400 else "see the README for what is"
     return JSONResponse({"error": f"{where}: {problem.detail}; {mend}"}, status_code=problem.status_code)
+
+
+async def _broken(request: Request, problem: Exception) -> JSONResponse:
+    """What nobody foresaw; it is answered outside the door, and logged by uvicorn."""
+    said = {"error": "the server failed at this request; its log says why"}
+    return JSONResponse(said, status_code=500, headers=headers.ALWAYS)

@@ -2,6 +2,7 @@
 
 import { button, h } from "./dom.js";
 import { SHEET, meaning } from "./keys.js";
+import { control, person } from "./login.js";
 
 const BUTTONS = [
   ["accept", "⏎", "accept"],
@@ -73,6 +74,10 @@ function buttons(label) {
 
 function name(label) {
   const field = label.part("name");
+  if (person) {
+    field.closest(".rm-name").replaceWith(control(label));
+    return;
+  }
   field.value = label.identity.annotator;
   field.addEventListener("change", () => {
     label.rename(field.value);

@@ -3,20 +3,25 @@
 import { get, post } from "./api.js";
 import { button, h, number, setText } from "./dom.js";
 import { command } from "./empty.js";
+import { ROOT, may } from "./login.js";
 import { lines } from "./setup.js";
+import * as team from "./team.js";
 
 const EXPORT_MS = 1800000;
 
 export function mount(slot, status) {
   const quarantine = h("div", { class: "rp-quarantine" });
   const count = h("span", {});
+  const manages = may("manage");
   slot.replaceChildren(
     h("div", { class: "rp" },
-      card("Add images", adding(status)),
+      manages ? card("Add images", adding(status)) : "",
       card("Classes", classes(status)),
-      card("Export", exporting()),
-      h("section", { class: "rp-card rp-wide" }, h("h2", {}, "Quarantine ", count), quarantine)),
+      manages ? card("Export", exporting()) : "",
+      manages ? team.card(slot) : "",
+      manages ? h("section", { class: "rp-card rp-wide" }, h("h2", {}, "Quarantine ", count), quarantine) : ""),
   );
+  if (!manages) return;
   let shown = null;
   const hear = (value) => {
     if (!value || !slot.isConnected || !slot.checkVisibility() || shown === value.quarantined) return;
@@ -68,7 +73,7 @@ function exporting() {
     setText(said, done.problem ? done.problem.message : `${number(done.labelled)} labelled and ${number(done.rejected)} rejected images are in ${done.folder}`);
   };
   return [
-    h("p", {}, h("a", { href: "/api/v1/export?format=csv", class: "rm-button", download: "labels.csv" }, "CSV"), h("span", { class: "rp-quiet" }, " one line per answered image")),
+    h("p", {}, h("a", { href: `${ROOT}/api/v1/export?format=csv`, class: "rm-button", download: "labels.csv" }, "CSV"), h("span", { class: "rp-quiet" }, " one line per answered image")),
     h("p", {}, button("ImageFolder", folder, { class: "rm-button" }), h("span", { class: "rp-quiet" }, " copies into the workspace, one folder per class")),
     said,
   ];

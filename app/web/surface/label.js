@@ -7,6 +7,7 @@ import { number, setText } from "./dom.js";
 import * as empty from "./empty.js";
 import { uuid } from "./identity.js";
 import * as leases from "./leases.js";
+import { ROOT, person } from "./login.js";
 import { Outbox } from "./outbox.js";
 import { Panel } from "./panel.js";
 import { Reasons } from "./reasons.js";
@@ -38,7 +39,7 @@ export class Label {
 
   makeOutbox() {
     return new Outbox({
-      storage: localStorage, client: this.identity.client, send: (path, body) => post(path, body),
+      storage: localStorage, client: this.identity.client, person, send: (path, body) => post(path, body),
       isRefusal: (problem) => problem instanceof Refused,
       changed: () => {
         this.showSaved();
@@ -54,7 +55,7 @@ export class Label {
   }
 
   begin() {
-    this.outbox.key = `raum.outbox.${this.identity.client}`;
+    this.outbox.key = this.outbox.prefix + this.identity.client;
     this.outbox.adopt(Date.now());
     void this.stock.topUp();
     void this.loadClasses();
@@ -320,6 +321,12 @@ export class Label {
     this.stock.waiting = [];
     this.next();
     void this.status.ask();
+  }
+
+  async logout() {
+    await leases.giveBack(this.identity);
+    await post("/logout");
+    location.assign(`${ROOT}/login`);
   }
 
   listen() {

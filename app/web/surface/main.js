@@ -4,6 +4,7 @@ import * as data from "./data.js";
 import { h, setText } from "./dom.js";
 import { Identity, uuid } from "./identity.js";
 import { Label } from "./label.js";
+import { ended, hideTabs } from "./login.js";
 import * as progress from "./progress.js";
 import { Review } from "./review.js";
 import { Status, line } from "./status.js";
@@ -22,7 +23,7 @@ function followTheme() {
 function header(status) {
   const element = h("div", { id: "raum-state", role: "status" });
   document.body.append(element);
-  status.listen((value, away) => setText(element, line(value, away)));
+  status.listen((value, away) => setText(element, ended() ? "logged out" : line(value, away)));
 }
 
 function mount(name, slot, surfaces) {
@@ -45,6 +46,7 @@ function countReviews(value) {
 
 async function start() {
   followTheme();
+  hideTabs();
   const identity = new Identity();
   const status = new Status(identity);
   const root = document.getElementById("raum-label").content.firstElementChild.cloneNode(true);

@@ -1,5 +1,7 @@
 // Attention maps: a small grey picture becomes a smooth tint and a contour, ready to be drawn in one step.
 
+import { ROOT } from "./login.js";
+
 const LONG_SIDE = 160; // grid of the smooth map
 const LEVEL = 0.5; // where the contour runs
 const FAINT = 0.12; // values below are not tinted
@@ -8,7 +10,7 @@ export const HUE = [255, 140, 0];
 // Loads one map; resolves to {kind, caption, tint: canvas, contour: Path2D in 0..1 x 0..1}, or null when there is none.
 export async function load(overlay, width, height) {
   const image = new Image();
-  image.src = overlay.url;
+  image.src = ROOT + overlay.url;
   try {
     await image.decode();
   } catch {

@@ -4,6 +4,7 @@ import { get } from "./api.js";
 import { button, duration, h, number, percent, setText } from "./dom.js";
 import { command } from "./empty.js";
 import * as finish from "./finish.js";
+import { may } from "./login.js";
 import * as plots from "./plots.js";
 import { line } from "./status.js";
 
@@ -32,13 +33,14 @@ export function mount(slot, status) {
   });
   const ask = async (kind, done) => setText(parts.said, (await command(kind)) ?? done);
   parts.pause = button("pause training", () => ask(status.value?.paused ? "resume" : "pause", "asked"), { class: "rm-button" });
+  const orders = may("manage") ? [button("train now", () => ask("train", "asked: a round starts as soon as the worker is free"), { class: "rm-button rm-strong" }), parts.pause] : [];
   slot.replaceChildren(
     h("div", { class: "rp", tabindex: "-1" },
       parts.figures,
       part("finish", h("h2", {}, "Finish"), parts.finish.body),
       part("accuracy", h("h2", {}, "Accuracy on the holdout"), parts.accuracy),
       part("calibration", h("h2", {}, "Calibration"), parts.calibration),
-      part("worker", h("h2", {}, "Worker"), parts.worker, h("div", { class: "rm-actions" }, button("train now", () => ask("train", "asked: a round starts as soon as the worker is free"), { class: "rm-button rm-strong" }), parts.pause), parts.said),
+      part("worker", h("h2", {}, "Worker"), parts.worker, h("div", { class: "rm-actions" }, ...orders), parts.said),
       part("classes", h("h2", {}, "Labels by class"), parts.classes)),
   );
   const hear = (value, away) => slot.isConnected && slot.checkVisibility() && update(parts, value, away);

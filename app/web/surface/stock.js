@@ -1,5 +1,6 @@
 // The next images: leased, loaded and decoded ahead, so that a key press never waits for the network.
 
+import { ROOT } from "./login.js";
 import * as maps from "./maps.js";
 
 const AHEAD = 5;
@@ -105,9 +106,9 @@ export class Stock {
 
 // Load and decode everything that showing this item needs.
 export function prepare(item, changed) {
-  const image = picture(`/image/${item.image_id}`);
+  const image = picture(`${ROOT}/image/${item.image_id}`);
   const ready = { item, image, since: performance.now(), done: false, broken: false, wanted: item.publication, maps: [], near: [], width: item.width, height: item.height, twin: null };
-  ready.copy = () => (ready.twin ??= picture(`/image/${item.image_id}`));
+  ready.copy = () => (ready.twin ??= picture(`${ROOT}/image/${item.image_id}`));
   if (matchMedia("(min-width: 1600px)").matches && item.overlays.length) void decoded(ready.copy());
   void (async () => {
     const [loaded, dress] = await Promise.all([decoded(image), dressed(item)]);
@@ -124,7 +125,7 @@ export function prepare(item, changed) {
 async function dressed(item) {
   const near = item.neighbours.slice(0, 3).map((group) => ({
     name: group.name,
-    images: group.image_ids.slice(0, 4).map((id) => picture(`/thumb/${id}`, `labelled ${group.name}`)),
+    images: group.image_ids.slice(0, 4).map((id) => picture(`${ROOT}/thumb/${id}`, `labelled ${group.name}`)),
   }));
   const [made] = await Promise.all([
     Promise.all(item.overlays.map((overlay) => maps.load(overlay, item.width, item.height))),
