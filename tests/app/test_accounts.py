@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from app import accounts, api_tokens, errors, labelling, passwords
+from app import accounts, api_tokens, backups, errors, labelling, passwords, restoring, settings
 from store import annotators, database, schema
 from store import errors as store_errors
 
@@ -353,6 +353,23 @@ def test_tokens_end_when_revoked_or_expired(ada: database.Database) -> None:
     assert accounts.bearer(ada, "raum_nonsense\ud800", now=NOW) is None
     with pytest.raises(store_errors.UnknownToken):
         api_tokens.revoke(ada, 9, actor="Ada", now=NOW)
+
+
+def test_a_restored_backup_logs_nobody_in(ada: database.Database, tmp_path: Path) -> None:
+    session = accounts.login(ada, "Ada", GOOD, **HERE, now=NOW)
+    link = accounts.invite(ada, "ben", "annotator", actor="Ada", now=NOW)
+    chosen = settings.load(tmp_path)
+    backups.by_hand(chosen, tmp_path / "kept.db", now=NOW)
+    accounts.logout(ada, session, now=NOW)
+    ada.close()
+    told = restoring.restore(chosen, tmp_path / "kept.db", now=NOW + 1)
+    assert "everybody logs in anew" in told
+    with closing(database.open(chosen.database)) as again:
+        assert accounts.who(again, session, now=NOW) is None
+        with pytest.raises(errors.InviteRefused):
+            accounts.redeem(again, link, "green finches sing", now=NOW)
+        accounts.login(again, "Ada", GOOD, **HERE, now=NOW)
+        assert accounts.acts(again, 1)[0].act == "restore"
 
 
 def test_every_administrative_act_is_written_down_and_stays(ada: database.Database) -> None:
