@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator
+from concurrent import futures
 from contextlib import closing
 from pathlib import Path
 
@@ -162,6 +163,28 @@ def test_failures_are_remembered_across_a_restart_and_a_clock_set_back(ada: data
     with closing(database.open(ada.path)) as again, pytest.raises(errors.TooManyTries) as caught:
         accounts.login(again, "Ada", GOOD, **HERE, now=NOW - 86400)
     assert caught.value.seconds == 1.0
+
+
+def test_guesses_at_the_same_time_are_not_more_guesses(ada: database.Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[str] = []
+    real = argon2.PasswordHasher.verify
+
+    def verify(self: argon2.PasswordHasher, stored: str, password: str) -> bool:
+        looked.append(password)
+        return real(self, stored, password)
+
+    def guess(number: int) -> type[Exception]:
+        try:
+            accounts.login(ada, "Ada", f"guess number {number}", **HERE, now=NOW)
+        except (errors.LoginRefused, errors.TooManyTries) as problem:
+            return type(problem)
+        pytest.fail("let in")
+
+    monkeypatch.setattr(argon2.PasswordHasher, "verify", verify)
+    with futures.ThreadPoolExecutor(16) as pool:
+        said = list(pool.map(guess, range(64)))
+    assert len(looked) == said.count(errors.LoginRefused) == 5
+    assert said.count(errors.TooManyTries) == 59
 
 
 @pytest.mark.parametrize(("first", "second"), [("192.0.2.9", "192.0.2.9"), ("2001:db8::1", "2001:db8::ffff:2")])
