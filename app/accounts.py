@@ -1,5 +1,6 @@
 """Accounts: who may log in, as what, with which session or token. Every administrative act is written down with it."""
 
+import contextlib
 import dataclasses
 import unicodedata
 from collections.abc import Iterable
@@ -68,8 +69,8 @@ def who(db: Database, session_token: str, *, now: float) -> Person | None:
     if found is None:
         return None
     if now - found.seen_at >= SEEN_SECONDS:
-        with db.write() as tx:
-            sessions.see(tx, digest, now=now, expires_at=now + SESSION_SECONDS)
+        with contextlib.suppress(store_errors.Busy, store_errors.CannotWrite), db.write() as tx:
+            sessions.see(tx, digest, now=now, expires_at=now + SESSION_SECONDS)  # a full disk must not log people out
     return Person(found.annotator_id, found.name, found.role, frozenset(SCOPES[found.role]), "session")
 
 
@@ -80,7 +81,7 @@ def bearer(db: Database, api_token: str, *, now: float) -> Person | None:
     if found is None:
         return None
     if found.used_at is None or now - found.used_at >= SEEN_SECONDS:
-        with db.write() as tx:
+        with contextlib.suppress(store_errors.Busy, store_errors.CannotWrite), db.write() as tx:
             tokens.use(tx, found.id, now)
     scopes = frozenset(found.scopes) & frozenset(SCOPES[found.role])
     return Person(found.annotator_id, found.owner, found.role, scopes, "token")
