@@ -1,5 +1,6 @@
 """Accounts: who may log in, as what, with which session or token. Every administrative act is written down with it."""
 
+import contextlib
 import dataclasses
 import unicodedata
 from collections.abc import Iterable
@@ -68,8 +69,8 @@ def who(db: Database, session_token: str, *, now: float) -> Person | None:
     if found is None:
         return None
     if now - found.seen_at >= SEEN_SECONDS:
-        with db.write() as tx:
-            sessions.see(tx, digest, now=now, expires_at=now + SESSION_SECONDS)
+        with contextlib.suppress(store_errors.Busy, store_errors.CannotWrite), db.write() as tx:
+            sessions.see(tx, digest, now=now, expires_at=now + SESSION_SECONDS)  # a full disk must not log people out
     return Person(found.annotator_id, found.name, found.role, frozenset(SCOPES[found.role]), "session")
 
 
@@ -80,7 +81,7 @@ def bearer(db: Database, api_token: str, *, now: float) -> Person | None:
     if found is None:
         return None
     if found.used_at is None or now - found.used_at >= SEEN_SECONDS:
-        with db.write() as tx:
+        with contextlib.suppress(store_errors.Busy, store_errors.CannotWrite), db.write() as tx:
             tokens.use(tx, found.id, now)
     scopes = frozenset(found.scopes) & frozenset(SCOPES[found.role])
     return Person(found.annotator_id, found.owner, found.role, scopes, "token")
@@ -194,6 +195,17 @@ def end_all_sessions(db: Database, name: str, *, actor: str, now: float) -> int:
         ended = sessions.end_all(tx, user.annotator_id)
         records_of_acts.append(tx, "end sessions", user.name, actor=actor, now=now, sessions=ended)
     return ended
+
+
+def restored(db: Database, *, now: float) -> bool:
+    """End what a restored backup brought back of sessions and invitations; returns whether there are accounts in it."""
+    with db.write(durable=True) as tx:
+        known = users.any_(tx)
+        if known:
+            sessions.end_everybodys(tx)
+            invites.end_everybodys(tx)
+            records_of_acts.append(tx, "restore", "a backup", actor="command line", now=now)
+    return known
 
 
 def people(db: Database) -> list[Member]:

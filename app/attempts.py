@@ -18,7 +18,7 @@ MINUTES_15 = 900.0  # seconds after which failures are forgotten, and the longes
 def count(tx: Connection, name: str, address: str, now: float) -> None:
     """Count a try as failed; raises errors.TooManyTries, and counts nothing, where it comes too early."""
     tries.forget_before(tx, now - MINUTES_15)
-    free = {_name(name): OF_A_NAME, _address(address): OF_AN_ADDRESS}
+    free = {_by_name(name): OF_A_NAME, by_address(address): OF_AN_ADDRESS}
     wait = max(_wait(*tries.of(tx, who), free[who], now) for who in free)
     if wait > 0:
         raise errors.TooManyTries(f"too many tries failed: wait {math.ceil(wait)} s and try again", wait)
@@ -28,8 +28,8 @@ def count(tx: Connection, name: str, address: str, now: float) -> None:
 
 def succeeded(tx: Connection, name: str, address: str) -> None:
     """The try that was counted was right: the name's failures are forgotten, the address's stay."""
-    tries.forget(tx, _name(name))
-    tries.take_back(tx, _address(address))
+    tries.forget(tx, _by_name(name))
+    tries.take_back(tx, by_address(address))
 
 
 def _wait(failed: int, last_at: float, free: int, now: float) -> float:
@@ -39,12 +39,12 @@ def _wait(failed: int, last_at: float, free: int, now: float) -> float:
     return min(longest, last_at + longest - now)  # a clock that was set back must not lock anybody out for long
 
 
-def _name(name: str) -> str:
+def _by_name(name: str) -> str:
     """As a hash: now and then somebody types the password where the name belongs."""
     return f"name:{passwords.digest(users.key(name))}"
 
 
-def _address(address: str) -> str:
+def by_address(address: str) -> str:
     """An IPv6 customer owns a /64: it counts as one address."""
     try:
         known = ipaddress.ip_address(address.partition("%")[0])

@@ -153,9 +153,10 @@ def _page(
     """One of the small pages; everything in `told` enters as text."""
     fields = dict.fromkeys(("problem", "name", "again", "token", "focus_name", "focus_password"), "") | told
     safe = {name: html.escape(value, quote=True) for name, value in fields.items()}
-    body = string.Template(_read(f"{part}.html")).substitute(safe, root=html.escape(place.root(request.scope)))
+    safe["root"] = html.escape(place.root(request.scope))
+    body = string.Template(_read(f"{part}.html")).substitute(safe)
     ran = f"<script>{_read(script)}</script>" if script else ""
-    whole = string.Template(_read("page.html")).substitute(title=TITLES[part], body=body, script=ran)
+    whole = string.Template(_read("page.html")).substitute(safe, title=TITLES[part], body=body, script=ran)
     sent = {"Cache-Control": "no-store", **(more or {})}
     sent["Content-Security-Policy"] = headers.small_policy(whole.encode())
     return HTMLResponse(whole, status_code=status, headers=sent)

@@ -50,7 +50,7 @@ def small_policy(body: bytes) -> str:
     scripts = " ".join(_hashes(body, b"script")) or "'none'"
     styles = " ".join(_hashes(body, b"style")) or "'none'"
     return (
-        f"default-src 'none'; script-src {scripts}; style-src {styles}; base-uri 'none'; form-action 'self'; "
+        f"default-src 'none'; script-src {scripts}; style-src {styles}; img-src 'self'; base-uri 'none'; form-action 'self'; "
         "frame-ancestors 'none'"
     )
 

@@ -47,7 +47,8 @@ def head(root: str = "") -> str:
         f'<template id="raum-label">{template}</template>',
         f'<script type="module" src="{address("main.js", root)}"></script>',
     ]
-    return "\n".join(styles + ahead + start)
+    icon = f'<link rel="icon" href="{html.escape(root)}/favicon.ico">'
+    return "\n".join([icon, *styles, *ahead, *start])
 
 
 @router.get("/surface/{edition}/{name}")
