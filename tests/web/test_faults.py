@@ -164,6 +164,33 @@ def test_the_page_shows_why_an_answer_waits(
     assert [kind for kind, _, _ in browser.said(page)] == ["label"]
 
 
+@pytest.mark.parametrize("table", ["image_state", "label_events"])
+def test_a_damaged_database_is_told_in_a_sentence_and_the_browser_keeps_the_answer(
+    make_page: Callable[..., Page], table: str
+) -> None:
+    page = make_page()
+    with page.client() as web:
+        said = event(claim(web, 1)[0], class_id=1)
+    page.stop()
+    whole = page.settings.database.read_bytes()
+    with closing(sqlite3.connect(page.settings.database)) as raw:
+        [root] = raw.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", [table]).fetchone()
+        [size] = raw.execute("PRAGMA page_size").fetchone()
+    broken = whole[: (root - 1) * size] + b"\xff" * size + whole[root * size :]
+    page.settings.database.write_bytes(broken)
+    page.start()
+    with page.client() as web:
+        answer = web.post("/api/v1/events", json=said)
+        assert answer.status_code == 503, "anything below 500 would make the browser drop the answer"
+        assert "is damaged: end page and worker, then python launch.py restore" in answer.json()["error"]
+    page.stop()
+    page.settings.database.write_bytes(whole)
+    page.start()
+    with page.client() as web:
+        assert web.post("/api/v1/events", json=said).json()["saved"]
+    assert stored(page) == [said["uuid"]]
+
+
 @pytest.mark.parametrize("jump", [3600.0, -3600.0], ids=["forward", "back"])
 def test_a_clock_that_jumps_ends_no_lease_and_loses_no_answer(
     make_page: Callable[..., Page], monkeypatch: pytest.MonkeyPatch, jump: float
