@@ -66,9 +66,9 @@ def ever(tx: Connection) -> list[records.Image]:
     return [_image(row) for row in tx.execute(sa.select(_T).order_by(_T.c.id))]
 
 
-def all_after(tx: Connection, image_id: int) -> list[records.Image]:
-    """List the usable images with a greater id, by id: what was added since."""
-    query = sa.select(_T).where(_T.c.status == "ok", _T.c.id > image_id).order_by(_T.c.id)
+def all_after(tx: Connection, image_id: int, count: int | None = None) -> list[records.Image]:
+    """List the usable images with a greater id, by id: what was added since; the first `count` of them, if given."""
+    query = sa.select(_T).where(_T.c.status == "ok", _T.c.id > image_id).order_by(_T.c.id).limit(count)
     return [_image(row) for row in tx.execute(query)]
 
 
