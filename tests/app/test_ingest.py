@@ -388,8 +388,14 @@ def test_a_killed_ingest_leaves_nothing_that_the_next_one_minds(db: Database, fo
 def test_many_files_in_one_folder_are_listed_fast(tmp_path: Path) -> None:
     for number in range(3000):
         (tmp_path / f"{number:06d}.jpg").touch()
-    walk = ingest_files.walk(tmp_path)
+    told: list[int] = []
+    walk = ingest_files.walk(tmp_path, tell=told.append)
     assert len(walk.files) == 3000
+    assert told == []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ingest_files, "TELL_EVERY", 1000)
+        ingest_files.walk(tmp_path, tell=told.append)
+    assert told == [1000, 2000, 3000]
     assert [file.name for file in walk.files] == sorted(file.name for file in walk.files)
 
 

@@ -69,9 +69,10 @@ class Person:
             try:
                 response = client.post(path, json=body)
             except httpx.TransportError as problem:
-                if not isinstance(problem, httpx.ConnectError):
+                if isinstance(problem, httpx.ConnectError):
+                    time.sleep(0.2)  # while there is no page; trying more often would slow its start
+                else:
                     self.cut.setdefault(body.get("uuid", path), time.time())
-                time.sleep(0.05)
                 continue
             if response.status_code == 503:
                 continue

@@ -61,10 +61,10 @@ class Stack:
             self.serve.wait()
         return starting
 
-    def go_on(self, seconds: float = 60) -> None:
+    def go_on(self) -> None:
         """Start the program again after it was killed itself, once nothing of it is left."""
-        self.wait(lambda: not any(map(alive, self.known.values())), "the parts of a killed serve end", seconds)
-        self.wait(lambda: not self.answers(), "nobody serves any more", seconds)
+        self.wait(lambda: not any(map(alive, self.known.values())), "the parts of a killed serve end")
+        self.wait(lambda: not self.answers(), "nobody serves any more")
         self.start()
 
     def parts(self) -> dict[str, int]:
@@ -92,17 +92,17 @@ class Stack:
         except httpx.HTTPError:
             return False
 
-    def wait(self, done: Callable[[], bool], what: str, seconds: float = 90) -> None:
+    def wait(self, done: Callable[[], bool], what: str, seconds: float = 300) -> None:
         deadline = time.monotonic() + seconds
         while not done():
             if time.monotonic() > deadline:
                 told = (self.workspace / "serve.log").read_text(encoding="utf-8")[-3000:]
                 raise AssertionError(f"not within {seconds} s: {what}\n{told}")
-            time.sleep(0.05)
+            time.sleep(0.2)
 
     def end(self) -> None:
         self.serve.terminate()
-        self.serve.wait(30)
+        self.serve.wait(120)
 
 
 def alive(pid: int) -> bool:

@@ -43,19 +43,19 @@ class Form:
 
 FORMS = {
     "rounds": Form(8, 60, 40, 240.0, SETTINGS + ROUNDS) if LONG else Form(3, 60, 5, 6.0, SETTINGS + ROUNDS),
-    "pool": Form(32, 100_000, 200, 1900.0, SETTINGS + "rounds = false\n")
+    "pool": Form(32, 100_000, 200, 1800.0, SETTINGS + "rounds = false\n")
     if LONG
     else Form(3, 2000, 4, 6.0, SETTINGS + "rounds = false\n"),
 }
 
 
 @pytest.mark.skipif(os.name != "posix", reason="kill -9 needs POSIX")
-@pytest.mark.timeout(3600 if LONG else 280)
+@pytest.mark.timeout(3600 if LONG else 600)
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 def test_kills_of_everything_lose_nothing_and_give_no_image_twice(workspace: Workspace, form: Form) -> None:
     folder = workspace.settings.workspace
     (folder / "settings.toml").write_text(form.settings, encoding="utf-8")
-    if form.images > len(workspace.ids):
+    if form.images > len(workspace.ids + workspace.held):
         large.grow(workspace, form.images)
     began, stop = time.monotonic(), threading.Event()
     stack = Stack(folder)
@@ -68,7 +68,7 @@ def test_kills_of_everything_lose_nothing_and_give_no_image_twice(workspace: Wor
         killed = _kill(stack, form)
         stack.wait(stack.answers, "the page comes back")
         seen = _watermark(workspace)
-        stack.wait(lambda: _watermark(workspace) > max(20, seen), "the worker learns on", 180)
+        stack.wait(lambda: _watermark(workspace) > max(20, seen), "the worker learns on", 600)
     finally:
         stop.set()
         for thread in threads:
