@@ -42,9 +42,10 @@ def page(workspace: Path, *, host: str | None, port: int | None) -> None:
     gc.disable()
     chosen = settings.load(workspace, host=host, port=port)
     with processes.only_one(processes.writable(chosen.workspace), "page"):
+        processes.end_with(processes.parent())
         from app.web import server
 
-        server.serve(chosen, processes.parent())
+        server.serve(chosen)
 
 
 def worker(workspace: Path, *, backbone: str | None) -> None:
@@ -55,6 +56,7 @@ def worker(workspace: Path, *, backbone: str | None) -> None:
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // 2)))
     chosen = settings.load(workspace, backbone=backbone)
     processes.writable(chosen.log_dir)
+    processes.end_with(processes.parent())
     from app import worker as working
 
     processes.keep_memory()

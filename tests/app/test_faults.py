@@ -194,6 +194,29 @@ def test_page_and_worker_end_also_when_their_supervisor_died_before_they_looked(
     gone.wait()
     told = {**os.environ, processes.PARENT: str(gone.pid)}
     started = [sys.executable, str(processes.LAUNCH), verb, "--workspace", str(tmp_path)]
-    assert (
-        subprocess.run([*started, *(["--port", "0"] if verb == "page" else [])], env=told, timeout=60).returncode == 0
+    done = subprocess.run([*started, *(["--port", "0"] if verb == "page" else [])], env=told, timeout=60)
+    assert done.returncode in (0, -signal.SIGTERM)
+
+
+def test_in_the_middle_of_a_long_step_a_process_ends_with_who_started_it() -> None:
+    step = "import time; from app import processes; processes.end_with(processes.parent()); "
+    step += "print('on', flush=True); time.sleep(60)"
+    starter = (
+        "import os, subprocess, sys; from app import processes; "
+        f"child = subprocess.Popen([sys.executable, '-c', {step!r}], env=processes.told_of_us(os.environ)); "
+        "print(child.pid, flush=True); child.wait()"
     )
+    with subprocess.Popen([sys.executable, "-c", starter], cwd=ROOT, stdout=subprocess.PIPE, text=True) as first:
+        assert first.stdout is not None
+        pid = int(first.stdout.readline())
+        assert first.stdout.readline() == "on\n"
+        first.kill()
+        wait(lambda: not _runs(pid), 20)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True

@@ -16,7 +16,6 @@ import httpx
 import pytest
 
 from app import clock, settings
-from app.web import server
 from store import database, workers
 from store import errors as store_errors
 from tests.web import browser
@@ -251,13 +250,3 @@ def test_the_steady_clock_follows_the_hours_but_not_what_is_set(monkeypatch: pyt
     now[0], ticks[0] = 99_999.0, 15.0
     assert steady() == 1010.0
     assert clock.Steady(at_least=200_000.0)() == 200_000.0
-
-
-def test_the_page_ends_when_whoever_started_it_was_killed(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Server:
-        should_exit = False
-
-    running = Server()
-    monkeypatch.setattr(server, "PARENT_SECONDS", 0.0)
-    server._end_with(os.getppid() + 1, running)
-    assert running.should_exit
