@@ -51,6 +51,21 @@ def test_a_second_page_is_refused_with_the_pid_and_a_killed_one_stands_in_nobody
                 processes.only_one(tmp_path, role).__enter__()
 
 
+def test_a_second_serve_on_another_port_is_refused_with_the_pid_and_the_first_goes_on(tmp_path: Path) -> None:
+    database.open(tmp_path / "raum.db").close()
+    first = start("page", tmp_path, "--port", "0")
+    try:
+        wait(lambda: (tmp_path / "page.pid").is_file(), 60)
+        second = start("serve", tmp_path, "--port", "0")
+        told = second.communicate(timeout=60)[1]
+        assert second.returncode == 2
+        assert f"error: a page already serves {tmp_path} (pid {first.pid})" in told
+        assert first.poll() is None
+    finally:
+        first.kill()
+        first.communicate()
+
+
 def train_once(workspace: Workspace) -> int:
     """Label enough, refresh once, and run a round; returns its publication."""
     for image_id in workspace.ids[:9]:

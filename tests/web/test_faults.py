@@ -250,3 +250,25 @@ def test_the_steady_clock_follows_the_hours_but_not_what_is_set(monkeypatch: pyt
     now[0], ticks[0] = 99_999.0, 15.0
     assert steady() == 1010.0
     assert clock.Steady(at_least=200_000.0)() == 200_000.0
+
+
+@pytest.mark.parametrize("fault", ["deleted", "another file"])
+def test_an_image_whose_file_is_gone_is_told_by_name_and_people_go_on(
+    make_page: Callable[..., Page], tmp_path: Path, fault: str
+) -> None:
+    page = make_page()
+    with page.client() as web:
+        items = claim(web, 2)
+        path = tmp_path / "its.png"
+        if fault == "another file":
+            path.write_bytes(b"no picture any more")
+        with database.open(page.settings.database).write() as tx:
+            tx.exec_driver_sql("UPDATE images SET path = ? WHERE id = ?", (str(path), items[0]["image_id"]))
+        gone = web.get(f"/image/{items[0]['image_id']}")
+        assert gone.status_code == 404
+        assert "cannot be read from its.png" in gone.json()["error"]
+        assert "immutable" not in gone.headers.get("cache-control", "")
+        assert web.get(f"/image/{items[1]['image_id']}").status_code == 200
+        said = event(items[0], kind="reject", reason="bad_image")
+        assert web.post("/api/v1/events", json=said).json()["saved"]
+        assert len(claim(web, 2)) == 2
