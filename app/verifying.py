@@ -77,12 +77,15 @@ def _part(tell: Tell, start: float, end: float) -> Tell:
 
 
 def rebuild(settings: Settings, *, now: float) -> str:
-    """Fold every image's state anew from its events, after a backup; returns a sentence."""
+    """Fold every image's state anew from its events, after a backup; returns a sentence. People may answer meanwhile."""
     kept = backups.by_hand(settings, None, now=now)
     db = database.open(settings.database)
     try:
-        with db.write(durable=True) as tx:
-            changed = labels.rebuild(tx)
+        changed, last = 0, 0  # type: int, int | None
+        while last is not None:
+            with db.write(durable=True) as tx:
+                more, last = labels.rebuild_some(tx, last)
+            changed += more
     finally:
         db.close()
     return f"{kept}\n{changed:,} states were folded anew from their events"

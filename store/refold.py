@@ -28,11 +28,19 @@ def some(tx: Connection, image_ids: Sequence[int]) -> int:
 
 def everything(tx: Connection) -> int:
     """Fold every image anew; returns how many states changed."""
-    several, changed, last = overlap.read(tx), 0, 0
-    while page := _page(tx, last):
-        last = page[0][-1].image_id
-        changed += _write(tx, *page, several)
+    changed, last = 0, 0  # type: int, int | None
+    while last is not None:
+        more, last = following(tx, last)
+        changed += more
     return changed
+
+
+def following(tx: Connection, after: int) -> tuple[int, int | None]:
+    """Fold the next images by id anew; returns how many states changed and the last image, None behind the last."""
+    page = _page(tx, after)
+    if page is None:
+        return 0, None
+    return _write(tx, *page, overlap.read(tx)), page[0][-1].image_id
 
 
 def wrong(tx: Connection, after: int) -> tuple[list[int], int | None]:
