@@ -190,3 +190,16 @@ def bench_store(
         clients=clients, pool=images, seconds=seconds, kills=kills, threads=threads, seed=seed, place=place,
         json_file=json_file,
     )  # fmt: skip
+
+
+@bench.command("scale")
+def bench_scale(
+    images: Annotated[int, typer.Option(help="images, links to a few tiny files; a million take 1.5 GB")] = 1_000_000,
+    answers: Annotated[int, typer.Option(help="images that are labelled")] = 100_000,
+    place: Annotated[Path | None, typer.Option(help="as in store")] = None,
+    json_file: options.Json = None,
+) -> None:
+    """A workspace of a million images: seconds and memory of ingest's look, verify, backup and restore; a claim beside."""
+    from app import bench_scale as measuring
+
+    measuring.command(pool=images, answers=answers, place=place, json_file=json_file)

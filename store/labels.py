@@ -181,9 +181,17 @@ def rebuild(tx: Connection) -> int:
     return refold.everything(tx)
 
 
-def wrong_states(tx: Connection) -> list[int]:
-    """List the images whose state rebuild() would change."""
-    return refold.wrong(tx)
+def rebuild_some(tx: Connection, after: int) -> tuple[int, int | None]:
+    """As rebuild(), of the next few thousand images by id; returns the last of them, too, None at the end."""
+    return refold.following(tx, after)
+
+
+def wrong_states(tx: Connection, after: int = 0) -> tuple[list[int], int | None]:
+    """List those of the next few thousand images by id whose state rebuild() would change, and the last looked at.
+
+    That one is to be given as `after` the next time; it is None at the end.
+    """
+    return refold.wrong(tx, after)
 
 
 def missing_events(tx: Connection) -> int:

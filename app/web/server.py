@@ -2,18 +2,15 @@
 
 import asyncio
 import gc
-import threading
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from app import clock, errors, labelling, processes
+from app import clock, errors, labelling
 from app.settings import Settings
 from app.web import (
     door,
@@ -35,7 +32,6 @@ from store import database, queue
 from store import errors as store_errors
 
 IDLE_SECONDS = 0.5
-PARENT_SECONDS = 0.5
 ROOMS = (
     entry, routes, overview_routes, review_routes, people_routes, pictures, downloads, upload_routes, surface_files,
 )  # fmt: skip
@@ -83,8 +79,8 @@ def _lease_clock(db: database.Database, lease_seconds: float) -> clock.Steady:
     return clock.Steady(at_least=max(renewed, default=0.0))
 
 
-def serve(settings: Settings, parent: int) -> None:
-    """Serve until the process is told to stop, or `parent`, the pid of who started it, is gone."""
+def serve(settings: Settings) -> None:
+    """Serve until the process is told to stop."""
     import uvicorn
 
     app = create_app(settings)
@@ -103,16 +99,7 @@ def serve(settings: Settings, parent: int) -> None:
         access_log=False,
         timeout_graceful_shutdown=3,
     )
-    server = uvicorn.Server(config)
-    threading.Thread(target=_end_with, args=(parent, server), daemon=True).start()
-    server.run()
-
-
-def _end_with(parent: int, server: Any) -> None:
-    """A page whose supervisor was killed would keep the port and the workspace from the next one."""
-    while not processes.parent_is_gone(parent):
-        time.sleep(PARENT_SECONDS)
-    server.should_exit = True
+    uvicorn.Server(config).run()
 
 
 async def _mount_gradio(app: FastAPI) -> None:
