@@ -13,9 +13,9 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from app import clock, errors, labelling, processes
+from app import clock, errors, labelling, mode_board, processes
 from app.settings import Settings
-from app.web import downloads, early, guard, pictures, quick_gradio, review_routes, routes, surface_files
+from app.web import downloads, early, guard, mode_routes, pictures, quick_gradio, review_routes, routes, surface_files
 from store import database, queue
 from store import errors as store_errors
 
@@ -43,8 +43,9 @@ def create_app(settings: Settings) -> FastAPI:
 
     app = FastAPI(title="RAUM", openapi_url=None, docs_url=None, redoc_url=None, lifespan=lifespan)
     app.state.settings, app.state.db = settings, db
+    app.state.board = mode_board.Board(settings.workspace)
     app.state.lease_clock = _lease_clock(db, settings.lease_seconds)
-    for router in (r.router for r in (routes, review_routes, pictures, downloads, surface_files)):
+    for router in (r.router for r in (routes, mode_routes, review_routes, pictures, downloads, surface_files)):
         app.include_router(router)
     app.add_exception_handler(errors.AppError, _refused)
     app.add_exception_handler(store_errors.StoreError, _refused)
