@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from app import pool_open, pool_view
 from store import classes, queue
 
 SURE, LIKELY, MAYBE = 0.8, 0.6, 0.5  # scores: for a page; for yes or no; the least when the person names the class
+CLASSES_TRIED = 8  # for one page, before nothing is free
 
 
 class Board:
@@ -42,8 +44,21 @@ class Held:
         counted = self.counts(low, high)
         return max(counted, key=lambda each: (counted[each], -each), default=None)
 
-    def floor(self, class_id: int) -> float:
-        return SURE if self.counts(SURE).get(class_id) else MAYBE
+    def pages(self, class_id: int | None, *, named: bool) -> Iterator[tuple[int, list[int]]]:
+        """(class, its images, the safest first) in the order in which pages are tried; nothing that is empty."""
+        if named:
+            tried = [(class_id, MAYBE)]
+        else:
+            fullest = [
+                (each, low)
+                for low in (SURE, MAYBE)
+                for each, _ in sorted(self.counts(low).items(), key=lambda pair: (-pair[1], pair[0]))
+            ]
+            tried = [(class_id, SURE), *fullest[:CLASSES_TRIED]]
+        for each, low in tried:
+            rows = self.rows(each, low) if each in self.names else ()
+            if self.view is not None and each is not None and len(rows):
+                yield each, self.view.image_ids_N[rows].tolist()
 
     def rows(self, class_id: int, low: float) -> NDArray[np.int64]:
         """Rows of the class's open images with a score of at least `low`, the safest first."""

@@ -13,11 +13,11 @@ from typing import Any
 from sqlalchemy import Connection
 
 from app import errors, items, labelling, mode_board, mode_costs, pool_view
-from app.mode_board import LIKELY, MAYBE, SURE
+from app.mode_board import LIKELY, SURE
 from store import annotators, images, labels, picked
 from store import errors as store_errors
 from store.database import Database
-from store.records import Event, NewEvent, Publication
+from store.records import Event, Lease, NewEvent, Publication
 
 MOST = 48  # images a page, and answers that come at once
 TRIED = 2000  # candidates looked up for one page
@@ -47,34 +47,39 @@ def page(
     board: mode_board.Board,
     tab: Tab,
     *,
-    class_id: int | None,
+    class_id: int | None = None,
+    named: bool = False,
     count: int,
     now: float,
     lease_seconds: float = 300.0,
 ) -> dict[str, Any]:
-    """Up to `count` images of one class, the safest first; without `class_id` of the class with most safe ones.
+    """Up to `count` images of one class, the safest first: of `class_id` while it lasts, then of the fullest class.
 
-    {"class_id", "name", "images": [{"image_id", "lease", "probability", "width", "height"}], "publication", "round",
-    "calibrated", "classes": [{"class_id", "name", "images"}]}; no class and no images where the model holds none.
+    Where the person `named` the class, all that it may hold, and of no other. -> {"class_id", "name", "images":
+    [{"image_id", "lease", "probability", "width", "height"}], "publication", "round", "calibrated", "older", "classes":
+    [{"class_id", "name", "images"}]}; no class and no images where the model holds none that are free.
     """
     _checked_count(count)
-    with db.read() as tx:
-        found = mode_board.Held(tx, board)
-        view, listed = found.view, found.listed()
-        named = class_id if class_id is not None else found.fullest(SURE) or found.fullest(MAYBE)
-        if view is None or named is None or named not in found.names:
-            return {"class_id": None, "name": None, "images": [], "publication": None, "classes": listed}
-        rows = found.rows(named, MAYBE if class_id is not None else found.floor(named))
-        ids = [i for i in view.image_ids_N[rows].tolist() if i not in tab.holding and i not in tab.without]
-    with db.write() as tx:
-        person = annotators.ensure(tx, tab.annotator, now)
-        terms = _lease(tab, person.id, now, lease_seconds, "grid", view.publication)
-        leases = picked.claim(tx, ids[:TRIED], **terms, count=count)
-        known = images.get_many(tx, [lease.image_id for lease in leases])
+    not_now = tab.holding | tab.without
+    leases: list[Lease] = []
+    with db.read() as seen:
+        found = mode_board.Held(seen, board)
+        view, listed, chosen = found.view, found.listed(), None
+        for each, ids in found.pages(class_id, named=named):
+            with db.write() as tx:
+                person = annotators.ensure(tx, tab.annotator, now)
+                terms = _lease(tab, person.id, now, lease_seconds, "grid", view.publication if view else None)
+                leases = picked.claim(tx, [i for i in ids if i not in not_now][:TRIED], **terms, count=count)
+                known = images.get_many(tx, [lease.image_id for lease in leases])
+            if leases:
+                chosen = each
+                break
+    if view is None or chosen is None:
+        return {"class_id": None, "name": None, "images": [], "publication": None, "classes": listed}
     scores = view.score_N[view.rows_of([lease.image_id for lease in leases])]
     return {
-        "class_id": named,
-        "name": found.names[named],
+        "class_id": chosen,
+        "name": found.names[chosen],
         "images": [
             {
                 "image_id": lease.image_id,
@@ -163,8 +168,8 @@ def take_back(
         mine = [each for each in said if each and each.annotator_id == person.id and each.kind in KINDS]
         undone = sum(_retract(tx, each, identifier, now) for each in mine)
         wanted = [*(each.image_id for each in mine), *_ids(body, "out", MOST)]
-        publication = next((each.publication_id for each in mine if each.publication_id), 0) or 0
-        terms = _lease(tab, person.id, lease_now, lease_seconds, "grid", publication)
+        publication = next((each.publication_id for each in mine if each.publication_id), None)
+        terms = _lease(tab, person.id, lease_now, lease_seconds, "grid", publication) | {"keep": None}
         leases = picked.claim(tx, wanted, **terms, count=2 * MOST)
     return {"undone": undone, "leases": {str(lease.image_id): lease.token for lease in leases}}
 
@@ -213,10 +218,10 @@ def _of(view: pool_view.View, shown: Publication | None) -> dict[str, Any]:
 
 
 def _lease(
-    tab: Tab, annotator_id: int, now: float, lease_seconds: float, reason: str, publication: int
+    tab: Tab, annotator_id: int, now: float, lease_seconds: float, reason: str, publication: int | None
 ) -> dict[str, Any]:
     who = {"annotator_id": annotator_id, "client": tab.client, "keep": tab.holding}
-    return who | {"now": now, "lease_seconds": lease_seconds, "reason": reason, "publication_id": publication or None}
+    return who | {"now": now, "lease_seconds": lease_seconds, "reason": reason, "publication_id": publication}
 
 
 def _retract(tx: Connection, taken: Event, identifier: str, now: float) -> bool:

@@ -26,17 +26,18 @@ def claim(
     lease_seconds: float,
     reason: str,
     publication_id: int | None,
-    keep: Collection[int] = (),
+    keep: Collection[int] | None = None,
 ) -> list[records.Lease]:
     """Lease up to `count` of the candidates in their order, never one that is asked blind.
 
     Given are open images of the pool that nobody has skipped and no other client holds, and no audit of the current
-    queue. What this client held before and neither gets again nor wants to `keep` goes back to everybody.
+    queue. What this client held before and neither gets again nor names in `keep` goes back to everybody (None: nothing).
     """
     tx.execute(sa.select(schema.counters).where(schema.counters.c.name == schema.CLAIMS).with_for_update())
     found = _free(tx, candidates, annotator_id=annotator_id, client=client, count=count, now=now)
     mine = (_L.c.annotator_id == annotator_id, _L.c.client == client)
-    tx.execute(sa.delete(_L).where(*mine, _L.c.image_id.not_in([*keep, *found])))
+    if keep is not None:
+        tx.execute(sa.delete(_L).where(*mine, _L.c.image_id.not_in([*keep, *found])))
     queue.renew(tx, annotator_id, client, now, lease_seconds)
     live = sa.select(_L).where(*mine, _L.c.expires_at > now, _L.c.image_id.in_(found))
     kept = {row.image_id: records.Lease(**row._asdict()) for row in tx.execute(live)}

@@ -22,7 +22,7 @@ def at_hand(request: Request, annotator: str, mode: str = "single") -> Json:
 @router.post("/api/v1/modes/grid")
 def page(request: Request, body: plain.Object) -> Json:
     """A page of images that the model holds for one class, leased to the tab."""
-    return modes.page(**_asked(request, body))
+    return modes.page(**_asked(request, body), named=body.get("named") is True)
 
 
 @router.post("/api/v1/modes/yesno")

@@ -38,8 +38,8 @@ def board(workspace: Workspace) -> mode_board.Board:
 
 
 def page(workspace: Workspace, board: mode_board.Board, **more: Any) -> dict[str, Any]:
-    count, class_id, now = more.pop("count", 6), more.pop("class_id", None), more.pop("now", 100.0)
-    return modes.page(workspace.db, board, modes.read_tab(TAB | more), class_id=class_id, count=count, now=now)
+    asked = {name: more.pop(name) for name in ("count", "class_id", "named", "now") if name in more}
+    return modes.page(workspace.db, board, modes.read_tab(TAB | more), **({"count": 6, "now": 100.0} | asked))
 
 
 def ids_of(told: dict[str, Any]) -> list[int]:
@@ -71,6 +71,20 @@ def test_a_page_holds_the_safest_images_of_the_fullest_class(workspace: Workspac
     assert probabilities == sorted(probabilities, reverse=True)
     assert told["classes"][0] == {"class_id": workspace.class_ids[1], "name": "square", "images": 40}
     assert not set(ids_of(page(workspace, board, count=48))) & set(workspace.held)
+
+
+def test_a_class_lasts_until_nothing_safe_is_left_and_a_named_class_shows_all_it_may_hold(
+    workspace: Workspace, board: mode_board.Board
+) -> None:
+    square, round_ = workspace.class_ids[1], workspace.class_ids[0]
+    first = page(workspace, board, count=48)
+    assert len(first["images"]) == 19, "those that the model is sure of, less the audit"
+    after = page(workspace, board, class_id=square, holding=ids_of(first))
+    assert ids_of(after) == workspace.ids[20:26], "with nobody else's safe images left, the likely ones"
+    all_of_it = page(workspace, board, class_id=square, named=True, count=48, without=ids_of(first))
+    assert ids_of(all_of_it) == workspace.ids[20:40]
+    assert page(workspace, board, class_id=round_, named=True)["name"] == "round"
+    assert page(workspace, board, class_id=workspace.class_ids[2], named=True)["images"] == []
 
 
 def test_the_next_page_others_and_the_queue_never_get_the_same_images(
