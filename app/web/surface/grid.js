@@ -1,7 +1,7 @@
 // The grid: a page of images that the model holds for one class; the wrong ones are taken out, one key confirms the rest.
 
 import { Refused, post } from "./api.js";
-import { button, h, number, setText } from "./dom.js";
+import { h, number, setText } from "./dom.js";
 import { layout, step } from "./grid_layout.js";
 import { KEPT, OUT, Page, SKIP } from "./grid_page.js";
 import { uuid } from "./identity.js";
@@ -19,7 +19,7 @@ export class Grid {
     this.struck = new Map(Object.entries(recall()).map(([id, ids]) => [Number(id), new Set(ids)]));
     this.element = this.#build();
     label.root.append(this.element);
-    new ResizeObserver(() => this.#fit()).observe(this.cells);
+    new ResizeObserver(() => this.#fit()).observe(this.stack);
   }
 
   #build() {
@@ -27,9 +27,9 @@ export class Grid {
     this.told = h("span", { class: "rg-told", role: "status", "aria-live": "polite" });
     this.choice = h("select", { class: "rg-choice", "aria-label": "Class of the page" });
     this.choice.addEventListener("change", () => this.pick(this.choice.value ? Number(this.choice.value) : null));
-    this.cells = h("div", { class: "rg-cells", role: "group" });
+    this.stack = h("div", { class: "rg-stack" });
     this.nothing = h("p", { class: "rg-nothing", role: "status", hidden: true });
-    return h("section", { class: "rg", "aria-label": "Grid: images held for one class" }, h("header", { class: "rg-head" }, this.title, this.told, this.choice), this.cells, this.nothing);
+    return h("section", { class: "rg", "aria-label": "Grid: images held for one class" }, h("header", { class: "rg-head" }, this.title, this.told, this.choice), this.stack, this.nothing);
   }
 
   get active() {
@@ -47,7 +47,7 @@ export class Grid {
   // Forget every page: the leases have run out, or somebody else sits down.
   drop() {
     Object.assign(this, { page: null, pages: [], asked: false, named: null, stays: null });
-    this.cells.replaceChildren();
+    this.stack.replaceChildren();
   }
 
   pick(classId) {
@@ -56,7 +56,7 @@ export class Grid {
     this.pages = [];
     this.page = null;
     this.asked = false;
-    this.cells.replaceChildren();
+    this.stack.replaceChildren();
     this.#next();
     this.fill();
   }
@@ -72,7 +72,7 @@ export class Grid {
     const { named, stays } = this;
     const holding = [...(this.page?.ids ?? []), ...this.pages.flatMap((page) => page.ids), ...[...this.sent.values()].flatMap((page) => page.ids)];
     const without = [...this.struck].filter(([id]) => stays === null || id === stays).flatMap(([, ids]) => [...ids]);
-    const { side, count } = this.#size();
+    const { picture, count } = this.#size();
     let more = false;
     try {
       const told = await post("/api/v1/modes/grid", { ...this.modes.who("grid"), count, class_id: stays, named: named !== null, holding, without: without.slice(-5000) });
@@ -80,9 +80,8 @@ export class Grid {
       this.listed = told.classes;
       if (this.stays !== stays) more = true; // another class was picked meanwhile
       else if (told.images.length) {
-        this.pages.push(new Page(told, { side, picked: (i) => this.toggle(i, OUT) }));
+        this.#wait(new Page(told, { wide: picture, picked: (i) => this.toggle(i, OUT) }));
         more = true;
-        void this.pages.at(-1).loaded.then(() => this.page || this.#next());
       }
     } catch (problem) {
       this.problem = problem instanceof Refused ? problem.message : "The server is away. Your answers are kept here and sent when it is back.";
@@ -94,11 +93,19 @@ export class Grid {
     if (more) this.fill();
   }
 
+  #wait(page) {
+    this.pages.push(page);
+    page.ahead(true);
+    page.fit(...this.#room());
+    this.stack.append(page.element);
+    void page.loaded.then(() => this.page || this.#next());
+  }
+
   #next() {
     const at = this.pages.findIndex((page) => page.ready);
     if (at < 0) {
       this.page = null;
-      this.cells.replaceChildren();
+      this.stack.replaceChildren();
       this.#state();
       return;
     }
@@ -109,9 +116,10 @@ export class Grid {
     this.page = page;
     this.stays = page.told.class_id;
     this.at = at;
-    this.#fit();
-    this.cells.replaceChildren(...page.cells.map((cell) => cell.element));
-    this.cells.setAttribute("aria-label", `Images held for ${page.told.name}`);
+    page.ahead(false);
+    page.fit(...this.#room());
+    for (const shown of [...this.stack.children]) if (shown !== page.element && !shown.classList.contains("rg-ahead")) shown.remove();
+    if (!page.element.isConnected) this.stack.append(page.element);
     this.#state();
     if (this.active) this.#focus();
     this.shownAt = performance.now();
@@ -120,18 +128,17 @@ export class Grid {
 
   // --- what is shown
 
+  #room() {
+    const { clientWidth, clientHeight } = this.stack;
+    return [clientWidth || 320, clientHeight || 480];
+  }
+
   #size() {
-    const box = this.cells.getBoundingClientRect();
-    return layout(box.width || 320, box.height || 480);
+    return layout(...this.#room());
   }
 
   #fit() {
-    const box = this.cells.getBoundingClientRect();
-    if (!box.width) return;
-    const { columns, side } = this.#size();
-    this.columns = columns;
-    this.cells.style.setProperty("--rg-columns", columns);
-    this.cells.style.setProperty("--rg-side", `${side}px`);
+    if (this.stack.clientWidth) [this.page, ...this.pages].forEach((page) => page?.fit(...this.#room()));
   }
 
   #list() {
@@ -154,8 +161,8 @@ export class Grid {
   }
 
   #none() {
-    if (this.named !== null) return "No more images of this class that the model is sure of. Choose another class above, or press g to go on one at a time.";
-    return "The model is not sure of any image that is free just now. Press g to go on one at a time: every answer helps it.";
+    if (this.named !== null) return "No more images of this class that the model is sure of. Choose another class above, or press g to go on with single images.";
+    return "The model is not sure of any image that is free just now. Press g to go on with single images: every answer helps it.";
   }
 
   #counted(page) {
@@ -174,7 +181,7 @@ export class Grid {
 
   move(arrow) {
     if (!this.page) return;
-    this.at = step(this.at, arrow, this.page.cells.length, this.columns ?? 1);
+    this.at = step(this.at, arrow, this.page.cells.length, this.page.columns);
     this.#focus();
   }
 
@@ -212,7 +219,10 @@ export class Grid {
     if (targets.length) label.outbox.push({ uuid: body.uuid, path: "/api/v1/modes/undo", body });
     this.#remember(page, false);
     label.answeredToday = Math.max(0, label.answeredToday - page.count(KEPT));
-    if (this.page) this.pages.unshift(this.page);
+    if (this.page) {
+      this.page.ahead(true);
+      this.pages.unshift(this.page);
+    }
     this.page = page;
     if (this.active) this.#show(page);
     else this.modes.show("grid");

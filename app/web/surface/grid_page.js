@@ -1,6 +1,7 @@
 // One page of the grid: its images loaded ahead, which of them are taken out, and the answers that it makes.
 
 import { h, percent, setText } from "./dom.js";
+import { fit } from "./grid_layout.js";
 import { uuid } from "./identity.js";
 
 export const KEPT = "kept";
@@ -12,19 +13,20 @@ const TOLD = { [KEPT]: "kept", [OUT]: "taken out", [SKIP]: "not this class" };
 
 export class Page {
   // `told` is the server's page; picked(i, mode) is called when a cell is pressed.
-  constructor(told, { side, picked }) {
+  constructor(told, { wide, picked }) {
     this.told = told;
-    this.cells = told.images.map((image, i) => this.#cell(image, i, side, picked));
+    this.cells = told.images.map((image, i) => this.#cell(image, i, wide, picked));
+    this.element = h("div", { class: "rg-cells", role: "group", "aria-label": `Images held for ${told.name}` }, ...this.cells.map((cell) => cell.element));
     this.ready = false;
     this.loaded = Promise.all(this.cells.map((cell) => cell.picture.decode().catch(() => {}))).then(() => (this.ready = true));
   }
 
-  #cell(image, i, side, picked) {
+  #cell(image, i, wide, picked) {
     const picture = new Image();
     picture.decoding = "sync";
     picture.draggable = false;
     picture.alt = "";
-    picture.src = side * (window.devicePixelRatio || 1) > LARGE ? `/image/${image.image_id}` : `/thumb/${image.image_id}`;
+    picture.src = wide * (window.devicePixelRatio || 1) > LARGE ? `/image/${image.image_id}` : `/thumb/${image.image_id}`;
     const mark = h("span", { class: "rg-mark", "aria-hidden": "true" });
     const share = h("span", { class: "rg-share", "aria-hidden": "true" }, percent(image.probability));
     const element = h("button", { type: "button", class: "rg-cell" }, picture, share, mark);
@@ -33,6 +35,19 @@ export class Page {
     const cell = { ...image, element, picture, mark, state: KEPT };
     this.#dress(cell, i);
     return cell;
+  }
+
+  // A page ahead is painted under the one that is judged, so that showing it costs no more than uncovering it.
+  ahead(waits) {
+    this.element.classList.toggle("rg-ahead", waits);
+    this.element.inert = waits;
+  }
+
+  fit(width, height) {
+    const { columns, cell } = fit(this.cells.length, width, height);
+    this.columns = columns;
+    this.element.style.gridTemplateColumns = `repeat(${columns}, ${cell[0]}px)`;
+    this.element.style.gridAutoRows = `${cell[1]}px`;
   }
 
   get ids() {

@@ -104,12 +104,12 @@ export class Modes {
       element.append(h("span", {}, text));
       return element;
     };
-    this.switches = [make("grid", "g", "grid"), make("yesno", "y", "yes/no"), make("single", "Esc", "one at a time")];
+    this.switches = [make("grid", "g", "grid"), make("yesno", "y", "yes/no"), make("single", "Esc", "single")];
     this.label.part("keys").append(...this.switches);
     this.confirming = make("confirm", "⏎", "confirm");
     const help = button(h("kbd", {}, "?"), () => (this.label.part("help").hidden = !this.label.part("help").hidden), { class: "rm-key" });
     help.append("keys");
-    const row = [this.confirming, make("out", "space", "take out"), make("skip", "s", "not this"), make("undo", "z", "undo"), make("grid", "g", "one at a time"), help];
+    const row = [this.confirming, make("out", "space", "take out"), make("skip", "s", "not this"), make("undo", "z", "undo"), make("grid", "g", "single"), help];
     this.gridKeys = h("div", { class: "rm-keys rg-keys", role: "toolbar", "aria-label": "Answers for the page" }, ...row);
     this.label.part("keys").after(this.gridKeys);
     this.proposal = button("", () => this.#follow(), { class: "rm-proposal", hidden: true });

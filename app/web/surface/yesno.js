@@ -20,7 +20,7 @@ export class YesNo {
 
   #answer(key, text, action) {
     const element = button(h("kbd", {}, key), (_, event) => action(event), { class: `ry-answer ry-${text}` });
-    element.append(text);
+    element.append(h("span", {}, text));
     return element;
   }
 
@@ -89,6 +89,7 @@ export class YesNo {
     setText(this.text, struck ? `Not ${article} ${question.name}. Which is it?` : `Is this ${article} ${question.name}?`);
     this.text.title = `the model says ${percent(question.probability)}`;
     this.noButton.hidden = struck !== null;
+    setText(this.yesButton.lastChild, struck === null ? "yes" : "yes, after all");
     for (const [i, slot] of label.panel.slots.entries()) slot.element.classList.toggle("ry-struck", struck !== null && label.panel.rows[i]?.class_id === struck);
   }
 
@@ -113,7 +114,6 @@ export class YesNo {
     label.current.item = { ...item, suggestions, struck: question.class_id };
     label.panel.show(label.current, label.classes, {});
     this.shown();
-    label.say(`not ${question.name}: press the digit of its class, / for any other, x or s`, 6000);
   }
 
   // What an answer after a no says besides: that it took a second look, and what it is not.
