@@ -15,11 +15,10 @@ from tests.web.browser import SHOWN, press, said, saved
 from tests.web.conftest import HOLDOUT, NAMES, POOL, Page
 
 CELL = ".rg-cells:not(.rg-ahead) .rg-cell"
-PAGE = (
-    "[...document.querySelectorAll('.rg-cells:not(.rg-ahead) .rg-cell')].map((cell) => Number(cell.querySelector('img').src.match(/\\d+$/)[0]))"
-)
+CELLS = f"[...document.querySelectorAll('{CELL}')]"
+PAGE = CELLS + ".map((cell) => Number(cell.querySelector('img').src.match(/\\d+$/)[0]))"
 GRID = "() => window.raum.modes.grid.page !== null"
-TAKEN = "[...document.querySelectorAll('.rg-cells:not(.rg-ahead) .rg-cell')].map((cell) => cell.dataset.state)"
+TAKEN = CELLS + ".map((cell) => cell.dataset.state)"
 
 
 def predict(workspace: Path, *, sure: float = 0.95, spread: float = 0.002) -> None:
