@@ -113,11 +113,13 @@ def _free(
     held_ = sa.exists().where(_L.c.image_id == _S.c.image_id, _L.c.expires_at > now, others)
     audits = (_Q.c.image_id == _S.c.image_id, _Q.c.publication_id == (shown.id if shown else 0))
     audit = sa.exists().where(*audits, _Q.c.reason == "audit")
-    query = sa.select(_S.c.image_id).where(_S.c.lane == schema.POOL, _S.c.skips == 0, ~held_, ~audit)
+    # lane and skips are looked at here: in the query they tempt SQLite to walk the index of the whole pool
+    query = sa.select(_S.c.image_id, _S.c.lane, _S.c.skips).where(~held_, ~audit)
     found: list[int] = []
     for start in range(0, len(candidates), _CHUNK):
         part = candidates[start : start + _CHUNK]
-        free = set(tx.scalars(query.where(_S.c.image_id.in_(part))))
+        rows = tx.execute(query.where(_S.c.image_id.in_(part)))
+        free = {image_id for image_id, lane, skips in rows if lane == schema.POOL and not skips}
         found += [image_id for image_id in part if image_id in free]
         if len(found) >= count:
             break

@@ -108,6 +108,8 @@ def test_keys_mean_something_else_in_each_mode(run: Callable[..., Any]) -> None:
     assert meaning(" ", "grid", repeat=True) is None
     assert meaning("ArrowDown", "grid", repeat=True) == "move"
     told = {"mode": "grid", "name": "Song Sparrow", "seconds": 0.43, "instead": 2.1}
-    assert run("modes", "proposal", told) == "grid for Song Sparrow: about 0.4 s an image instead of 2.1: g"
+    assert run("modes", "proposal", told) == {
+        "key": "g", "way": "grid for Song Sparrow", "cost": "about 0.4 s an image instead of 2.1",
+    }  # fmt: skip
     told = {"mode": "single", "name": None, "seconds": 1.96, "instead": 4}
-    assert run("modes", "proposal", told) == "one at a time: about 2.0 s an image instead of 4.0: Esc"
+    assert run("modes", "proposal", told)["way"] == "single images"

@@ -147,7 +147,11 @@ export class Modes {
       this.proposed = null; // the server is away; it is asked again when it is back
     }
     this.proposal.hidden = !this.proposed;
-    setText(this.proposal, this.proposed ? proposal(this.proposed) : "");
+    if (!this.proposed) return;
+    const told = proposal(this.proposed);
+    this.proposal.replaceChildren(...[told.way, told.cost].map((line) => h("span", {}, line)));
+    this.proposal.title = `${told.way}: ${told.cost}: ${told.key}`;
+    this.proposal.prepend(h("kbd", {}, told.key));
   }
 
   #follow() {
@@ -179,10 +183,10 @@ export class Modes {
   }
 }
 
-const WAYS = { grid: ["grid", "g"], yesno: ["yes or no", "y"], single: ["one at a time", "Esc"] };
+const WAYS = { grid: ["grid", "g"], yesno: ["yes or no", "y"], single: ["single images", "Esc"] };
 
-// "grid for Song Sparrow: about 0.4 s an image instead of 2.1: g"
+// "g  grid for Song Sparrow: about 0.4 s an image instead of 2.1"
 export function proposal({ mode, name, seconds, instead }) {
   const [way, key] = WAYS[mode];
-  return `${way}${name ? ` for ${name}` : ""}: about ${seconds.toFixed(1)} s an image instead of ${instead.toFixed(1)}: ${key}`;
+  return { key, way: name ? `${way} for ${name}` : way, cost: `about ${seconds.toFixed(1)} s an image instead of ${instead.toFixed(1)}` };
 }
