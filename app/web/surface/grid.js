@@ -10,7 +10,7 @@ const AHEAD = 1; // pages claimed and decoded while one is judged
 const REMEMBERED = 1500; // images taken out that this tab is not shown again for their class
 
 export class Grid {
-  // `modes` gives client(), measure() and say(); `label` the outbox, the history and the counts.
+  // `modes` gives who(), measure() and showKeys(); `label` the outbox, the history and the counts.
   constructor(label, modes) {
     Object.assign(this, { label, modes, page: null, at: 0, named: null, stays: null, listed: [], problem: null, loading: false, asked: false });
     this.pages = [];
@@ -200,7 +200,7 @@ export class Grid {
     const batch = uuid();
     this.sent.set(batch, page);
     label.outbox.push({ uuid: batch, path: "/api/v1/modes/confirm", body: { ...this.modes.who("grid"), ...said } });
-    label.history.push({ ready: null, body: { uuid: batch, kind: "page" }, back: () => this.#back(page, batch, said) });
+    label.history.push({ ready: null, body: { uuid: said.events[0]?.uuid ?? batch, kind: "page" }, back: () => this.#back(page, batch, said) });
     this.#remember(page, true);
     label.answeredToday += page.count(KEPT);
     this.#next();

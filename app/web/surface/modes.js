@@ -72,7 +72,8 @@ export class Modes {
 
   // Before the single image's own keys: in the grid they all mean something else, or nothing.
   #pressed(event) {
-    if (!this.#mine(event)) return;
+    const help = this.label.part("help");
+    if (!this.#mine(event) || help.contains(event.target) || (!help.hidden && event.key === "Escape")) return;
     const meant = meaning(event, this.mode);
     if (meant) {
       event.preventDefault();
