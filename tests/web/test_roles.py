@@ -12,6 +12,7 @@ from fastapi.testclient import TestClient
 
 from app import accounts, settings
 from app.web import door_table, server
+from store import annotators, labels
 from tests.web import team
 
 ASKING = ("nobody", "annotator", "reviewer", "admin", "token:read", "token:label", "token:review", "token:manage")
@@ -48,6 +49,11 @@ ROWS = {
     "POST /api/v1/undo": LABELLERS,
     "GET /api/v1/answers": LABELLERS,
     "POST /api/v1/renew": LABELLERS,
+    "GET /api/v1/modes": LABELLERS,
+    "POST /api/v1/modes/grid": LABELLERS,
+    "POST /api/v1/modes/yesno": LABELLERS,
+    "POST /api/v1/modes/confirm": LABELLERS,
+    "POST /api/v1/modes/undo": LABELLERS,
     "POST /api/v1/release": LABELLERS,
     "GET /api/v1/review": REVIEWERS,
     "POST /api/v1/review": REVIEWERS,
@@ -97,6 +103,13 @@ def body_of(row: str) -> dict[str, Any] | None:
         "POST /api/v1/events": {"uuid": str(uuid.uuid4()), "image_id": 1, "kind": "label", "class_id": 1, "client": "tab"},
         "POST /api/v1/undo": {"uuid": str(uuid.uuid4()), "client": "tab"},
         "POST /api/v1/renew": {"client": "tab"},
+        "POST /api/v1/modes/grid": {"client": "tab", "count": 6},
+        "POST /api/v1/modes/yesno": {"client": "tab", "count": 6},
+        "POST /api/v1/modes/confirm": {
+            "client": "tab", "out": [],
+            "events": [{"uuid": str(uuid.uuid4()), "image_id": 1, "kind": "label", "class_id": 1}],
+        },
+        "POST /api/v1/modes/undo": {"uuid": str(uuid.uuid4()), "client": "tab", "targets": [str(uuid.uuid4())], "out": []},
         "POST /api/v1/release": {"client": "tab"},
         "POST /api/v1/review": {"uuid": str(uuid.uuid4()), "image_id": 1, "decision": "label", "class_id": 1, "seen": 10**6},
         "POST /api/v1/review/undo": {"uuid": str(uuid.uuid4())},
@@ -209,3 +222,18 @@ def test_a_token_never_does_more_than_its_owner_may(web: TestClient, workspace: 
     assert ask(web, "GET /api/v1/status", {"Authorization": f"Bearer {owned}x"}).status_code == 401
     assert ask(web, "GET /api/v1/status", {"Authorization": f"Basic {owned}"}).status_code == 401
     assert ask(web, "GET /api/v1/status", {"Authorization": "Bearer"}).status_code == 401
+
+
+def test_whoever_a_page_of_the_grid_names_it_is_said_by_who_is_logged_in(
+    web: TestClient, badges: dict[str, Any]
+) -> None:
+    said = str(uuid.uuid4())
+    body = {
+        "annotator": "Ben", "client": "tab", "out": [],
+        "events": [{"uuid": said, "image_id": 2, "kind": "label", "class_id": 1}],
+    }  # fmt: skip
+    assert web.post("/api/v1/modes/confirm", json=body, headers=badges["annotator"]).status_code == 200
+    with web.app.state.db.read() as tx:  # type: ignore[attr-defined]
+        stored = labels.get_by_uuid(tx, said)
+        assert stored is not None
+        assert stored.annotator_id == annotators.by_name(tx, "Ann").id  # type: ignore[union-attr]
