@@ -16,19 +16,20 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from app import backups, bench_store, crowd_writers, errors, ingest, labelling, processes, settings
+from app import backups, bench_store, crowd_writers, errors, ingest, labelling, processes, progress, settings
 from store import annotators, classes, database, images, labels, queue, records
 
 LINKS = 50_000  # names of one file; a file system allows some 65,000
 ROWS = 10_000  # stored at once
 CLASSES = 20
 ALONE_SECONDS = 10.0
+STATUSES = 20  # looks at what the page's status line needs
 PAUSE_SECONDS = 0.02  # of the person between two answers
 LIST = """
 import sys
@@ -43,22 +44,33 @@ def command(*, pool: int, answers: int, place: Path | None, json_file: Path | No
     if os.name != "posix":
         raise errors.BadRequest("bench scale links files and counts memory: it needs Linux or macOS")
     with tempfile.TemporaryDirectory(prefix="raum-scale-", dir=place) as folder:
-        figures = run(Path(folder), pool=pool, answers=answers)
+        figures = run(
+            Path(folder), pool=pool, answers=answers, tell=lambda text: print(text, file=sys.stderr, flush=True)
+        )
     print(told(figures))
     if json_file is not None:
         json_file.write_text(json.dumps(figures, indent=1), encoding="utf-8")
 
 
-def run(folder: Path, *, pool: int, answers: int, alone_seconds: float = ALONE_SECONDS) -> dict[str, Any]:
+def run(
+    folder: Path,
+    *,
+    pool: int,
+    answers: int,
+    alone_seconds: float = ALONE_SECONDS,
+    tell: Callable[[str], None] = lambda text: None,
+) -> dict[str, Any]:
     """Make the workspace in `folder` and take every step; raises BadRequest when one fails."""
     began = time.monotonic()
     chosen = settings.load(folder / "workspace")
     make(chosen, folder / "pictures", pool=pool, answers=answers)
     made = time.monotonic() - began
+    tell(f"{pool:,} images made in {made:.0f} s")
     bare = bench_store.bare(folder, 1, min(alone_seconds, bench_store.BARE_SECONDS))
     person = Person(chosen)
     with person.at_work("alone"):
         time.sleep(alone_seconds)
+    status = list(_timed(lambda: progress.status(person.db, now=time.time(), annotator="person"), STATUSES))
     launch, at = [sys.executable, str(processes.LAUNCH)], ["--workspace", str(chosen.workspace)]
     by_hand = folder / "by-hand.db"
     steps = {
@@ -67,6 +79,7 @@ def run(folder: Path, *, pool: int, answers: int, alone_seconds: float = ALONE_S
         "verify": [*launch, "verify", *at],
         "backup": [*launch, "backup", *at, "--to", str(by_hand)],
         "the day's backup": [*launch, "backup", *at, "--child"],
+        "verify --rebuild": [*launch, "verify", *at, "--rebuild"],
     }
     rows: dict[str, Any] = {}
     for name, words in steps.items():
@@ -74,6 +87,7 @@ def run(folder: Path, *, pool: int, answers: int, alone_seconds: float = ALONE_S
             _older_days(chosen, by_hand)
         with person.at_work(name):
             rows[name] = _measured(name, words)
+        tell(f"{name}: {rows[name]['seconds']} s")
     person.end()
     rows["restore"] = _measured("restore", [*launch, "restore", str(by_hand), *at])
     return {
@@ -83,6 +97,7 @@ def run(folder: Path, *, pool: int, answers: int, alone_seconds: float = ALONE_S
         "daily_backups_left": len(backups.daily_ones(chosen)),
         "steps": rows,
         "bare_commit_ms": bench_store.latencies(bare),
+        "status_ms": bench_store.latencies(status),
         "claim_ms": {name: bench_store.latencies(each) for name, each in person.claims.items()},
         "answer_ms": {name: bench_store.latencies(each) for name, each in person.answers.items()},
     }  # fmt: skip
@@ -184,6 +199,13 @@ class Person:
             self.answers[meanwhile].append(time.perf_counter() - claimed)
 
 
+def _timed(act: Callable[[], Any], times: int) -> Iterator[float]:
+    for _ in range(times):
+        began = time.perf_counter()
+        act()
+        yield time.perf_counter() - began
+
+
 def _older_days(chosen: settings.Settings, copy: Path) -> None:
     """As many daily backups of past days as rotation has to look at, all names of one copy."""
     folder = backups.folder(chosen)
@@ -234,6 +256,7 @@ def told(figures: dict[str, Any]) -> str:
     bare = figures["bare_commit_ms"]
     lines += [
         f"one durable commit on this disk: p50 {bare['p50']}, p95 {bare['p95']} ms, through sqlite3 alone",
+        f"the status line: p50 {figures['status_ms']['p50']}, p95 {figures['status_ms']['p95']} ms",
         f"{figures['daily_backups_left']} daily backups were left by rotation of 40; {figures['machine']}",
         "claim and answer: one person, one image, 20 ms of pause, in a process of his own beside the step; peak: of the "
         "step's own process",

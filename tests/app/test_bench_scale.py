@@ -7,7 +7,15 @@ import pytest
 
 from app import bench_scale
 
-STEPS = ["list the folder", "ingest, nothing new", "verify", "backup", "the day's backup", "restore"]
+STEPS = [
+    "list the folder",
+    "ingest, nothing new",
+    "verify",
+    "backup",
+    "the day's backup",
+    "verify --rebuild",
+    "restore",
+]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="memory is counted on POSIX systems only")

@@ -120,5 +120,6 @@ def _given_twice(people: list[Person]) -> int:
         for image_id, held in person.held.items():
             spans[image_id] += [(first, last, person.name) for first, last in held]
     return sum(
-        any(a[2] != b[2] and b[0] < a[1] - 1e-3 for a, b in itertools.pairwise(sorted(held))) for held in spans.values()
+        any(a[2] != b[2] and b[0] < a[1] - 1e-3 for a, b in itertools.combinations(sorted(held), 2))
+        for held in spans.values()
     )
