@@ -197,6 +197,17 @@ def end_all_sessions(db: Database, name: str, *, actor: str, now: float) -> int:
     return ended
 
 
+def restored(db: Database, *, now: float) -> bool:
+    """End what a restored backup brought back of sessions and invitations; returns whether there are accounts in it."""
+    with db.write(durable=True) as tx:
+        known = users.any_(tx)
+        if known:
+            sessions.end_everybodys(tx)
+            invites.end_everybodys(tx)
+            records_of_acts.append(tx, "restore", "a backup", actor="command line", now=now)
+    return known
+
+
 def people(db: Database) -> list[Member]:
     """Everybody who may log in, invited and locked out ones too, by name."""
     with db.read() as tx:

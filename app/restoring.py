@@ -12,7 +12,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from app import backups, consensus_file, errors, processes, review_file
+from app import accounts, backups, consensus_file, errors, processes, review_file
 from app.settings import Settings
 from store import backup, database, images, labels, queue
 from store import errors as store_errors
@@ -44,6 +44,8 @@ def restore(settings: Settings, source: Path, *, now: float) -> str:
                 left.unlink(missing_ok=True)
         brought = _bring(source, settings) if source.is_dir() else []
         network = _start_over_without_network(settings, now=now)
+        with contextlib.closing(database.open(settings.database)) as db:
+            people = accounts.restored(db, now=now)
     told = [f"restored {done} from {given}"]
     if kept is not None:
         told.append(
@@ -52,6 +54,11 @@ def restore(settings: Settings, source: Path, *, now: float) -> str:
     told += [f"{name} came with it" for name in brought]
     if not same:
         told.append("small pictures, cached pixels and embeddings are made anew, since the images may be others")
+    if people:
+        told.append(
+            "users, passwords and API tokens are as they were then, everybody logs in anew: look at user list and "
+            "user token list for whom or what was locked out since"
+        )
     return "; ".join([*told, *network])
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import ipaddress
 import re
 import sys
 from pathlib import Path
@@ -114,6 +115,8 @@ def _checked(name: str, value: Any) -> Any:
         raise errors.SettingsError(f"setting {name!r} is a number of backups, 0 or more, not {value!r}")
     if name == "root_path":
         return _root_path(value)
+    if name == "trusted_proxies":
+        _check_proxies(value)
     if name.endswith("_rate") and not 0 <= value <= 1:
         raise errors.SettingsError(f"setting {name!r} is a share between 0 and 1, not {value!r}")
     return value
@@ -125,3 +128,14 @@ def _root_path(value: str) -> str:
     if text and not re.fullmatch(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+", text):
         raise errors.SettingsError(f"setting 'root_path' is a path such as /raum, not {value!r}")
     return text
+
+
+def _check_proxies(value: str) -> None:
+    """Each an address or a network: a name would never match, and whoever is trusted may claim any address."""
+    for part in value.split(","):
+        try:
+            ipaddress.ip_network(part.strip())
+        except ValueError as problem:
+            raise errors.SettingsError(
+                f"setting 'trusted_proxies' takes addresses or networks such as 10.0.0.5, not {part.strip()!r}"
+            ) from problem

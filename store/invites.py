@@ -32,3 +32,8 @@ def use(tx: Connection, token_hash: str, now: float) -> None:
 def end(tx: Connection, annotator_id: int) -> None:
     """End a person's links."""
     tx.execute(sa.delete(_T).where(_T.c.annotator_id == annotator_id))
+
+
+def end_everybodys(tx: Connection) -> None:
+    """End every link."""
+    tx.execute(sa.delete(_T))

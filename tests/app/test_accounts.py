@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator
+from concurrent import futures
 from contextlib import closing
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from app import accounts, api_tokens, errors, labelling, passwords
+from app import accounts, api_tokens, backups, errors, labelling, passwords, restoring, settings
 from store import annotators, database, schema
 from store import errors as store_errors
 
@@ -162,6 +163,28 @@ def test_failures_are_remembered_across_a_restart_and_a_clock_set_back(ada: data
     with closing(database.open(ada.path)) as again, pytest.raises(errors.TooManyTries) as caught:
         accounts.login(again, "Ada", GOOD, **HERE, now=NOW - 86400)
     assert caught.value.seconds == 1.0
+
+
+def test_guesses_at_the_same_time_are_not_more_guesses(ada: database.Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[str] = []
+    real = argon2.PasswordHasher.verify
+
+    def verify(self: argon2.PasswordHasher, stored: str, password: str) -> bool:
+        looked.append(password)
+        return real(self, stored, password)
+
+    def guess(number: int) -> type[Exception]:
+        try:
+            accounts.login(ada, "Ada", f"guess number {number}", **HERE, now=NOW)
+        except (errors.LoginRefused, errors.TooManyTries) as problem:
+            return type(problem)
+        pytest.fail("let in")
+
+    monkeypatch.setattr(argon2.PasswordHasher, "verify", verify)
+    with futures.ThreadPoolExecutor(16) as pool:
+        said = list(pool.map(guess, range(64)))
+    assert len(looked) == said.count(errors.LoginRefused) == 5
+    assert said.count(errors.TooManyTries) == 59
 
 
 @pytest.mark.parametrize(("first", "second"), [("192.0.2.9", "192.0.2.9"), ("2001:db8::1", "2001:db8::ffff:2")])
@@ -353,6 +376,23 @@ def test_tokens_end_when_revoked_or_expired(ada: database.Database) -> None:
     assert accounts.bearer(ada, "raum_nonsense\ud800", now=NOW) is None
     with pytest.raises(store_errors.UnknownToken):
         api_tokens.revoke(ada, 9, actor="Ada", now=NOW)
+
+
+def test_a_restored_backup_logs_nobody_in(ada: database.Database, tmp_path: Path) -> None:
+    session = accounts.login(ada, "Ada", GOOD, **HERE, now=NOW)
+    link = accounts.invite(ada, "ben", "annotator", actor="Ada", now=NOW)
+    chosen = settings.load(tmp_path)
+    backups.by_hand(chosen, tmp_path / "kept.db", now=NOW)
+    accounts.logout(ada, session, now=NOW)
+    ada.close()
+    told = restoring.restore(chosen, tmp_path / "kept.db", now=NOW + 1)
+    assert "everybody logs in anew" in told
+    with closing(database.open(chosen.database)) as again:
+        assert accounts.who(again, session, now=NOW) is None
+        with pytest.raises(errors.InviteRefused):
+            accounts.redeem(again, link, "green finches sing", now=NOW)
+        accounts.login(again, "Ada", GOOD, **HERE, now=NOW)
+        assert accounts.acts(again, 1)[0].act == "restore"
 
 
 def test_every_administrative_act_is_written_down_and_stays(ada: database.Database) -> None:

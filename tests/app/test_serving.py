@@ -50,6 +50,13 @@ def test_root_paths_that_cannot_be(tmp_path: Path, root: str) -> None:
         settings.load(tmp_path, root_path=root)
 
 
+def test_only_addresses_are_trusted_as_proxies(tmp_path: Path) -> None:
+    assert settings.load(tmp_path, trusted_proxies="10.0.0.0/8, ::1").trusted_proxies == "10.0.0.0/8, ::1"
+    for wrong in ("*", "proxy.example", "10.0.0.5,", "", "10.0.0.1/8"):
+        with pytest.raises(errors.SettingsError, match=r"such as 10\.0\.0\.5"):
+            settings.load(tmp_path, trusted_proxies=wrong)
+
+
 def test_a_pair_that_fits_is_taken_by_its_whole_path(tmp_path: Path) -> None:
     cert, key = process.certificate(tmp_path, "ours")
     for given in ((str(cert), str(key)), ("ours.pem", "ours.key")):
