@@ -47,7 +47,7 @@ def root(folder: str | Path) -> Path:
             f"there is no folder {str(folder)!r} on this machine ({type(problem).__name__}): check the path"
         ) from problem
     if not path.is_dir():
-        raise IngestError(f"{str(folder)!r} is a file: give the folder that holds the images")
+        raise IngestError(f"{str(folder)!r} is a file: give the folder that holds the images, or a zip or tar file")
     return path
 
 
@@ -72,11 +72,16 @@ def walk(folder: Path, *, skip: Path | None = None) -> Walk:
                     elif entry.is_dir(follow_symlinks=False):
                         if skip is None or Path(entry.path) != skip:
                             waiting.append(entry.path)
-                    elif os.path.splitext(entry.name)[1].lower() in SUFFIXES and entry.is_file(follow_symlinks=False):
+                    elif is_image_name(entry.name) and entry.is_file(follow_symlinks=False):
                         files.extend(_found(entry, top, closed))
         except OSError as problem:
             closed.append(_closed(place, problem))
     return Walk(sorted(files, key=lambda file: file.path), links, closed)
+
+
+def is_image_name(name: str) -> bool:
+    """Whether a file's suffix is one of an image."""
+    return os.path.splitext(name)[1].lower() in SUFFIXES
 
 
 def printable(path: str) -> str:

@@ -1,17 +1,18 @@
 """What people do: next, submit, undo, renew, release. Each is one transaction and returns values ready for JSON."""
 
+import dataclasses
 import math
 import uuid as uuids
 from typing import Any
 
 import numpy as np
 
-from app import errors, items
+from app import errors, items, regions
 from store import annotators, labels, queue
 from store import errors as store_errors
 from store import overlap as asked
 from store.database import Database
-from store.records import NewEvent
+from store.records import Event, NewEvent
 
 KINDS = ("label", "reject", "skip", "flag")
 REASONS = ("bad_image", "none_of_the_classes", "other")
@@ -28,6 +29,7 @@ def next_images(
     rng: np.random.Generator,
     lease_seconds: float = 300.0,
     holdout_rate: float = 0.1,
+    hidden_rate: float = 0.0,
 ) -> list[dict[str, Any]]:
     """Up to `count` images leased to this annotator's tab, first those that it already holds, each as items.build says."""
     if not 1 <= count <= 100:
@@ -45,7 +47,7 @@ def next_images(
             rng=rng,
             holdout_rate=holdout_rate,
         )
-        return items.build(tx, leases)
+        return items.build(tx, leases, hidden_rate)
 
 
 def ask_several(db: Database, *, overlap: int, overlap_rate: float) -> None:
@@ -70,12 +72,23 @@ def submit(db: Database, event: dict[str, Any], *, now: float) -> dict[str, Any]
     try:
         with db.write(durable=True) as tx:
             person = annotators.ensure(tx, name, now)
-            saved, _ = labels.append(tx, new_event(event, person.id), now)
+            saved, _ = labels.append(tx, _with_suggestion(tx, new_event(event, person.id)), now)
     except store_errors.UnknownImage as problem:
         raise errors.NotFound(str(problem)) from problem
     except (store_errors.Unknown, store_errors.Refused) as problem:
         raise errors.BadRequest(str(problem)) from problem
     return {"saved": True, "event_id": saved.seq}
+
+
+def _with_suggestion(tx: Any, event: NewEvent) -> NewEvent:
+    """What the model would have suggested where it was not shown: the page did not know it, the queue does."""
+    if event.suggestion_visible or event.suggestion_class_id is not None or event.publication_id is None:
+        return event
+    row = queue.row(tx, event.publication_id, event.image_id)
+    if row is None or not row.suggestions:
+        return event
+    class_id, probability = row.suggestions[0]
+    return dataclasses.replace(event, suggestion_class_id=class_id, suggestion_probability=probability)
 
 
 def undo(
@@ -88,6 +101,7 @@ def undo(
     lease_now: float | None = None,
     target: str | None = None,
     lease_seconds: float = 300.0,
+    hidden_rate: float = 0.0,
 ) -> dict[str, Any]:
     """Retract this annotator's latest standing answer and lease its image again, so that it is shown as it was.
 
@@ -112,9 +126,15 @@ def undo(
         lease = queue.lease_for(tx, taken.image_id, person.id, client, now=held_from, lease_seconds=lease_seconds)
         if lease is None:  # somebody else holds the image by now
             return {"undone": True, "event_id": event_id, "item": None}
-        item = items.build(tx, [lease])[0]
-    item["previous"] = {"kind": taken.kind, "class_id": taken.class_id, "reason": taken.reason}
+        item = items.build(tx, [lease], hidden_rate)[0]
+    item["previous"] = said(taken)
     return {"undone": True, "event_id": event_id, "item": item}
+
+
+def said(event: Event) -> dict[str, Any]:
+    """An answer as the page shows it again."""
+    told = {"kind": event.kind, "class_id": event.class_id, "reason": event.reason, "note": event.note}
+    return {**told, "region": regions.read(event.region)}
 
 
 def renew(db: Database, *, annotator: str, client: str, now: float, lease_seconds: float = 300.0) -> dict[str, Any]:
@@ -193,7 +213,7 @@ def new_event(event: dict[str, Any], annotator_id: int) -> NewEvent:
         queue_reason=_text(event, "queue_reason", 32),
         queue_rank=integer(event, "position"),
         propensity=_number(event, "propensity"),
-        region=_text(event, "region", 2000),
+        region=regions.checked(event.get("region")),
         client_at=_number(event, "client_at"),
     )
 

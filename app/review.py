@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from app import consensus_file, errors, labelling, review_file
+from app import consensus_file, errors, labelling, regions, review_file
 from store import annotators, answers, classes, images, labels, queue
 from store import errors as store_errors
 from store.database import Database
@@ -137,6 +137,7 @@ def _build(
                 {"class_id": k, "name": names[k], "image_ids": near} for k, near in row["neighbours"] if k in names
             ],
             "overlays": maps.get(row["image_id"], []),
+            "region": regions.latest(labels.of_image(tx, row["image_id"])),
         }
         for row in rows
     ]

@@ -27,7 +27,8 @@ def backup(
     if child and hasattr(os, "nice"):
         os.nice(10)
     chosen = settings.load(workspace)
-    print(backups.daily(chosen, now=time.time()) if child else backups.by_hand(chosen, to, now=time.time()))
+    daily = child and to is None
+    print(backups.daily(chosen, now=time.time()) if daily else backups.by_hand(chosen, to, now=time.time()))
 
 
 def restore(

@@ -137,14 +137,16 @@ def _ask_for_images(
 ) -> None:
     if images is None and classes is None and not demo:
         return
-    from app import ingest_files  # here, because without images to take the page starts half a second sooner
+    from app import archives, ingest_files  # here, because without images to take the page starts half a second sooner
     from store import commands, database
 
     payload: dict[str, Any] = {}
     if images is not None:
         folder = images.expanduser().absolute()
-        if not folder.is_dir():
-            raise errors.BadRequest(f"there is no folder {folder}; give the path of a folder with images to --images")
+        if not folder.is_dir() and not (archives.is_archive(folder) and folder.is_file()):
+            raise errors.BadRequest(
+                f"there is no folder {folder}; give the path of a folder with images, or of a zip or tar file, to --images"
+            )
         payload = {"folder": str(folder), "labels_from_folders": labels_from_folders}
         if classes is not None:
             payload["classes"] = ingest_files.read_classes(classes)

@@ -41,6 +41,7 @@ class Settings:
     strategy: str = "auto"
     draws: int = 20
     overlay_head: int = 64
+    hidden_rate: float = 0.05  # share of the images shown without suggestion and map, to see how far those steer people
     # several people
     overlap: int = 1  # people who are to answer an image of the overlap share
     overlap_rate: float = 0.1  # share of the images that `overlap` people are to answer, holdout included

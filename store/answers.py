@@ -36,9 +36,39 @@ def standing(tx: Connection, image_ids: Sequence[int] | None = None, *, up_to: i
     return sorted(latest.values(), key=lambda each: (each.image_id, each.seq))
 
 
+def own(tx: Connection, annotator_id: int, *, count: int, before: int | None = None) -> list[records.Event]:
+    """List the annotator's latest standing answers and skips on the page, newest first, one an image.
+
+    `before`: only those with a smaller seq, to go on from an earlier list.
+    """
+    back, later = _E.alias("takes_back"), _E.alias("later")
+
+    def theirs(event: sa.FromClause) -> tuple[sa.ColumnElement[bool], ...]:
+        stands = ~sa.exists().where(back.c.target_seq == event.c.seq)
+        return (
+            event.c.annotator_id == annotator_id,
+            event.c.kind.in_(fold.RELEASING),
+            event.c.source == "page",
+            stands,
+        )
+
+    newest = ~sa.exists().where(later.c.image_id == _E.c.image_id, later.c.seq > _E.c.seq, *theirs(later))
+    query = sa.select(_E).where(*theirs(_E), newest)
+    if before is not None:
+        query = query.where(_E.c.seq < before)
+    return [records.Event(**row._asdict()) for row in tx.execute(query.order_by(_E.c.seq.desc()).limit(count))]
+
+
 def flagged(tx: Connection) -> list[int]:
     """List the images with a flag that stands and that no review followed, by id."""
     return list(tx.scalars(sa.select(_S.c.image_id).where(_S.c.flags > 0).order_by(_S.c.image_id)))
+
+
+def of_holdout(tx: Connection) -> list[tuple[int, int]]:
+    """List the holdout images that a class was settled for, as (image, class), by id."""
+    query = sa.select(_S.c.image_id, _S.c.class_id).join(schema.images, schema.images.c.id == _S.c.image_id)
+    query = query.where(schema.images.c.holdout > 0, schema.images.c.status == "ok", _S.c.kind == "label")
+    return [(row.image_id, row.class_id) for row in tx.execute(query.order_by(_S.c.image_id))]
 
 
 def people(tx: Connection) -> list[int]:

@@ -96,6 +96,23 @@ def hashes(tx: Connection) -> records.Hashes:
     return out
 
 
+def groups(tx: Connection, *, largest: int, members: int) -> tuple[int, int, list[list[int]]]:
+    """Count the groups of two usable images or more and their images, and list the ids of the largest groups.
+
+    Of each, the first `members` ids; larger groups first."""
+    size = sa.func.count().label("size")
+    of = sa.select(_T.c.group_id, size).where(_T.c.status == "ok", _T.c.group_id.is_not(None))
+    many = of.group_by(_T.c.group_id).having(size > 1).subquery()
+    count, total = tx.execute(sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(many.c.size), 0))).one()
+    ranked = sa.select(many.c.group_id).order_by(many.c.size.desc(), many.c.group_id).limit(largest)
+    listed: dict[int, list[int]] = {group_id: [] for group_id in tx.scalars(ranked)}
+    inside = sa.select(_T.c.group_id, _T.c.id).where(_T.c.group_id.in_(list(listed)), _T.c.status == "ok")
+    for group_id, image_id in tx.execute(inside.order_by(_T.c.id)):
+        if len(listed[group_id]) < members:
+            listed[group_id].append(image_id)
+    return int(count), int(total), list(listed.values())
+
+
 def counts(tx: Connection) -> dict[str, int]:
     """Count images: total, ok, quarantined; and of the ok ones: pool, holdout (calibration and test together)."""
     rows = tx.execute(sa.select(_T.c.status, _T.c.holdout, sa.func.count()).group_by(_T.c.status, _T.c.holdout)).all()

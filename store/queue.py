@@ -88,6 +88,12 @@ def head(tx: Connection, publication_id: int, count: int | None = None) -> list[
     return [queue_rows.to_row(row) for row in tx.execute(query)]
 
 
+def left(tx: Connection, publication_id: int) -> int:
+    """Count the rows of a publication's queue whose image is still open."""
+    query = sa.select(sa.func.count()).select_from(_Q).join(_S, _S.c.image_id == _Q.c.image_id)
+    return int(tx.scalar(query.where(_Q.c.publication_id == publication_id, _S.c.lane != schema.CLOSED)) or 0)
+
+
 def claim(
     tx: Connection,
     *,

@@ -1,17 +1,18 @@
 """The page's requests as JSON: each route is one call of a use case; times and randomness enter here."""
 
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from fastapi import APIRouter, Request
 
-from app import errors, finishing, ingest_files, labelling, progress, review, settings, taxonomy
+from app import answered, archives, errors, finishing, ingest_files, labelling, progress, review, settings, taxonomy
 from app.web import door, plain
 from store import commands as orders
 from store import database
 
-COMMANDS = ("train", "pause", "resume", "refresh", "ingest", "demo")
+COMMANDS = ("train", "stop", "roll_back", "pause", "resume", "refresh", "ingest", "demo", "backup")
 RELOAD_SECONDS = 10.0
 
 router = APIRouter()
@@ -37,6 +38,7 @@ def next_images(request: Request, client: plain.Tab, annotator: str = "", count:
         rng=np.random.default_rng(),
         lease_seconds=chosen.lease_seconds,
         holdout_rate=chosen.holdout_rate,
+        hidden_rate=chosen.hidden_rate,
     )
     return {"images": items}
 
@@ -61,7 +63,18 @@ def undo(request: Request, body: plain.Object) -> Json:
         lease_now=_lease_clock(request),
         target=body.get("target"),
         lease_seconds=_settings(request).lease_seconds,
+        hidden_rate=_settings(request).hidden_rate,
     )
+
+
+@router.get("/api/v1/answers")
+def own_answers(
+    request: Request, annotator: plain.Tab | None = None, count: int = 20, before: plain.Tab | None = None
+) -> Json:
+    """This annotator's own last answers that stand, newest first."""
+    return {
+        "answers": answered.own(_db(request), annotator=door.speaker(request, annotator), count=count, before=before)
+    }
 
 
 @router.post("/api/v1/renew")
@@ -144,7 +157,8 @@ def _checked_ingest(payload: Json) -> Json:
     if not isinstance(text, str) or not text.strip():
         raise errors.BadRequest("type the path of a folder with images on this machine")
     try:
-        folder = ingest_files.root(text.strip())
+        named = Path(text.strip()).expanduser().absolute()
+        folder = named if archives.is_archive(named) and named.is_file() else ingest_files.root(named)
     except ingest_files.IngestError as problem:
         raise errors.BadRequest(str(problem)) from problem
     names = payload.get("classes") or []

@@ -22,19 +22,23 @@ from app.web import (
     entry,
     guests,
     headers,
+    overview_routes,
     people_routes,
     pictures,
     quick_gradio,
     review_routes,
     routes,
     surface_files,
+    upload_routes,
 )
 from store import database, queue
 from store import errors as store_errors
 
 IDLE_SECONDS = 0.5
 PARENT_SECONDS = 0.5
-ROOMS = (entry, routes, review_routes, people_routes, pictures, downloads, surface_files)
+ROOMS = (
+    entry, routes, overview_routes, review_routes, people_routes, pictures, downloads, upload_routes, surface_files,
+)  # fmt: skip
 STATUS = {
     errors.BadRequest: 400,
     errors.NotFound: 404,

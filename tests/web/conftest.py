@@ -107,7 +107,7 @@ class Page:
 
     def __init__(self, workspace: Path, **overrides: Any) -> None:
         self.workspace = workspace
-        self.settings = settings.load(workspace, port=0, holdout_rate=0.0, **overrides)
+        self.settings = settings.load(workspace, **{"port": 0, "holdout_rate": 0.0, "hidden_rate": 0.0, **overrides})
         self.port = 0
         self.start()
 

@@ -78,4 +78,4 @@ def _values(smooth: dict[str, Any]) -> list[float]:
 def test_plots_have_round_ticks(run: Callable[..., Any]) -> None:
     assert run("plots", "ticks", 8, 138, 6) == [50, 100]
     assert run("plots", "ticks", 0, 1, 4) == [0, 0.5, 1]
-    assert run("stage", "fitted", 320, 240, 800, 300) == {"width": 400, "height": 300}
+    assert run("view", "fitted", 320, 240, 800, 300) == {"width": 400, "height": 300}

@@ -42,9 +42,11 @@ ROWS = {
     "GET /api/v1/classes": READERS,
     "GET /api/v1/history": READERS,
     "GET /api/v1/finish": READERS,
+    "GET /api/v1/rounds": READERS,
     "POST /api/v1/next": LABELLERS,
     "POST /api/v1/events": LABELLERS,
     "POST /api/v1/undo": LABELLERS,
+    "GET /api/v1/answers": LABELLERS,
     "POST /api/v1/renew": LABELLERS,
     "POST /api/v1/release": LABELLERS,
     "GET /api/v1/review": REVIEWERS,
@@ -52,7 +54,16 @@ ROWS = {
     "POST /api/v1/review/undo": REVIEWERS,
     "GET /api/v1/people": REVIEWERS,
     "POST /api/v1/classes": REVIEWERS,
+    "GET /api/v1/pace": REVIEWERS,
+    "GET /api/v1/steering": REVIEWERS,
+    "GET /api/v1/confusion": REVIEWERS,
+    "GET /api/v1/duplicates": REVIEWERS,
     "POST /api/v1/commands": ADMINS,
+    "GET /api/v1/commands/{command_id}": ADMINS,
+    "GET /api/v1/log": ADMINS,
+    "POST /api/v1/uploads": ADMINS,
+    "PUT /api/v1/uploads/{upload}": ADMINS,
+    "POST /api/v1/uploads/{upload}/finish": ADMINS,
     "GET /api/v1/quarantine": ADMINS,
     "GET /api/v1/export": ADMINS,
     "POST /api/v1/export": ADMINS,
@@ -68,6 +79,15 @@ ROWS = {
 QUERIES = {
     "POST /api/v1/next": {"client": "tab", "count": "1"},
     "GET /overlay/{publication}/{image_id}": {"kind": "evidence"},
+    "PUT /api/v1/uploads/{upload}": {"name": "a.png"},
+}
+SAMPLES = {
+    "{image_id}": "1",
+    "{publication}": "1",
+    "{edition}": "0",
+    "{name}": "main.js",
+    "{command_id}": "1",
+    "{upload}": "2026-01-01-000000-01234567",
 }
 
 
@@ -82,6 +102,8 @@ def body_of(row: str) -> dict[str, Any] | None:
         "POST /api/v1/review/undo": {"uuid": str(uuid.uuid4())},
         "POST /api/v1/classes": {"name": f"Kind {uuid.uuid4()}"},
         "POST /api/v1/commands": {"kind": "pause"},
+        "POST /api/v1/uploads": {},
+        "POST /api/v1/uploads/{upload}/finish": {},
         "POST /api/v1/users": {"name": f"Guest {uuid.uuid4()}", "role": "annotator"},
         "POST /api/v1/users/invite": {"name": "Vic"},
         "POST /api/v1/users/role": {"name": "Vic", "role": "reviewer"},
@@ -119,7 +141,7 @@ def badges(web: TestClient, workspace: Path) -> dict[str, dict[str, str]]:
 def ask(web: TestClient, row: str, badge: dict[str, str]) -> Any:
     method, path = row.split(" ")
     asset = next(each for each in _assets(web) if each.endswith(".js"))
-    for shape, sample in (("{image_id}", "1"), ("{publication}", "1"), ("{edition}", "0"), ("{name}", "main.js")):
+    for shape, sample in SAMPLES.items():
         path = path.replace(shape, sample)
     path = path.replace("/assets/{file}", asset)
     body, options = body_of(row), {"params": QUERIES.get(row), "headers": badge}

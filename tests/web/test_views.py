@@ -96,9 +96,9 @@ def test_the_first_screen_asks_for_a_folder_or_the_demo(
     assert "waiting for the worker" in tab.inner_text(".rm-state")
 
 
-def test_a_phone_shows_image_three_classes_and_every_answer(page_server: Page, opened: Callable[..., Any]) -> None:
+def test_a_phone_shows_image_classes_and_every_answer(page_server: Page, opened: Callable[..., Any]) -> None:
     tab = opened(page_server, width=360, height=740, has_touch=True, frame=True)
-    assert tab.locator(".rm-choice:visible").count() == 3
+    assert tab.locator(".rm-choice:visible").count() == 4
     boxes = [tab.locator(selector).first.bounding_box() for selector in (IMAGE, ".rm-choice", '[data-action="reject"]')]
     assert all(
         box and box["x"] >= 0 and box["x"] + box["width"] <= 360 and box["y"] + box["height"] <= 740 for box in boxes

@@ -12,15 +12,17 @@ export class Refused extends Error {
 export class Away extends Error {}
 
 const PATIENCE_MS = 10000;
+const FILE_MS = 3600000;
 
 export async function call(method, path, body, patience = PATIENCE_MS, keepalive = false) {
+  const plain = body === undefined || body instanceof Blob;
   let response;
   try {
     response = await fetch(ROOT + path, {
       method,
       keepalive,
-      headers: { ...credentials(), ...(body === undefined ? {} : { "Content-Type": "application/json" }) },
-      body: body === undefined ? undefined : JSON.stringify(body),
+      headers: { ...credentials(), ...(plain ? {} : { "Content-Type": "application/json" }) },
+      body: plain ? body : JSON.stringify(body),
       signal: AbortSignal.timeout(patience),
       cache: "no-store",
     });
@@ -43,5 +45,6 @@ export async function call(method, path, body, patience = PATIENCE_MS, keepalive
 
 export const get = (path, patience) => call("GET", path, undefined, patience);
 export const post = (path, body = {}, patience) => call("POST", path, body, patience);
+export const put = (path, file) => call("PUT", path, file, FILE_MS);
 // Goes out while the page is being closed; nobody waits for the answer.
 export const leave = (path, body) => void call("POST", path, body, PATIENCE_MS, true).catch(() => {});

@@ -2,7 +2,8 @@
 
 export const DIGITS = 9;
 
-// Rows [{digit, class_id, name, probability|null, top, lead}]; the three that lead stay visible on a phone for one item.
+// Rows [{digit, class_id, name, probability|null, top, lead}]; the three likeliest lead: a phone shows them wide.
+// Asked blind none leads, for a wide button would be a hint.
 // Up to nine classes keep their own digit in class order; more follow the model's ranking, or the fixed order when asked blind.
 export function rows(item, classes) {
   const probability = new Map((item.blind ? [] : item.suggestions).map((each) => [each.class_id, each.probability]));
@@ -14,7 +15,7 @@ export function rows(item, classes) {
     name: each.name,
     probability: probability.get(each.class_id) ?? null,
     top: each.class_id === top,
-    lead: leading.size ? leading.has(each.class_id) : i < 3,
+    lead: leading.has(each.class_id),
   }));
 }
 

@@ -1,56 +1,83 @@
 // Keys and buttons of the labelling surface: what is pressed becomes a call of the label object.
 
-import { button, h } from "./dom.js";
-import { SHEET, meaning } from "./keys.js";
+import { button, h, setText } from "./dom.js";
+import * as gestures from "./gestures.js";
+import * as keys from "./keys.js";
+import { KeySheet } from "./keysheet.js";
 import { control, person } from "./login.js";
 
+// [action, what its button says]
 const BUTTONS = [
-  ["accept", "⏎", "accept"],
-  ["reject", "x", "reject"],
-  ["skip", "s", "skip"],
-  ["flag", "f", "flag"],
-  ["undo", "z", "undo"],
-  ["cycle", "o", "map"],
-  ["help", "?", "keys"],
+  ["accept", "accept"],
+  ["reject", "reject"],
+  ["skip", "skip"],
+  ["flag", "flag"],
+  ["undo", "undo"],
+  ["cycle", "map"],
+  ["help", "keys"],
 ];
 
 export function dress(label) {
   buttons(label);
   name(label);
-  strength(label);
-  help(label);
+  sliders(label);
+  label.sheet = new KeySheet(label, () => relabel(label));
   document.addEventListener("keydown", (event) => pressed(label, event));
+  document.addEventListener("keyup", (event) => released(label, event));
+  window.addEventListener("blur", () => label.stage.peeking && label.changeMap(() => label.stage.peek(false)));
   // A tab that was clicked keeps no focus, or Enter would press it again instead of accepting.
   document.addEventListener("click", (event) => event.detail && event.target.closest?.("[role=tab]")?.blur());
 }
 
 function pressed(label, event) {
-  if (!label.root.checkVisibility() || label.root.dataset.mode !== "label") return;
-  const meant = meaning(event);
-  if (!meant) return;
+  if (!label.root.checkVisibility() || label.root.dataset.mode !== "label") return undefined;
+  if (!keys.typing(event.target) && label.evidence.key(event)) return event.preventDefault();
+  const meant = keys.meaning(event);
+  if (!meant) return undefined;
+  if (gestures.keyed(label.stage, meant)) {
+    strength(label);
+    return event.preventDefault();
+  }
+  if (meant.action !== "digit" && !ACTS[meant.action]) return undefined;
   event.preventDefault();
   if (meant.action === "digit") digit(label, meant.digit, event);
   else act(label, meant.action, "key", event);
+  return undefined;
 }
 
+// Where maps are only peeked at, they go when the key is let go.
+function released(label, event) {
+  if (label.stage.peeking && keys.plain(event) === keys.keyOf("hide")) label.changeMap(() => label.stage.peek(false));
+}
+
+// What each action does: (label, mode, event).
+const ACTS = {
+  accept: (label, mode, event) => label.accept(mode, event),
+  reject: (label, mode, event) => label.reject(mode, event),
+  skip: (label, mode, event) => label.answer("skip", {}, mode, event),
+  flag: (label, mode) => label.flag(mode),
+  undo: (label) => label.undo(),
+  search: (label) => label.search.open(),
+  help: (label) => label.sheet.toggle(),
+  cycle: (label) => label.changeMap(() => label.stage.cycle()),
+  hide: (label) => {
+    const { maps } = label.identity.wishes;
+    if (maps === "off") label.say(`maps are off; the sheet of keys (${keys.capOf("help")}) turns them on`);
+    else label.changeMap(() => (maps === "peek" ? label.stage.peek(true) : label.stage.toggle()));
+  },
+  evidence: (label) => label.evidence.toggle(),
+  compare: (label) => label.beside.next() || label.say("no labelled images to compare with yet"),
+  earlier: (label) => label.walk.earlier(),
+  later: (label) => label.walk.later(),
+  escape: (label) => {
+    if (label.evidence.open) label.evidence.cancel();
+    else if (!label.beside.close() && !label.walk.end()) label.sheet.close();
+    label.reasons.end();
+  },
+};
+
 export function act(label, action, mode, event = null) {
-  const sheet = label.part("help");
-  const actions = {
-    accept: () => label.accept(mode, event),
-    reject: () => label.reject(mode, event),
-    skip: () => label.answer("skip", {}, mode, event),
-    flag: () => label.flag(mode),
-    undo: () => label.undo(),
-    search: () => label.search.open(),
-    help: () => (sheet.hidden = !sheet.hidden),
-    cycle: () => label.changeMap(() => label.stage.cycle()),
-    hide: () => label.changeMap(() => label.stage.toggle()),
-    escape: () => {
-      sheet.hidden = true;
-      label.reasons.end();
-    },
-  };
-  actions[action]();
+  ACTS[action](label, mode, event);
 }
 
 function digit(label, number, event) {
@@ -60,16 +87,28 @@ function digit(label, number, event) {
   }
   const row = label.panel.rows[number - 1];
   if (row) label.answer("label", { class_id: row.class_id }, "key", event);
-  else if (label.current) label.say(`no class on ${number}`);
+  else if (label.current) label.say(`no class on ${keys.capOf(`digit${number}`)}`);
 }
 
 function buttons(label) {
-  const made = BUTTONS.map(([action, key, text]) => {
-    const element = button(h("kbd", {}, key), (mode, event) => act(label, action, mode, event), { class: "rm-key", "data-action": action });
+  const made = BUTTONS.map(([action, text]) => {
+    const element = button(h("kbd", {}, ""), (mode, event) => act(label, action, mode, event), { class: "rm-key", "data-action": action });
     element.append(text);
     return element;
   });
   label.part("keys").append(...made);
+  relabel(label);
+}
+
+// Every printed key as this person has it.
+export function relabel(label) {
+  keys.use(label.identity.annotator);
+  for (const element of label.part("keys").children) {
+    setText(element.querySelector("kbd"), keys.capOf(element.dataset.action));
+    element.setAttribute("aria-keyshortcuts", keys.keyOf(element.dataset.action));
+  }
+  label.panel.relabel();
+  label.sheet?.draw();
 }
 
 function name(label) {
@@ -81,39 +120,27 @@ function name(label) {
   field.value = label.identity.annotator;
   field.addEventListener("change", () => {
     label.rename(field.value);
+    relabel(label);
     field.value = label.identity.annotator;
   });
   field.addEventListener("keydown", (event) => event.key === "Enter" && field.blur());
 }
 
+// The two sliders under the image: how strong the map is, and where its contour runs.
+function sliders(label) {
+  const { identity, stage } = label;
+  const [strong, level] = label.part("opacity").querySelectorAll("input");
+  strong.addEventListener("input", () => {
+    identity.wish("opacity", Number(strong.value));
+    stage.draw();
+  });
+  level.addEventListener("input", () => stage.runContour(Number(level.value) - identity.wishes.level));
+  for (const slider of [strong, level]) slider.addEventListener("change", () => slider.blur());
+  strength(label);
+}
+
 function strength(label) {
-  const slider = label.part("opacity").querySelector("input");
-  slider.value = label.identity.wishes.opacity;
-  slider.addEventListener("input", () => {
-    label.identity.wish("opacity", Number(slider.value));
-    label.stage.draw();
-  });
-  slider.addEventListener("change", () => slider.blur());
-}
-
-function help(label) {
-  const keys = SHEET.flatMap(([key, text]) => [h("dt", {}, h("kbd", {}, key)), h("dd", {}, text)]);
-  label.part("help").append(
-    h("h2", {}, "Keys"),
-    h("dl", {}, ...keys),
-    wish(label, "split", "image and map side by side on wide windows"),
-    wish(label, "reasons", "ask for the reason after a reject"),
-    button("close", () => (label.part("help").hidden = true), { class: "rm-button" }),
-  );
-}
-
-function wish(label, key, text) {
-  const box = h("input", { type: "checkbox" });
-  box.checked = label.identity.wishes[key];
-  box.addEventListener("change", () => {
-    label.identity.wish(key, box.checked);
-    label.stage.layout();
-    box.blur();
-  });
-  return h("label", { class: "rm-wish" }, box, text);
+  const [strong, level] = label.part("opacity").querySelectorAll("input");
+  strong.value = label.identity.wishes.opacity;
+  level.value = label.identity.wishes.level;
 }

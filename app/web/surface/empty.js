@@ -1,6 +1,6 @@
 // What stands where the image would be when there is none, or when something hinders: a sentence and a button that helps.
 
-import { Refused, post } from "./api.js";
+import { Refused, get, post } from "./api.js";
 import * as controls from "./controls.js";
 import { button, h, number, percent, setText } from "./dom.js";
 import { ended, may } from "./login.js";
@@ -80,5 +80,21 @@ export async function command(kind, payload = {}) {
     return null;
   } catch (problem) {
     return problem instanceof Refused ? problem.message : "The server is away; try again in a moment.";
+  }
+}
+
+// The same, and what became of it as soon as the worker has taken it up; `told` is called with each sentence.
+export async function commanded(kind, payload, { asked, done }, told) {
+  let id;
+  try {
+    id = (await post("/api/v1/commands", { kind, payload })).command_id;
+  } catch (problem) {
+    return told(problem instanceof Refused ? problem.message : "The server is away; try again in a moment.");
+  }
+  told(asked);
+  for (let wait = 500; wait < 60000; wait *= 1.5) {
+    await new Promise((resolve) => setTimeout(resolve, wait));
+    const answer = await get(`/api/v1/commands/${id}`).catch(() => null);
+    if (answer?.finished) return told(answer.error ?? done);
   }
 }

@@ -27,7 +27,7 @@ function keep(storage, key, value) {
   }
 }
 
-const WISHES = { opacity: 55, map: null, hidden: false, split: true, reasons: true };
+const WISHES = { opacity: 55, level: 50, maps: "always", map: null, hidden: false, split: true, reasons: true };
 
 export class Identity {
   constructor() {

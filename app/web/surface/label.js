@@ -1,22 +1,25 @@
 // Labelling: one answer is one key; the next image is painted at once and the answer travels behind.
 
-import { Refused, get, post } from "./api.js";
-import * as choices from "./choices.js";
+import * as answers from "./answers.js";
+import { get } from "./api.js";
+import { Beside } from "./beside.js";
 import * as controls from "./controls.js";
 import { number, setText } from "./dom.js";
 import * as empty from "./empty.js";
-import { uuid } from "./identity.js";
+import { Evidence } from "./evidence.js";
+import { Flagging } from "./flagging.js";
+import * as keys from "./keys.js";
 import * as leases from "./leases.js";
-import { ROOT, person } from "./login.js";
-import { Outbox } from "./outbox.js";
+import { ROOT } from "./login.js";
 import { Panel } from "./panel.js";
 import { Reasons } from "./reasons.js";
 import { Search } from "./search.js";
 import { Stage } from "./stage.js";
 import { Stock, prepare } from "./stock.js";
+import * as undoing from "./undoing.js";
+import { Walk } from "./walk.js";
 
 const RENEW_MS = 60000;
-const KEPT = 40; // answered images kept decoded for undo
 
 export class Label {
   constructor(root, identity, status) {
@@ -29,29 +32,16 @@ export class Label {
     this.timings = [];
     this.stage = new Stage(root, identity);
     this.panel = new Panel(root, { pick: (id, mode) => this.answer("label", { class_id: id }, mode), give: (code, mode) => this.reasons.give(code, mode) });
-    this.search = new Search(root, { pick: (id, event) => this.answer("label", { class_id: id }, "search", event), add: (name) => this.addAndAnswer(name), source: () => this.searchable() });
+    this.search = new Search(root, { pick: (id, event) => this.answer("label", { class_id: id }, "search", event), add: (name) => answers.addClass(this, name), source: () => this.searchable() });
     this.stock = new Stock({ claim: (count) => leases.claim(this.identity, count), answering: () => this.outbox.size, changed: () => this.fill(), now: () => performance.now() });
-    this.outbox = this.makeOutbox();
+    this.outbox = answers.outbox(this);
     this.reasons = new Reasons(this);
+    this.walk = new Walk(this);
+    this.flagging = new Flagging(this);
+    this.evidence = new Evidence(this);
+    this.beside = new Beside({ stage: this.stage, part: this.part, shown: () => this.current, caption: () => this.showMapCaption() });
     controls.dress(this);
     this.listen();
-  }
-
-  makeOutbox() {
-    return new Outbox({
-      storage: localStorage, client: this.identity.client, person, send: (path, body) => post(path, body),
-      isRefusal: (problem) => problem instanceof Refused,
-      changed: () => {
-        this.showSaved();
-        this.review?.showSaved();
-      },
-      answered: (entry, reply) => this.heardBy(entry).landed(entry, reply), refused: (entry, problem) => this.heardBy(entry).refused(entry, problem),
-    });
-  }
-
-  // Labels and reviews leave through one outbox; what comes back goes to whoever sent it.
-  heardBy(entry) {
-    return this.review && entry.path.startsWith("/api/v1/review") ? this.review : this;
   }
 
   begin() {
@@ -113,6 +103,7 @@ export class Label {
   // --- what is shown
 
   show(ready, previous = null) {
+    if (this.evidence.open) this.evidence.end("");
     this.current = ready;
     this.previous = previous;
     this.stage.show(ready);
@@ -122,7 +113,8 @@ export class Label {
     this.showMapCaption();
     this.shown = { at: performance.now() };
     this.root.classList.toggle("rm-broken", ready.broken);
-    if (previous) this.say(`undone: ${described(previous, this.classes)}`);
+    if (previous && !this.walk.open) this.say(`undone: ${undoing.described(previous, this.classes)}`);
+    this.flagging.left();
     requestAnimationFrame(() => (this.shown.at = performance.now()));
   }
 
@@ -134,13 +126,17 @@ export class Label {
   showMapCaption() {
     const map = this.stage.current();
     const older = this.current?.item.older && map ? " (from an older model)" : "";
-    setText(this.part("map"), map ? `${map.caption}${older}` : this.whyNoMap());
-    this.part("opacity").hidden = !map;
+    const { beside } = this.stage;
+    const told = beside ? `beside: labelled ${beside.name}; ${keys.capOf("compare")} next, Esc back` : map ? `${map.caption}${older}` : this.whyNoMap();
+    setText(this.part("map"), told);
+    this.part("opacity").hidden = !map || beside !== null;
   }
 
   whyNoMap() {
     if (!this.current || this.current.item.blind || !this.current.item.suggestions.length) return "";
-    return this.current.maps.length ? "map hidden (h shows it)" : "no map of this image yet";
+    if (!this.current.maps.length) return "no map of this image yet";
+    const key = keys.capOf("hide");
+    return { always: `map hidden (${key} shows it)`, peek: `hold ${key} to see the map`, off: "maps are off" }[this.identity.wishes.maps];
   }
 
   showEmpty() {
@@ -162,34 +158,34 @@ export class Label {
     this.saying = setTimeout(() => setText(this.part("said"), ""), lasting);
   }
 
-  // --- answers
+  // --- answers: kind and fields as the server takes them, mode is how (key, click, touch, search)
 
   answer(kind, fields, mode, event = null) {
-    const ready = this.current;
-    if (!ready) return;
-    const pressed = event?.timeStamp || performance.now();
-    const body = { ...this.recorded(ready, mode), kind, ...fields };
-    this.outbox.push({ uuid: body.uuid, path: "/api/v1/events", body });
-    this.stock.answered(ready.item.image_id);
-    this.history.push({ ready, body });
-    if (this.history.length > KEPT) this.history.shift();
-    this.answeredToday += kind === "skip" ? 0 : 1;
-    this.next();
-    this.showSaved();
-    this.measure(pressed);
+    answers.give(this, kind, fields, mode, event);
   }
 
-  recorded(ready, mode) {
-    const { item } = ready;
-    const top = choices.accepted(item);
-    const map = this.stage.current();
-    return {
-      uuid: uuid(), annotator: this.identity.annotator, client: this.identity.client, image_id: item.image_id, lease: item.lease,
-      publication: item.publication, round: item.round, queue_reason: item.reason, position: item.position, propensity: item.propensity,
-      suggestion_class_id: top?.class_id ?? null, suggestion_probability: top?.probability ?? null, suggestion_visible: top !== null,
-      overlay_kind: map?.kind ?? null, overlay_visible: map !== null,
-      shown_ms: Math.max(0, Math.round(performance.now() - this.shown.at)), input_mode: mode, client_at: Date.now() / 1000,
-    };
+  accept(mode, event) {
+    answers.accept(this, mode, event);
+  }
+
+  reject(mode, event) {
+    answers.reject(this, mode, event);
+  }
+
+  flag(mode) {
+    answers.flag(this, mode);
+  }
+
+  undo() {
+    undoing.undo(this);
+  }
+
+  landed(entry, reply) {
+    answers.landed(this, entry, reply);
+  }
+
+  refused(entry, problem) {
+    answers.refused(this, entry, problem);
   }
 
   next() {
@@ -207,96 +203,7 @@ export class Label {
     this.showEmpty();
   }
 
-  measure(pressed) {
-    const channel = new MessageChannel();
-    channel.port1.onmessage = () => {
-      this.timings.push(performance.now() - pressed);
-      channel.port1.close();
-    };
-    requestAnimationFrame(() => channel.port2.postMessage(null));
-  }
-
-  accept(mode, event) {
-    const top = this.current && choices.accepted(this.current.item);
-    if (top) this.answer("label", { class_id: top.class_id }, mode, event);
-    else if (this.current) this.say(this.current.item.blind ? "asked blind: press the digit of its class" : "no suggestion yet: press the digit of its class");
-  }
-
-  reject(mode, event) {
-    if (!this.current) return;
-    const ready = this.current;
-    const body = this.recorded(ready, mode);
-    this.reasons.end();
-    if (this.identity.wishes.reasons) this.reasons.begin(ready, body);
-    this.answer("reject", { reason: null }, mode, event);
-    this.reasons.ask();
-  }
-
-  flag(mode) {
-    if (!this.current) return;
-    const body = { ...this.recorded(this.current, mode), kind: "flag" };
-    this.outbox.push({ uuid: body.uuid, path: "/api/v1/events", body });
-    this.say("flagged for discussion");
-  }
-
-  async addAndAnswer(name) {
-    const ready = this.current;
-    this.say(`adding ${name} …`);
-    try {
-      const added = await post("/api/v1/classes", { name });
-      await this.loadClasses();
-      if (ready && this.current === ready) this.answer("label", { class_id: added.class_id }, "search");
-      this.say(`added ${added.name}`);
-    } catch (problem) {
-      this.say(problem instanceof Refused ? problem.message : "server away: a new class has to wait", 5000);
-    }
-  }
-
-  undo() {
-    this.reasons.end();
-    const last = this.history.pop();
-    const body = { uuid: uuid(), annotator: this.identity.annotator, client: this.identity.client, target: last?.body.uuid ?? null };
-    if (last) {
-      this.stock.putBack(this.current);
-      this.stock.show(last.ready);
-      this.show(last.ready, last.body);
-      this.answeredToday = Math.max(0, this.answeredToday - (last.body.kind === "skip" ? 0 : 1));
-    } else this.say("asking the server for your answer before …");
-    this.outbox.push({ uuid: body.uuid, path: "/api/v1/undo", body });
-    this.showEmpty();
-  }
-
-  // --- what comes back
-
-  landed(entry, reply) {
-    if (entry.path.endsWith("/undo")) this.undone(entry, reply);
-    else this.stock.settled(entry.body.image_id);
-    void this.stock.topUp();
-  }
-
-  undone(entry, reply) {
-    if (!reply.undone || !reply.item) {
-      if (!entry.body.target) this.say("nothing left to undo");
-      return;
-    }
-    if (this.current?.item.image_id === reply.item.image_id) {
-      this.current.item = { ...this.current.item, lease: reply.item.lease };
-      return;
-    }
-    if (entry.body.target) return;
-    const ready = prepare(reply.item, () => {
-      if (!ready.done || ready.placed) return;
-      ready.placed = true;
-      this.stock.putBack(this.current);
-      this.stock.show(ready);
-      this.show(ready, reply.item.previous);
-    });
-  }
-
-  refused(entry, problem) {
-    this.say(`one answer was refused: ${problem.message}`, 15000);
-    this.stock.settled(entry.body.image_id);
-  }
+  // --- the tab itself
 
   keep() {
     if (this.current || this.stock.first) leases.renew(this.identity);
@@ -319,6 +226,7 @@ export class Label {
     this.identity.rename(name);
     this.history = [];
     this.stock.waiting = [];
+    this.walk.leave();
     this.next();
     void this.status.ask();
   }
@@ -334,9 +242,4 @@ export class Label {
     window.addEventListener("online", () => this.outbox.kick());
     this.status.listen((value, away) => this.heard(value, away));
   }
-}
-
-function described(body, classes) {
-  if (body.kind === "label") return classes.find((each) => each.class_id === body.class_id)?.name ?? "a label";
-  return body.kind === "reject" ? "rejected" : body.kind;
 }

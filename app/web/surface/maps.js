@@ -3,11 +3,12 @@
 import { ROOT } from "./login.js";
 
 const LONG_SIDE = 160; // grid of the smooth map
-const LEVEL = 0.5; // where the contour runs
 const FAINT = 0.12; // values below are not tinted
 export const HUE = [255, 140, 0];
 
-// Loads one map; resolves to {kind, caption, tint: canvas, contour: Path2D in 0..1 x 0..1}, or null when there is none.
+let level = 0.5; // where the contour runs: a share of the map's maximum; 1 draws none
+
+// Loads one map; resolves to {kind, caption, smooth, tint: canvas}, or null when there is none.
 export async function load(overlay, width, height) {
   const image = new Image();
   image.src = ROOT + overlay.url;
@@ -19,7 +20,38 @@ export async function load(overlay, width, height) {
   const grid = greys(image);
   const scale = LONG_SIDE / Math.max(width, height);
   const smooth = resample(grid, Math.max(2, Math.round(width * scale)), Math.max(2, Math.round(height * scale)));
-  return { kind: overlay.kind, caption: overlay.caption, tint: tinted(smooth), contour: contour(smooth, LEVEL) };
+  const map = { kind: overlay.kind, caption: overlay.caption, smooth, tint: tinted(smooth), peak: smooth.values.reduce((most, value) => Math.max(most, value), 0), contour: null, level: null };
+  outline(map);
+  return map;
+}
+
+export function runContourAt(share) {
+  level = share;
+}
+
+function outline(map) {
+  if (map.level !== level) Object.assign(map, { level, contour: contour(map.smooth, level * map.peak) });
+  return map.contour;
+}
+
+// Paints a map (or nothing) on a canvas of width x height pixels; `line` is one pixel of the screen in its pixels.
+export function draw(canvas, map, { width, height, line, wishes }) {
+  const context = canvas.getContext("2d");
+  if (canvas.width !== width || canvas.height !== height) [canvas.width, canvas.height] = [width, height];
+  else context.clearRect(0, 0, width, height);
+  if (!map) return;
+  context.globalAlpha = wishes.opacity / 100;
+  context.imageSmoothingQuality = "high";
+  context.drawImage(map.tint, 0, 0, width, height);
+  context.globalAlpha = 0.35 + (0.65 * wishes.opacity) / 100;
+  const path = new Path2D();
+  path.addPath(outline(map), new DOMMatrix().scale(width, height));
+  context.lineCap = "round";
+  for (const [style, thick] of [["rgba(0,0,0,.55)", 3.5], ["rgb(255,190,92)", 1.6]]) {
+    context.strokeStyle = style;
+    context.lineWidth = thick * line;
+    context.stroke(path);
+  }
 }
 
 function greys(image) {
@@ -82,7 +114,7 @@ function tinted({ values, width, height }) {
 }
 
 // Marching squares; the path's coordinates are shares of width and height.
-export function contour({ values, width, height }, level) {
+function contour({ values, width, height }, level) {
   const path = new Path2D();
   for (const [x1, y1, x2, y2] of segments(values, width, height, level)) {
     path.moveTo(x1, y1);

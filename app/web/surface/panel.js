@@ -2,6 +2,7 @@
 
 import * as choices from "./choices.js";
 import { button, h, percent, setText } from "./dom.js";
+import * as keys from "./keys.js";
 
 export const REASONS = [
   ["bad_image", "bad image"],
@@ -20,14 +21,21 @@ export class Panel {
     this.reasons = REASONS.map(([code, text], i) =>
       button(h("span", { class: "rm-name-of" }, text), (mode) => give(code, mode), { class: "rm-choice rm-reason rm-lead", "data-digit": i + 1 }),
     );
-    this.reasons.forEach((element, i) => element.prepend(h("kbd", {}, String(i + 1))));
+    this.reasons.forEach((element) => element.prepend(h("kbd", {}, "")));
+    this.relabel();
+  }
+
+  // The keys on the choices as this person has them.
+  relabel() {
+    const elements = [...this.slots.map((slot) => slot.element), ...this.reasons];
+    elements.forEach((element, i) => setText(element.querySelector("kbd"), keys.capOf(`digit${(i % choices.DIGITS) + 1}`)));
   }
 
   #slot(i, pick) {
     const name = h("span", { class: "rm-name-of" });
     const share = h("span", { class: "rm-share" });
     const bar = h("span", { class: "rm-bar" });
-    const element = button(h("kbd", {}, String(i + 1)), (mode) => this.rows[i] && pick(this.rows[i].class_id, mode), { class: "rm-choice" });
+    const element = button(h("kbd", {}, ""), (mode) => this.rows[i] && pick(this.rows[i].class_id, mode), { class: "rm-choice" });
     element.append(name, share, h("span", { class: "rm-track", "aria-hidden": "true" }, bar));
     return { element, name, share, bar };
   }
@@ -73,7 +81,7 @@ export class Panel {
       return;
     }
     const groups = ready.near.map((group) =>
-      h("figure", { class: "rm-group" }, h("figcaption", { title: group.name }, group.name), h("div", { class: "rm-near" }, ...group.images)),
+      h("figure", { class: "rm-group" }, h("figcaption", { title: group.name }, group.name), h("div", { class: "rm-near" }, ...group.elements)),
     );
     this.compare.replaceChildren(h("h3", {}, "compare: nearest labelled images"), ...groups);
   }

@@ -1,8 +1,10 @@
 // Reviewing: what is in doubt, one image at a time; every decision is one key, travels behind, and can be taken back.
 
 import { get } from "./api.js";
+import { Beside } from "./beside.js";
 import { number, setText } from "./dom.js";
 import { uuid } from "./identity.js";
+import * as keys from "./keys.js";
 import { Panel } from "./panel.js";
 import * as people from "./people.js";
 import { KINDS, build, described, empty, saidRows } from "./review_view.js";
@@ -36,6 +38,7 @@ export class Review {
       source: () => ({ classes: this.label.classes, suggestions: this.item?.suggestions ?? [] }),
     });
     label.review = this;
+    this.beside = new Beside({ stage: this.stage, part: this.part, shown: () => this.prepared(this.item), caption: () => this.caption() });
     this.show();
     status.listen((value) => this.heard(value));
     new IntersectionObserver(() => this.visible() && this.opened()).observe(this.root);
@@ -115,14 +118,22 @@ export class Review {
     setText(this.panel.note, "");
     setText(this.part("doubt"), item.why);
     setText(this.part("why"), `${this.at + 1} of ${number(Math.max(this.items.length, this.left(this.kind)))} · ${item.path}`);
-    setText(this.part("map"), this.stage.current()?.caption ?? "");
+    this.caption();
     this.shown = performance.now();
   }
 
+  caption() {
+    const { beside } = this.stage;
+    const marked = this.item?.region ? "; the dashed box is what a person marked as evidence" : "";
+    setText(this.part("map"), beside ? `beside: labelled ${beside.name}; ${keys.capOf("compare")} next, Esc back` : `${this.stage.current()?.caption ?? ""}${marked}`);
+  }
+
   prepared(item) {
+    if (!item) return null;
     const known = this.ready.get(item.image_id);
     if (known) return Object.assign(known, { item: dressed(item) });
     const ready = prepare(dressed(item), () => this.item?.image_id === item.image_id && this.show());
+    ready.region = item.region ?? null;
     this.ready.set(item.image_id, ready);
     if (this.ready.size > 2 * FETCHED) this.ready.delete(this.ready.keys().next().value);
     return ready;

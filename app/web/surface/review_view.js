@@ -1,6 +1,7 @@
 // The elements of the Review tab: lists and their counts, what was said by whom, keys, empty states.
 
 import { button, h } from "./dom.js";
+import { keyed } from "./gestures.js";
 import { meaning } from "./keys.js";
 
 export const KINDS = [
@@ -19,7 +20,7 @@ const BUTTONS = [
   ["on", "→", "next"],
 ];
 const ARROWS = { ArrowLeft: "back", ArrowUp: "back", ArrowRight: "on", ArrowDown: "on" };
-const MEANT = { accept: "keep", reject: "reject", skip: "later", flag: "discuss", undo: "undo", search: "search", cycle: "cycle", hide: "hide" };
+const MEANT = { accept: "keep", reject: "reject", skip: "later", flag: "discuss", undo: "undo", search: "search", cycle: "cycle", hide: "hide", list: "list", compare: "compare", escape: "escape", earlier: "back", later: "on" };
 const REASONS = { bad_image: "bad image", none_of_the_classes: "none of the classes", other: "other" };
 
 export function build(review) {
@@ -60,13 +61,12 @@ function pressable(review, [action, sign, text]) {
 function pressed(review, event) {
   if (!review.visible() || event.target?.closest?.("[role=tablist]")) return;
   const meant = meaning(event);
-  const plain = !event.ctrlKey && !event.metaKey && !event.altKey && !event.target?.closest?.("input, textarea, select");
+  const plain = !event.ctrlKey && !event.metaKey && !event.altKey && !event.shiftKey && !event.target?.closest?.("input, textarea, select");
   const arrow = plain ? ARROWS[event.key] : undefined;
-  const list = plain && event.key === "l" && !event.repeat;
-  if (!meant && !arrow && !list) return;
+  if (!meant && !arrow) return;
   event.preventDefault();
   if (arrow) act(review, arrow, "key");
-  else if (list) act(review, "list", "key");
+  else if (keyed(review.stage, meant)) return;
   else if (meant.action === "digit") digit(review, meant.digit);
   else if (MEANT[meant.action]) act(review, MEANT[meant.action], "key");
 }
@@ -83,6 +83,8 @@ function act(review, action, mode) {
     on: () => review.move(1),
     search: () => review.search.open(),
     list: () => review.load(next),
+    compare: () => review.beside.next(),
+    escape: () => review.beside.close(),
     cycle: () => { review.stage.cycle(); review.show(); },
     hide: () => { review.stage.toggle(); review.show(); },
   };

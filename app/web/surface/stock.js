@@ -1,5 +1,6 @@
 // The next images: leased, loaded and decoded ahead, so that a key press never waits for the network.
 
+import { h } from "./dom.js";
 import { ROOT } from "./login.js";
 import * as maps from "./maps.js";
 
@@ -125,8 +126,10 @@ export function prepare(item, changed) {
 async function dressed(item) {
   const near = item.neighbours.slice(0, 3).map((group) => ({
     name: group.name,
-    images: group.image_ids.slice(0, 4).map((id) => picture(`${ROOT}/thumb/${id}`, `labelled ${group.name}`)),
+    ids: group.image_ids.slice(0, 3),
+    images: group.image_ids.slice(0, 3).map((id) => picture(`${ROOT}/thumb/${id}`, "")),
   }));
+  for (const group of near) group.elements = group.images.map((image, i) => neighbour(image, group.ids[i], group.name));
   const [made] = await Promise.all([
     Promise.all(item.overlays.map((overlay) => maps.load(overlay, item.width, item.height))),
     ...near.flatMap((group) => group.images.map(decoded)),
@@ -134,7 +137,11 @@ async function dressed(item) {
   return { near, maps: made.filter((map) => map !== null) };
 }
 
-function picture(address, description = "the image to label") {
+function neighbour(image, id, name) {
+  return h("button", { type: "button", class: "rm-beside", "data-near": id, "data-name": name, "aria-pressed": "false", "aria-label": `compare with a labelled ${name}` }, image);
+}
+
+export function picture(address, description = "the image to label") {
   const image = new Image();
   image.decoding = "sync";
   image.draggable = false;

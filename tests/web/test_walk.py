@@ -1,0 +1,99 @@
+"""Going back through one's own answers and changing one; flags with a note."""
+
+from collections.abc import Callable
+from typing import Any
+
+from tests.web.browser import IMAGE, SHOWN, press, said, saved
+from tests.web.conftest import Page
+
+NOTE = '[data-part="note"]'
+
+
+def standing(server: Page) -> dict[int, tuple[str, int | None]]:
+    """What counts of each image: its latest event that was not taken back."""
+    events = server.events()
+    gone = {event.target_seq for event in events}
+    kept = [event for event in events if event.kind != "retract" and event.seq not in gone]
+    return {event.image_id: (event.kind, event.class_id) for event in kept}
+
+
+def test_an_earlier_answer_is_shown_and_changed(page_server: Page, opened: Callable[..., Any]) -> None:
+    tab = opened(page_server)
+    seen = []
+    for key in ("1", "2", "3"):
+        seen.append(tab.evaluate(SHOWN))
+        press(tab, key)
+    present = tab.evaluate(SHOWN)
+    press(tab, "[")
+    assert tab.evaluate(SHOWN) == seen[2]
+    assert tab.inner_text(NOTE).startswith("1 back")
+    press(tab, "ArrowLeft")
+    assert tab.evaluate(SHOWN) == seen[1]
+    assert "rm-before" in (tab.get_attribute(".rm-choice >> nth=1", "class") or ""), "as it was answered"
+    press(tab, "]")
+    assert tab.evaluate(SHOWN) == seen[2]
+    press(tab, "]")
+    assert tab.evaluate(SHOWN) == present, "on again to the image that waits"
+    press(tab, "[", "[", "Enter")
+    assert tab.evaluate(SHOWN) == present
+    press(tab, "[", "[", "4")
+    assert tab.evaluate(SHOWN) == present
+    assert tab.inner_text('[data-part="said"]') == "changed to Elm"
+    saved(tab)
+    assert [kind for kind, _, _ in said(page_server)] == ["label", "label", "label", "retract", "label"]
+    second = int(seen[1].rsplit("/", 1)[1])
+    assert standing(page_server)[second] == ("label", 4)
+    press(tab, "z")
+    assert tab.evaluate(SHOWN) == seen[1], "an undo takes the change back"
+    press(tab, "1", "1")
+    saved(tab)
+    assert tab.evaluate(SHOWN) not in (*seen, present)
+    assert len(standing(page_server)) == 4
+
+
+def test_answers_from_before_a_reload_are_found_again(page_server: Page, opened: Callable[..., Any]) -> None:
+    tab = opened(page_server)
+    seen = []
+    for key in ("1", "x", "s"):
+        seen.append(tab.evaluate(SHOWN))
+        press(tab, key)
+        tab.keyboard.press("Escape")
+    saved(tab)
+    tab.reload()
+    tab.wait_for_selector(IMAGE)
+    present = tab.evaluate(SHOWN)
+    for image in reversed(seen):
+        tab.keyboard.press("[")
+        tab.wait_for_function(f"({SHOWN}) === '{image}'")
+    tab.keyboard.press("[")
+    tab.wait_for_function("document.querySelector('[data-part=said]').textContent === 'no earlier answer of yours'")
+    tab.keyboard.press("2")
+    saved(tab)
+    assert standing(page_server)[int(seen[0].rsplit("/", 1)[1])] == ("label", 2)
+    assert tab.evaluate(SHOWN) == present
+
+
+def test_a_flag_takes_a_note_and_never_stands_in_the_way(page_server: Page, opened: Callable[..., Any]) -> None:
+    tab = opened(page_server)
+    before = tab.evaluate(SHOWN)
+    press(tab, "f", "f")
+    tab.keyboard.type("1 or 2?")
+    tab.keyboard.press("Enter")
+    assert not tab.is_visible('[data-part="flag"]')
+    press(tab, "1", "f", "2")
+    saved(tab)
+    events = page_server.events()
+    assert [(event.kind, event.note) for event in events] == [
+        ("flag", None),
+        ("flag", "1 or 2?"),
+        ("label", None),
+        ("flag", None),
+        ("label", None),
+    ]
+    assert {f"/image/{event.image_id}" for event in events[:3]} == {before}
+    press(tab, "f", "z")
+    press(tab, "f")
+    tab.click("text=unflag")
+    saved(tab)
+    assert [event.kind for event in page_server.events()[5:]] == ["flag", "retract", "flag", "retract"]
+    assert not tab.is_visible('[data-part="flag"]')
