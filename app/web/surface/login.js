@@ -68,7 +68,7 @@ export function control(label) {
       label.say(`not logged out: ${problem.message}`, 8000);
     }
   };
-  return h("span", { class: "rm-person" }, h("b", { title: `${person.name}, ${person.role}` }, person.name), button("log out", leave, { class: "rm-key rm-logout" }));
+  return h("span", { class: "rm-person" }, h("b", { title: `${person.name}, ${person.role}` }, person.name), button("log out", leave, { class: "rm-logout" }));
 }
 
 // Tabs that this person may not use are not shown.
