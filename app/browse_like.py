@@ -8,12 +8,11 @@ length one, as model.neighbours does it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from app import errors
+from app import errors, pool_view
 
 Floats = NDArray[np.float32]
 KEPT = 48  # components
@@ -25,15 +24,13 @@ MOST = 1_000  # images that are told
 
 
 class Sketch:
-    """State with a lifetime: of one folder of embeddings (image_ids.npy ascending, embeddings.npy of any float type)."""
+    """State with a lifetime: the sketch `of` these embeddings. One thread at a time."""
 
-    def __init__(self, folder: Path, tell: Callable[[float], None] = lambda share: None) -> None:
-        """Read the embeddings once, a piece at a time; raises NotFound where there are none that can be read."""
-        self.image_ids_N: NDArray[np.int64] = _ids(folder)
-        self.rows = _Rows(folder / "embeddings.npy")
-        count, width = self.rows.count, self.rows.width
-        if count != len(self.image_ids_N) or not count:
-            raise errors.NotFound(f"{folder} holds no embeddings yet: they come while the images are looked at")
+    def __init__(self, of: pool_view.Embeddings, tell: Callable[[float], None] = lambda share: None) -> None:
+        """Read the embeddings once, a piece at a time."""
+        self.of, self.image_ids_N = of, of.image_ids_N
+        self.rows = Rows(of.embeddings_ND)
+        count, width = of.embeddings_ND.shape
         block = max(1, SAMPLE // BLOCKS)
         starts = sorted({int(start) for start in np.linspace(0, max(0, count - block), BLOCKS)})
         sample = np.concatenate([self.rows.piece(start, block) for start in starts])
@@ -73,38 +70,30 @@ def _largest(values_N: Floats, count: int) -> NDArray[np.int64]:
     return np.sort(np.argpartition(-values_N, count)[:count])
 
 
-class _Rows:
-    """Rows of an .npy file, read and not mapped: pages of a map that were once touched count as this process's memory."""
+class Rows:
+    """Rows of a mapped .npy file, read and not mapped: pages of a map once touched count as this process's memory."""
 
-    def __init__(self, path: Path) -> None:
-        try:
-            mapped = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (OSError, EOFError, ValueError) as problem:
-            raise errors.NotFound(f"the embeddings cannot be read ({problem}); wait for the next refresh") from None
-        if mapped.ndim != 2:
-            raise errors.NotFound(f"{path} must have two axes (images, dimensions), it has shape {mapped.shape}")
-        self.path, self.kind, self.offset = path, mapped.dtype, int(mapped.offset)
-        self.count, self.width = mapped.shape
+    def __init__(self, mapped_ND: NDArray[np.floating]) -> None:
+        assert isinstance(mapped_ND, np.memmap)
+        self.kind, self.offset = mapped_ND.dtype, int(mapped_ND.offset)
+        self.count, self.width = mapped_ND.shape
+        self.file = open(str(mapped_ND.filename), "rb", buffering=0)  # noqa: SIM115 (open as long as this lives)
+
+    def __del__(self) -> None:
+        self.file.close()
 
     def piece(self, start: int, count: int) -> Floats:
         """`count` rows from `start`, fewer at the end."""
-        count = min(count, self.count - start)
-        with self.path.open("rb") as file:
-            file.seek(self.offset + start * self.width * self.kind.itemsize)
-            return np.fromfile(file, self.kind, count * self.width).reshape(count, self.width).astype(np.float32)
+        return self._read(np.empty((min(count, self.count - start), self.width), self.kind), start).astype(np.float32)
 
     def at(self, rows: Sequence[int] | NDArray[np.int64]) -> Floats:
         """These rows."""
         out = np.empty((len(rows), self.width), self.kind)
-        with self.path.open("rb", buffering=0) as file:
-            for into, row in zip(out, rows, strict=True):
-                file.seek(self.offset + int(row) * self.width * self.kind.itemsize)
-                file.readinto(into)
+        for into, row in zip(out, rows, strict=True):
+            self._read(into, int(row))
         return out.astype(np.float32)
 
-
-def _ids(folder: Path) -> NDArray[np.int64]:
-    try:
-        return np.asarray(np.load(folder / "image_ids.npy", allow_pickle=False), np.int64)
-    except (OSError, EOFError, ValueError) as problem:
-        raise errors.NotFound(f"there are no embeddings yet ({problem}): they come while images are looked at") from None
+    def _read(self, into: NDArray[np.floating], row: int) -> NDArray[np.floating]:
+        self.file.seek(self.offset + row * self.width * self.kind.itemsize)
+        self.file.readinto(into.data.cast("B"))
+        return into

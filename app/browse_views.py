@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from app import browse_index, errors, predictions
+from app import browse_index, errors, pool_view
 from store import browse
 
 Rows = browse_index.Rows
@@ -47,12 +46,10 @@ class Query:
 
 
 class Model:
-    """What a publication says of every row of the index; class -1 where it says nothing."""
+    """What the view `of` a publication says of every row of the index; class -1 where it says nothing."""
 
-    def __init__(self, found: predictions.Predictions, index: browse_index.Index) -> None:
-        self.publication = int(found.meta["publication"])
-        self.watermark = int(found.meta.get("watermark") or 0)
-        self.size = len(index)
+    def __init__(self, of: pool_view.View, index: browse_index.Index) -> None:
+        self.of, self.publication, self.size, found = of, of.publication, len(index), of
         rows, known = index.rows_of(found.image_ids_N)
         rows = rows[known]
         self.top_N = np.full(self.size, -1, np.int32)
@@ -70,20 +67,6 @@ class Model:
             order = np.argsort(values if name == "unsure" else -values, kind="stable")
             self._orders[name] = order.astype(np.int32)
         return self._orders[name]
-
-
-def newest_model(workspace: Path, index: browse_index.Index, known: Model | None, shown: int | None) -> Model | None:
-    """The model of the newest predictions up to publication `shown`; `known` again where it is still that one."""
-    for publication in predictions.published(workspace):
-        if shown is not None and publication > shown:
-            continue
-        if known is not None and (known.publication, known.size) == (publication, len(index)):
-            return known
-        try:
-            return Model(predictions.load(workspace, publication), index)
-        except errors.NotFound:  # pruned in between
-            continue
-    return None
 
 
 def find(
@@ -134,7 +117,7 @@ def _check(query: Query, model: Model | None) -> None:
 
 
 def _state(name: str, marks_N: NDArray[np.uint8]) -> Mask:
-    usable_N = (marks_N & browse.QUARANTINED) == 0
+    usable_N: Mask = (marks_N & browse.QUARANTINED) == 0
     if name == "quarantined":
         return ~usable_N
     bits = {
@@ -144,11 +127,11 @@ def _state(name: str, marks_N: NDArray[np.uint8]) -> Mask:
         "holdout": browse.HOLDOUT,
     }
     if name in bits:
-        return usable_N & ((marks_N & bits[name]) > 0)
+        return np.logical_and(usable_N, (marks_N & bits[name]) > 0)
     if name == "all":
         return usable_N
-    open_N = usable_N & ((marks_N & browse.SETTLED) == 0)
-    return open_N & ((marks_N & browse.SKIPPED) > 0) if name == "skipped" else open_N
+    open_N: Mask = usable_N & ((marks_N & browse.SETTLED) == 0)
+    return np.logical_and(open_N, (marks_N & browse.SKIPPED) > 0) if name == "skipped" else open_N
 
 
 def states(index: browse_index.Index) -> dict[str, int]:

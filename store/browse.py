@@ -38,10 +38,10 @@ class Facts(NamedTuple):
 
 
 def _marks() -> sa.ColumnElement[int]:
-    first, *others = (sa.case((condition, bit), else_=0) for condition, bit in _MARKS)
-    for other in others:
-        first = first + other
-    return first
+    total: sa.ColumnElement[int] = sa.literal(0)
+    for condition, bit in _MARKS:
+        total = total + sa.case((condition, bit), else_=0)
+    return total
 
 
 _SHOWN = sa.func.coalesce(_E.c.round_id, _P.c.round_id)
