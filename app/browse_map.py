@@ -92,21 +92,17 @@ class Maps:
 def points(
     found: Map, index: browse_index.Index, top_N: NDArray[np.int32] | None, viewer: int | None
 ) -> dict[str, Any]:
-    """What a canvas draws, as bytes: places (uint16 x, y), then state, class said and class suggested of each point.
-
-    State 0 open, 1 labelled, 2 rejected; a class is -1 (int32) where there is none or where the viewer is not to know it.
-    """
+    """What a canvas draws -> {"body": bytes, "count": points}: ids, classes said and suggested (int32), places (uint16 x, y)
+    and states (uint8: 0 open, 1 labelled, 2 rejected), each for all points. A class is -1 where the viewer is not to know."""
     rows, known = index.rows_of(found.image_ids_M)
     known &= (index.marks_N[rows] & (browse.HOLDOUT | browse.QUARANTINED)) == 0
     rows, places_M2 = rows[known], found.places_M2[known]
     marks_M, hidden_M = index.marks_N[rows], index.hidden_from(viewer)[rows]
+    said_M = np.where(hidden_M, -1, index.class_N[rows])
+    top_M = np.full(len(rows), -1) if top_N is None else np.where(index.unsuggested()[rows], -1, top_N[rows])
     state_M = np.where(marks_M & browse.LABELLED, 1, np.where(marks_M & browse.REJECTED, 2, 0)).astype(np.uint8)
-    said_M = np.where(hidden_M, -1, index.class_N[rows]).astype("<i4")
-    top_M = np.full(len(rows), -1, "<i4")
-    if top_N is not None:
-        top_M = np.where(index.unsuggested()[rows], -1, top_N[rows]).astype("<i4")
-    parts = (places_M2.astype("<u2"), said_M, top_M, state_M)
-    return {"body": b"".join(part.tobytes() for part in parts), "count": len(rows)}
+    numbers = [array_M.astype("<i4").tobytes() for array_M in (index.ids_N[rows], said_M, top_M)]
+    return {"body": b"".join([*numbers, places_M2.astype("<u2").tobytes(), state_M.tobytes()]), "count": len(rows)}
 
 
 def _folder(embeddings: pool_view.Embeddings) -> Path:

@@ -86,6 +86,7 @@ def map_(request: Request, annotator: plain.Tab) -> Response:
     headers = {
         "X-RAUM-Points": str(told["count"]),
         "X-RAUM-Images": str(found.total),
+        "X-RAUM-Drawn": str(len(found.image_ids_M)),
         "X-RAUM-Map": found.name,
         "Cache-Control": "no-store",
     }

@@ -11,14 +11,15 @@ export class Away extends Error {}
 
 const PATIENCE_MS = 10000;
 
-export async function call(method, path, body, patience = PATIENCE_MS) {
+// `signal` lets the asker give up before the patience ends.
+export async function call(method, path, body, patience = PATIENCE_MS, signal = null) {
   let response;
   try {
     response = await fetch(path, {
       method,
       headers: body === undefined ? {} : { "Content-Type": "application/json" },
       body: body === undefined ? undefined : JSON.stringify(body),
-      signal: AbortSignal.timeout(patience),
+      signal: signal ? AbortSignal.any([signal, AbortSignal.timeout(patience)]) : AbortSignal.timeout(patience),
       cache: "no-store",
     });
   } catch (problem) {
@@ -31,5 +32,5 @@ export async function call(method, path, body, patience = PATIENCE_MS) {
   throw new Refused(response.status, sentence);
 }
 
-export const get = (path, patience) => call("GET", path, undefined, patience);
+export const get = (path, patience, signal) => call("GET", path, undefined, patience, signal);
 export const post = (path, body = {}, patience) => call("POST", path, body, patience);

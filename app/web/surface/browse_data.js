@@ -1,0 +1,80 @@
+// The order that is browsed, a page at a time: fetched when it comes into sight, given up when it leaves, forgotten when far.
+
+import { Refused, get } from "./api.js";
+
+const PAGE = 100;
+const KEPT = 60; // pages
+const PATIENCE_MS = 15000;
+
+export class Windows {
+  // changed() after something came or failed; the sentence of what is being made or went wrong stands in `sentence`.
+  constructor(changed) {
+    this.changed = changed;
+    this.forget({}, "");
+  }
+
+  forget(filter, who) {
+    this.pending?.forEach((each) => each.abort());
+    Object.assign(this, { filter, who, view: null, total: null, sentence: "", problem: "", told: null, stale: false });
+    this.pages = new Map();
+    this.pending = new Map();
+  }
+
+  // A new question; resolves once its first page (around `at`) is there.
+  ask(filter, who, at = 0) {
+    this.forget(filter, who);
+    return this.#fetch(Math.floor(at / PAGE));
+  }
+
+  query(more) {
+    const asked = { ...this.filter, annotator: this.who, ...more };
+    return new URLSearchParams(Object.entries(asked).filter(([, value]) => value !== null && value !== undefined && value !== ""));
+  }
+
+  item(i) {
+    return this.pages.get(Math.floor(i / PAGE))?.[i % PAGE] ?? null;
+  }
+
+  // What is in sight: missing pages are fetched, fetches of pages out of sight are given up.
+  need(from, to) {
+    if (!this.total) return;
+    const first = Math.floor(Math.max(0, from) / PAGE);
+    const last = Math.floor(Math.min(this.total - 1, to) / PAGE);
+    for (const [page, asked] of this.pending) if (page < first || page > last) asked.abort();
+    for (let page = first; page <= last; page += 1) if (!this.pages.has(page) && !this.pending.has(page)) void this.#fetch(page);
+  }
+
+  // Ids of a stretch of the order, whether it was fetched or not.
+  async stretch(from, to) {
+    const answer = await get(`/api/v1/browse/ids?${this.query({ start: from, count: to - from + 1, view: this.view })}`, PATIENCE_MS);
+    return answer.image_ids ?? [];
+  }
+
+  async #fetch(page) {
+    const { pages } = this;
+    const asked = new AbortController();
+    this.pending.set(page, asked);
+    try {
+      const answer = await this.#answer(page, asked);
+      if (pages !== this.pages) return;
+      this.pages.set(page, answer.images);
+      for (const old of this.pages.keys()) if (this.pages.size > KEPT && old !== page) this.pages.delete(old);
+      Object.assign(this, { view: answer.view, total: answer.total, told: answer, stale: answer.stale, sentence: "", problem: "" });
+    } catch (problem) {
+      if (asked.signal.aborted || pages !== this.pages) return;
+      this.problem = problem instanceof Refused ? problem.message : "the server is away; it is asked again when you scroll";
+    } finally {
+      if (this.pending.get(page) === asked) this.pending.delete(page);
+    }
+    this.changed();
+  }
+
+  async #answer(page, asked) {
+    for (;;) {
+      const answer = await get(`/api/v1/browse?${this.query({ start: page * PAGE, count: PAGE, view: this.view })}`, PATIENCE_MS, asked.signal);
+      if (answer.ready) return answer;
+      this.sentence = `${answer.sentence} … ${Math.round(100 * answer.share)} %`;
+      this.changed();
+    }
+  }
+}
