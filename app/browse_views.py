@@ -40,9 +40,14 @@ class Query:
     viewer: int | None = None
 
     @property
+    def filters_model(self) -> bool:
+        """Whether only some of what the model says is wanted."""
+        return self.suggested is not None or self.low > 0 or self.high < 1
+
+    @property
     def asks_model(self) -> bool:
         """Whether any of it is about what the model says."""
-        return self.suggested is not None or self.low > 0 or self.high < 1 or self.order in NEEDS_MODEL
+        return self.filters_model or self.order in NEEDS_MODEL
 
 
 class Model:
@@ -92,8 +97,8 @@ def find(
         keep_N &= index.round_N == query.round_id
     if query.text.strip():
         keep_N &= index.names.holding(query.text.strip())
-    if query.asks_model and model is not None:
-        keep_N &= ~index.unsuggested() & (model.top_N >= 0)
+    if query.filters_model and model is not None:
+        keep_N &= _suggested(index, model)
         if query.suggested is not None:
             keep_N &= _among(model.top_N, [each for each, now in merged.items() if now == query.suggested])
         if query.low > 0 or query.high < 1:
@@ -165,13 +170,17 @@ def _inside(lasso: tuple[int, ...], size: int, drawn: tuple[Rows, NDArray[np.uin
 def _ordered(
     query: Query, keep_N: Mask, index: browse_index.Index, model: Model | None, near: Sequence[int] | None
 ) -> Rows:
-    if query.like is not None:
-        order = np.asarray(near, np.int32)
-    elif query.order == "name":
-        order = index.by_name_N
-    elif query.order in NEEDS_MODEL and model is not None:
-        order = model.order(query.order)
-    else:
-        rows = np.flatnonzero(keep_N).astype(np.int32)
+    if query.like is not None or query.order == "name":
+        order = np.asarray(near, np.int32) if query.like is not None else index.by_name_N
+        return order[keep_N[order]]
+    rows = np.flatnonzero(keep_N).astype(np.int32)
+    if query.order not in NEEDS_MODEL or model is None:
         return rows if query.order == "oldest" else rows[::-1]
-    return order[keep_N[order]]
+    told_N, order = _suggested(index, model), model.order(query.order)
+    quiet = rows[~told_N[rows]][::-1]  # last, in an order that the model has no part in
+    return np.concatenate([order[(keep_N & told_N)[order]], quiet])
+
+
+def _suggested(index: browse_index.Index, model: Model) -> Mask:
+    """Rows about which the model says something to everybody."""
+    return ~index.unsuggested() & (model.top_N >= 0)

@@ -83,7 +83,7 @@ export class Browse {
       if (this.bar.filter.lasso === "") this.map.clear();
     }
     this.stays = stays;
-    await this.windows.ask(this.bar.filter, this.identity.annotator, at);
+    await this.windows.ask(this.bar.filter, this.identity.annotator, at, stays);
   }
 
   came() {

@@ -15,14 +15,16 @@ export class Windows {
 
   forget(filter, who) {
     this.pending?.forEach((each) => each.abort());
-    Object.assign(this, { filter, who, view: null, total: null, sentence: "", problem: "", told: null, stale: false });
+    Object.assign(this, { filter, who, view: null, total: null, sentence: "", problem: "", told: null, stale: false, before: null });
     this.pages = new Map();
     this.pending = new Map();
   }
 
-  // A new question; resolves once its first page (around `at`) is there.
-  ask(filter, who, at = 0) {
+  // A new question; resolves once its first page (around `at`) is there. The same one again: until then the old answer stays.
+  ask(filter, who, at = 0, again = false) {
+    const { pages, total, told } = this;
     this.forget(filter, who);
+    if (again) Object.assign(this, { before: pages, total, told });
     return this.#fetch(Math.floor(at / PAGE));
   }
 
@@ -32,12 +34,13 @@ export class Windows {
   }
 
   item(i) {
-    return this.pages.get(Math.floor(i / PAGE))?.[i % PAGE] ?? null;
+    const pages = this.before ?? this.pages;
+    return pages.get(Math.floor(i / PAGE))?.[i % PAGE] ?? null;
   }
 
   // What is in sight: missing pages are fetched, fetches of pages out of sight are given up.
   need(from, to) {
-    if (!this.total) return;
+    if (!this.total || this.before) return;
     const first = Math.floor(Math.max(0, from) / PAGE);
     const last = Math.floor(Math.min(this.total - 1, to) / PAGE);
     for (const [page, asked] of this.pending) if (page < first || page > last) asked.abort();
@@ -59,7 +62,7 @@ export class Windows {
       if (pages !== this.pages) return;
       this.pages.set(page, answer.images);
       for (const old of this.pages.keys()) if (this.pages.size > KEPT && old !== page) this.pages.delete(old);
-      Object.assign(this, { view: answer.view, total: answer.total, told: answer, stale: answer.stale, sentence: "", problem: "" });
+      Object.assign(this, { view: answer.view, total: answer.total, told: answer, stale: answer.stale, sentence: "", problem: "", before: null });
     } catch (problem) {
       if (asked.signal.aborted || pages !== this.pages) return;
       this.problem = problem instanceof Refused ? problem.message : "the server is away; it is asked again when you scroll";
