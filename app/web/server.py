@@ -13,9 +13,20 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from app import browse, clock, errors, labelling, pool_view, processes
+from app import browse, clock, errors, labelling, mode_board, processes
 from app.settings import Settings
-from app.web import browse_routes, downloads, early, guard, pictures, quick_gradio, review_routes, routes, surface_files
+from app.web import (
+    browse_routes,
+    downloads,
+    early,
+    guard,
+    mode_routes,
+    pictures,
+    quick_gradio,
+    review_routes,
+    routes,
+    surface_files,
+)
 from store import database, queue
 from store import errors as store_errors
 
@@ -43,10 +54,11 @@ def create_app(settings: Settings) -> FastAPI:
 
     app = FastAPI(title="RAUM", openapi_url=None, docs_url=None, redoc_url=None, lifespan=lifespan)
     app.state.settings, app.state.db = settings, db
-    app.state.pool_view = pool_view.Reader(settings.workspace)
-    app.state.browser = browse.Browser(db, settings.workspace, app.state.pool_view)
+    app.state.board = mode_board.Board(settings.workspace)
+    app.state.browser = browse.Browser(db, settings.workspace, app.state.board.reader)
     app.state.lease_clock = _lease_clock(db, settings.lease_seconds)
-    for router in (r.router for r in (routes, review_routes, browse_routes, pictures, downloads, surface_files)):
+    of_json = (routes, mode_routes, review_routes, browse_routes)
+    for router in (r.router for r in (*of_json, pictures, downloads, surface_files)):
         app.include_router(router)
     app.add_exception_handler(errors.AppError, _refused)
     app.add_exception_handler(store_errors.StoreError, _refused)

@@ -1,5 +1,7 @@
 // From a key press to what it means; nothing while a person types in a field.
 
+import { SHEET as MODES } from "./mode_keys.js";
+
 const NAMED = { Enter: "accept", x: "reject", s: "skip", f: "flag", z: "undo", o: "cycle", h: "hide", "/": "search", "?": "help", Escape: "escape" };
 
 export const SHEET = [
@@ -12,6 +14,7 @@ export const SHEET = [
   ["z", "undo, as far back as you like"],
   ["o", "next kind of map, then off"],
   ["h", "hide or show the map"],
+  ...MODES,
   ["Esc", "close this, leave the search, end the question for a reason"],
 ];
 
@@ -34,7 +37,7 @@ function digitOf(event) {
   return place && !event.shiftKey && !/^[a-z]$/i.test(event.key) ? Number(place[1]) : null;
 }
 
-function typing(target) {
+export function typing(target) {
   if (!target?.closest) return false;
   if (target.closest('input[type="range"]')) return false;
   return target.closest("input, textarea, select, [contenteditable]") !== null;

@@ -50,6 +50,8 @@ export class Label {
 
   // Labels and reviews leave through one outbox; what comes back goes to whoever sent it.
   heardBy(entry) {
+    const mode = this.modes?.hears(entry);
+    if (mode) return mode;
     return this.review && entry.path.startsWith("/api/v1/review") ? this.review : this;
   }
 
@@ -121,6 +123,7 @@ export class Label {
     this.showMapCaption();
     this.shown = { at: performance.now() };
     this.root.classList.toggle("rm-broken", ready.broken);
+    this.modes?.shown();
     if (previous) this.say(`undone: ${described(previous, this.classes)}`);
     requestAnimationFrame(() => (this.shown.at = performance.now()));
   }
@@ -188,6 +191,7 @@ export class Label {
       suggestion_class_id: top?.class_id ?? null, suggestion_probability: top?.probability ?? null, suggestion_visible: top !== null,
       overlay_kind: map?.kind ?? null, overlay_visible: map !== null,
       shown_ms: Math.max(0, Math.round(performance.now() - this.shown.at)), input_mode: mode, client_at: Date.now() / 1000,
+      ...this.modes?.says(item),
     };
   }
 
@@ -253,6 +257,7 @@ export class Label {
 
   undo() {
     this.reasons.end();
+    if (this.history.at(-1)?.back) return this.history.pop().back(); // a page of the grid
     const last = this.history.pop();
     const body = { uuid: uuid(), annotator: this.identity.annotator, client: this.identity.client, target: last?.body.uuid ?? null };
     if (last) {
@@ -314,6 +319,7 @@ export class Label {
 
   // Another person sits down: the images of the one before go back.
   rename(name) {
+    this.modes?.reset();
     leases.release(this.identity);
     this.identity.rename(name);
     this.history = [];
