@@ -17,7 +17,7 @@ from store.records import Event, Publication
 MOST = 200  # images of one window
 KEPT_VIEWS = 12  # 4 bytes an image each
 PATIENCE_S = 2.0  # a request's, for what is made once
-QUIET = "The model keeps quiet about this image: it is held out for measuring."
+QUIET = "The model keeps quiet about this image: blind answers to it measure the model."
 STILL_BLIND = "Others have answered; you may be asked it yourself, blind."
 
 
@@ -52,6 +52,8 @@ class Browser:
             self.index.update(self.db)
             with self.db.read() as tx:
                 shown = queue.current(tx)
+                rows, there = self.index.rows_of(browse.blind(tx, shown.id if shown else None))
+            self.index.blind_rows = rows[there]
             found = self.reader.view(shown)
             known = self.model
             if known is None or known.of is not found or known.size != len(self.index):
@@ -97,8 +99,8 @@ class Browser:
         row, known = self.index.rows_of([image_id])
         if not known[0]:
             raise errors.NotFound(f"no image has id {image_id}")
-        if self.index.marks_N[row[0]] & browse.HOLDOUT:
-            raise errors.BadRequest(f"image {image_id} is held out for measuring: the model keeps quiet about it")
+        if self.index.measuring()[row[0]]:
+            raise errors.BadRequest(f"image {image_id} is kept for blind answers: the model keeps quiet about it")
         rows, known = self.index.rows_of(self.sketch(shown).nearest(image_id))
         return [int(each) for each in rows[known]]
 
@@ -184,7 +186,8 @@ def one(browser: Browser, image_id: int, viewer: int | None) -> dict[str, Any]:
         numbers = {each.id: each.round_id for each in queue.publications(tx)} if events else {}
     gone = {event.target_seq for event in events}
     told = [_told(event, names, people, numbers, gone) for event in reversed(events)]
-    quiet = STILL_BLIND if card["hidden"] else QUIET if card["holdout"] else None
+    measuring = bool(browser.index.measuring()[row[0]])
+    quiet = STILL_BLIND if card["hidden"] else QUIET if measuring else None
     return {**card, "ready": True, "path": image.path, "problem": image.problem, "history": told, "quiet": quiet}
 
 

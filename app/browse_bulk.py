@@ -1,8 +1,8 @@
 """One decision about many images: one event an image, one transaction, idempotent by the action's uuid, one undo for all.
 
 The events of an action carry the uuids "ACTION/0", "ACTION/1", ...; their input mode is "bulk" and their queue reason
-"browse": a person chose these images, so no estimate takes them for random draws. Images that are held out for measuring are
-never labelled or rejected here: they are answered blind or not at all.
+"browse": a person chose these images, so no estimate takes them for random draws (see store/picked.py). Images that are held
+out for measuring, and audits that are to be asked blind, are never labelled or rejected here.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from typing import Any
 from sqlalchemy import Connection
 
 from app import browse, browse_views, errors, labelling, snapshot
-from store import annotators, answers, bulk, images, labels
+from store import annotators, answers, bulk, images, labels, picked, queue
+from store import browse as stored
 from store import errors as store_errors
 from store.database import Database
 from store.records import Event, NewEvent
 
 MOST = 1000  # images of one action
 ACTIONS = ("label", "reject", "flag", "retract")
-QUEUE_REASON = "browse"
 
 
 def act(browser: browse.Browser, body: dict[str, Any], *, now: float) -> dict[str, Any]:
     """Say the same of up to 1,000 images; when this returns it is on disk. Repeating a uuid changes nothing.
 
-    Returns {"saved", "changed": images, "left": images left alone: held out, or with nothing of one's own to take back}.
+    Returns {"saved", "changed": images, "left": images left alone: asked blind, or with nothing of one's own to take back}.
     `shown` says that the page showed suggestions beside these images.
     """
     action, name = body.get("action"), labelling.checked_name(body.get("annotator"))
@@ -45,7 +45,9 @@ def act(browser: browse.Browser, body: dict[str, Any], *, now: float) -> dict[st
             known = bulk.events(tx, identifier)
             if known:
                 return _told({event.image_id for event in known}, ids)
+            shown = queue.current(tx)
             held = {image.id for image in images.get_many(tx, ids) if image.holdout}
+            held |= set(stored.blind(tx, shown.id if shown else None))
             if action == "retract":
                 new = [_retract(event, person) for event in bulk.standing(tx, ids, _mine(tx, person))]
             else:
@@ -115,7 +117,7 @@ def _said(
             "suggestion_visible": class_id is not None,
             "publication": publication,
             "input_mode": labels.BULK,
-            "queue_reason": QUEUE_REASON,
+            "queue_reason": picked.BROWSED,
         }
         new.append(labelling.new_event(values, person))
     return new
@@ -151,7 +153,7 @@ def _retract(event: Event, person: int) -> NewEvent:
         kind="retract",
         target_seq=event.seq,
         input_mode=labels.BULK,
-        queue_reason=QUEUE_REASON,
+        queue_reason=picked.BROWSED,
     )
 
 

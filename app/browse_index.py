@@ -37,6 +37,7 @@ class Index:
         self.sayings: dict[str, int] = {NOBODY: 0}
         self.names = Names()
         self.by_name_N: Rows = np.empty(0, np.int32)
+        self.blind_rows: Rows = np.empty(0, np.int32)  # of the pool, to be asked blind by chance
         self.watermark = 0
         self.newest = 0
 
@@ -80,8 +81,15 @@ class Index:
         return more_N & ~self.said_by(person)
 
     def unsuggested(self) -> Mask:
-        """Rows about which the model keeps quiet: the holdout, always, and what others are still to answer blind."""
-        return (self.marks_N & (browse.HOLDOUT | browse.MORE)) > 0
+        """Rows about which the model keeps quiet: the holdout, always, and what is still to be answered blind."""
+        return self.measuring() | ((self.marks_N & browse.MORE) > 0)
+
+    def measuring(self) -> Mask:
+        """Rows whose blind answers measure the model: the holdout, and audits that are to come. What looks like them is
+        not told either: a neighbour's class is a hint."""
+        found_N = (self.marks_N & browse.HOLDOUT) > 0
+        found_N[self.blind_rows] = True
+        return found_N
 
     def _with(self, part: str) -> Mask:
         return np.array([part in saying for saying in self.sayings], np.bool_)

@@ -57,12 +57,12 @@ class Maps:
         return self.shown
 
     def rows(self, index: browse_index.Index) -> tuple[browse_index.Rows, NDArray[np.uint16]] | None:
-        """Rows of the images that are on the map, and their places; None before there is a map. The holdout is left out:
-        what lies beside an image is a hint at its class."""
+        """Rows of the images that are on the map, and their places; None before there is a map. What measures the model is
+        left out: what lies beside an image is a hint at its class."""
         if self.shown is None:
             return None
         rows, known = index.rows_of(self.shown.image_ids_M)
-        known &= (index.marks_N[rows] & (browse.HOLDOUT | browse.QUARANTINED)) == 0
+        known &= _drawn(index)[rows]
         return rows[known], self.shown.places_M2[known]
 
     def _outgrown(self, embeddings: pool_view.Embeddings) -> bool:
@@ -95,7 +95,7 @@ def points(
     """What a canvas draws -> {"body": bytes, "count": points}: ids, classes said and suggested (int32), places (uint16 x, y)
     and states (uint8: 0 open, 1 labelled, 2 rejected), each for all points. A class is -1 where the viewer is not to know."""
     rows, known = index.rows_of(found.image_ids_M)
-    known &= (index.marks_N[rows] & (browse.HOLDOUT | browse.QUARANTINED)) == 0
+    known &= _drawn(index)[rows]
     rows, places_M2 = rows[known], found.places_M2[known]
     marks_M, hidden_M = index.marks_N[rows], index.hidden_from(viewer)[rows]
     said_M = np.where(hidden_M, -1, index.class_N[rows])
@@ -103,6 +103,11 @@ def points(
     state_M = np.where(marks_M & browse.LABELLED, 1, np.where(marks_M & browse.REJECTED, 2, 0)).astype(np.uint8)
     numbers = [array_M.astype("<i4").tobytes() for array_M in (index.ids_N[rows], said_M, top_M)]
     return {"body": b"".join([*numbers, places_M2.astype("<u2").tobytes(), state_M.tobytes()]), "count": len(rows)}
+
+
+def _drawn(index: browse_index.Index) -> browse_index.Mask:
+    usable_N: browse_index.Mask = (index.marks_N & browse.QUARANTINED) == 0
+    return usable_N & ~index.measuring()
 
 
 def _folder(embeddings: pool_view.Embeddings) -> Path:

@@ -106,7 +106,7 @@ def find(
     if query.lasso:
         keep_N &= _inside(query.lasso, len(index), drawn)
     if query.like is not None:
-        keep_N &= (index.marks_N & browse.HOLDOUT) == 0
+        keep_N &= ~index.measuring()
     return _ordered(query, keep_N, index, model, near)
 
 

@@ -11,6 +11,7 @@ from sqlalchemy.engine import Connection
 from store import schema
 
 _I, _S, _E, _P = schema.images, schema.image_state, schema.label_events, schema.publications
+_Q, _L = schema.queue, schema.leases
 _CHUNK = 500  # bound parameters per statement stay far under SQLite's limit
 
 QUARANTINED, HOLDOUT, MORE, LABELLED, REJECTED, SKIPPED, FLAGGED = 1, 2, 4, 8, 16, 32, 64
@@ -68,6 +69,13 @@ def of(tx: Connection, image_ids: Sequence[int]) -> list[Facts]:
 def changed_since(tx: Connection, watermark: int) -> list[int]:
     """The images about which anything was said after `watermark`, by id."""
     return sorted(tx.scalars(sa.select(_E.c.image_id).where(_E.c.seq > watermark).distinct()))
+
+
+def blind(tx: Connection, publication_id: int | None) -> list[int]:
+    """Images of the pool that are to be asked blind as a random draw: audits of this queue, and what is leased so."""
+    audits = sa.select(_Q.c.image_id).where(_Q.c.publication_id == publication_id, _Q.c.reason == "audit")
+    leased = sa.select(_L.c.image_id).where(_L.c.blind.is_(True))
+    return sorted({*tx.scalars(audits), *tx.scalars(leased)})
 
 
 def newest_image(tx: Connection) -> int:

@@ -129,7 +129,7 @@ def test_the_models_filters_and_orders_leave_the_holdout_out(workspace: Workspac
     assert all((each["suggestion"] is None) == each["holdout"] for each in shown)
     held = browse.one(browser, workspace.held[0], None)
     assert held["suggestion"] is None
-    assert "held out" in held["quiet"]
+    assert "measure the model" in held["quiet"]
 
 
 def test_others_answers_are_not_told_to_who_may_still_be_asked_blind(
@@ -179,7 +179,7 @@ def test_like_this_one_finds_its_kind_and_never_the_holdout(workspace: Workspace
     assert found[0] == image_id
     assert set(found[: len(kind)]) == set(kind)
     assert not set(found) & set(workspace.held)
-    with pytest.raises(errors.BadRequest, match="held out"):
+    with pytest.raises(errors.BadRequest, match="kept for blind"):
         _found(browser, like=workspace.held[0])
 
 

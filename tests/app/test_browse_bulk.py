@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from app import browse, browse_bulk, errors, labelling, pool_view
-from store import annotators, blind, labels
-from store.records import Event, NewEvent
+from app.browse_views import Query
+from store import annotators, blind, labels, picked, queue
+from store.records import Event, NewEvent, NewPublication, QueueRow
 from tests.app.conftest import Workspace
 from tests.app.test_browse import _publish
 
@@ -150,3 +151,22 @@ def test_undo_while_labelling_does_not_pick_one_image_out_of_an_action(
     done = labelling.undo(workspace.db, uuid=str(uuid.uuid4()), annotator="rea", client="tab", now=11.0)
     assert done["item"]["image_id"] == own
     assert sorted(_settled(workspace)) == sorted(chosen)
+
+
+def test_audits_that_are_to_come_stay_random_draws_and_blind(workspace: Workspace, browser: browse.Browser) -> None:
+    _publish(workspace)
+    audit, other = workspace.ids[:2]
+    new = NewPublication(kind="refresh", watermark=0, created_at=2.0, embeddings="embeddings/start")
+    rows = [QueueRow(position=0, image_id=audit, reason="audit", propensity=0.02)]
+    with workspace.db.write() as tx:
+        queue.publish(tx, new, rows)
+    shown = {
+        each["image_id"]: each["suggestion"] for each in browse.window(browser, Query(), start=0, count=60)["images"]
+    }
+    assert shown[audit] is None
+    assert shown[other] is not None
+    _, told = _act(browser, [audit, other], "label", class_id=workspace.class_ids[0])
+    assert (told["changed"], told["left"]) == (1, 1)
+    assert list(_settled(workspace)) == [other]
+    with workspace.db.read() as tx:
+        assert picked.settled_by_model_choice(tx) == {other}, "a label that a person picked teaches, but is no draw"

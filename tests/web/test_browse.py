@@ -213,7 +213,7 @@ def test_click_shift_click_drag_and_reject_leaves_the_holdout_alone(browse: Any,
     _total(tab, "60 images")
     tab.locator(FIRST).click()
     tab.keyboard.press("x")
-    _said(tab, "0 images rejected; 1 left alone (held out")
+    _said(tab, "0 images rejected; 1 left alone (kept for blind")
     assert many.events() == []
     tab.keyboard.press("f")
     _said(tab, "1 image flagged")

@@ -193,7 +193,7 @@ export class Browse {
   }
 
   alike(item) {
-    if (item.holdout) return this.bulk.say("this image is held out for measuring: the model keeps quiet about it");
+    if (item.holdout) return this.bulk.say("blind answers to this image measure the model, which keeps quiet about it");
     this.large.close();
     return this.bar.set({ like: String(item.image_id), lasso: "" });
   }

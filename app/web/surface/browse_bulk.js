@@ -74,7 +74,7 @@ export class Bulk {
       if (told.changed) this.done.push({ uuid: body.uuid, what, changed: told.changed });
       this.#keep();
       browse.chosen.clear();
-      const left = told.left ? `; ${number(told.left)} left alone (${action === "retract" ? "nothing of yours to take back" : "held out for measuring, answered blind only"})` : "";
+      const left = told.left ? `; ${number(told.left)} left alone (${action === "retract" ? "nothing of yours to take back" : "kept for blind answers, which measure the model"})` : "";
       this.say(`${images(told.changed)} ${what}${left}${told.changed ? " · z undoes it" : ""}`, 10000);
     });
   }

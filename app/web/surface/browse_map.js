@@ -47,7 +47,7 @@ export class PoolMap {
     const [all, drawn] = [Number(headers.get("X-RAUM-Images")), Number(headers.get("X-RAUM-Drawn"))];
     this.name = headers.get("X-RAUM-Map");
     const sample = all > drawn ? `A random sample of ${number(all)} images; a lasso takes the images of the sample. ` : "";
-    setText(this.said, `${sample}${number(count)} images, without those held out. Draw around some, or use the arrow keys and Enter.`);
+    setText(this.said, `${sample}${number(count)} images, without those that measure the model. Draw around some, or use the arrow keys and Enter.`);
     this.draw();
   }
 
