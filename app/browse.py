@@ -188,7 +188,7 @@ def one(browser: Browser, image_id: int, viewer: int | None) -> dict[str, Any]:
     told = [_told(event, names, people, numbers, gone) for event in reversed(events)]
     measuring = bool(browser.index.measuring()[row[0]])
     quiet = STILL_BLIND if card["hidden"] else QUIET if measuring else None
-    return {**card, "ready": True, "path": image.path, "problem": image.problem, "history": told, "quiet": quiet}
+    return {**card, "ready": True, "path": "/".join(Path(image.path).parts[-2:]), "history": told, "quiet": quiet}
 
 
 def viewer_id(db: Database, name: str) -> int | None:

@@ -19,6 +19,7 @@ ORDERS = ("newest", "oldest", "name", "sure", "unsure", "odd")
 STATES = ("all", "open", "labelled", "rejected", "skipped", "flagged", "quarantined", "holdout")
 NEEDS_MODEL = ("sure", "unsure", "odd")
 MAP_SIDE = 1000  # a lasso's coordinates run from 0 to this, on both axes
+_STEPS = np.uint16(65535)  # of a probability in an order: what differs by less keeps its place
 _DRAWN = 1024  # cells of the lasso's mask a side
 
 
@@ -69,7 +70,8 @@ class Model:
         """All rows in this order, found once."""
         if name not in self._orders:
             values = self.odd_N if name == "odd" else self.confidence_N
-            order = np.argsort(values if name == "unsure" else -values, kind="stable")
+            steps_N = np.round(values * _STEPS).astype(np.uint16)  # sorted by their digits: eight times as fast
+            order = np.argsort(steps_N if name == "unsure" else _STEPS - steps_N, kind="stable")
             self._orders[name] = order.astype(np.int32)
         return self._orders[name]
 

@@ -16,7 +16,7 @@ MOST_CORNERS = 200
 
 def _asked(
     request: Request,
-    annotator: plain.Tab,
+    annotator: plain.Tab = "",
     state: str = "all",
     said: int | None = None,
     suggested: int | None = None,
@@ -29,7 +29,7 @@ def _asked(
     like: int | None = None,
     lasso: Annotated[str, Query(max_length=4000)] = "",
 ) -> browse_views.Query:
-    viewer = browse.viewer_id(request.app.state.db, annotator)
+    viewer = browse.viewer_id(request.app.state.db, _speaker(request, annotator))
     return browse_views.Query(
         state=state, said=said, suggested=suggested, low=low, high=high, person=person, round_id=round, text=text,
         order=order, like=like, lasso=_corners(lasso), viewer=viewer,
@@ -57,25 +57,27 @@ def ids(request: Request, asked: Asked, start: int = 0, count: int = 1000, view:
 
 
 @router.get("/api/v1/browse/choices")
-def choices(request: Request, annotator: plain.Tab) -> Json:
+def choices(request: Request, annotator: plain.Tab = "") -> Json:
     """What can be filtered by, with numbers."""
     state = request.app.state
-    return _or_later(lambda: browse.choices(state.browser, browse.viewer_id(state.db, annotator)))
+    return _or_later(lambda: browse.choices(state.browser, browse.viewer_id(state.db, _speaker(request, annotator))))
 
 
 @router.get("/api/v1/browse/image/{image_id}")
-def image(request: Request, image_id: plain.Id, annotator: plain.Tab) -> Json:
+def image(request: Request, image_id: plain.Id, annotator: plain.Tab = "") -> Json:
     """One image and who said what about it."""
     state = request.app.state
-    return _or_later(lambda: browse.one(state.browser, image_id, browse.viewer_id(state.db, annotator)))
+    return _or_later(
+        lambda: browse.one(state.browser, image_id, browse.viewer_id(state.db, _speaker(request, annotator)))
+    )
 
 
 @router.get("/api/v1/browse/map")
-def map_(request: Request, annotator: plain.Tab) -> Response:
+def map_(request: Request, annotator: plain.Tab = "") -> Response:
     """The map's points as bytes, their number and the pool's in headers; or, while it is laid out, JSON that says so."""
     state = request.app.state
     browser: browse.Browser = state.browser
-    viewer = browse.viewer_id(state.db, annotator)
+    viewer = browse.viewer_id(state.db, _speaker(request, annotator))
     try:
         shown = browser.fresh()
         found = browser.map.of(browser.reader.embeddings(shown))
@@ -96,7 +98,8 @@ def map_(request: Request, annotator: plain.Tab) -> Response:
 @router.post("/api/v1/browse/act")
 def act(request: Request, body: plain.Object) -> Json:
     """Say the same of many images; when this returns, it is on disk."""
-    return _or_later(lambda: browse_bulk.act(request.app.state.browser, body, now=time.time()))
+    said = {**body, "annotator": _speaker(request, body.get("annotator"))}
+    return _or_later(lambda: browse_bulk.act(request.app.state.browser, said, now=time.time()))
 
 
 @router.post("/api/v1/browse/undo")
@@ -105,10 +108,16 @@ def undo(request: Request, body: plain.Object) -> Json:
     return browse_bulk.undo(
         request.app.state.db,
         uuid=str(body.get("uuid")),
-        annotator=str(body.get("annotator") or ""),
+        annotator=str(_speaker(request, body.get("annotator")) or ""),
         target=str(body.get("target")),
         now=time.time(),
     )
+
+
+def _speaker(request: Request, given: Any) -> Any:
+    """Who asks: with accounts who is logged in, whatever the request says."""
+    asking = getattr(request.state, "person", None)
+    return given if asking is None or asking.via == "local" else asking.name
 
 
 def _or_later(answer: Any) -> Json:

@@ -11,15 +11,14 @@ export class Away extends Error {}
 
 const PATIENCE_MS = 10000;
 
-// `signal` lets the asker give up before the patience ends.
-export async function call(method, path, body, patience = PATIENCE_MS, signal = null) {
+export async function call(method, path, body, patience = PATIENCE_MS) {
   let response;
   try {
     response = await fetch(path, {
       method,
       headers: body === undefined ? {} : { "Content-Type": "application/json" },
       body: body === undefined ? undefined : JSON.stringify(body),
-      signal: signal ? AbortSignal.any([signal, AbortSignal.timeout(patience)]) : AbortSignal.timeout(patience),
+      signal: AbortSignal.timeout(patience),
       cache: "no-store",
     });
   } catch (problem) {
@@ -32,5 +31,5 @@ export async function call(method, path, body, patience = PATIENCE_MS, signal = 
   throw new Refused(response.status, sentence);
 }
 
-export const get = (path, patience, signal) => call("GET", path, undefined, patience, signal);
+export const get = (path, patience) => call("GET", path, undefined, patience);
 export const post = (path, body = {}, patience) => call("POST", path, body, patience);

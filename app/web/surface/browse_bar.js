@@ -1,5 +1,6 @@
 // The filters of the Browse tab: what is asked of the pool, as plain fields; the lasso and "like this one" as chips.
 
+import { ROOT } from "./browse_data.js";
 import { button, h, number, setText } from "./dom.js";
 
 const STATES = [["all", "all images"], ["open", "open"], ["labelled", "labelled"], ["rejected", "rejected"], ["skipped", "skipped"], ["flagged", "flagged"], ["holdout", "held out"], ["quarantined", "in quarantine"]];
@@ -55,7 +56,7 @@ export class Bar {
 
   #chip() {
     const chips = [];
-    if (this.filter.like !== "") chips.push(this.#removable(`most like image ${this.filter.like}`, { like: "" }, `/thumb/${this.filter.like}`));
+    if (this.filter.like !== "") chips.push(this.#removable(`most like image ${this.filter.like}`, { like: "" }, `${ROOT}/thumb/${this.filter.like}`));
     if (this.filter.lasso !== "") chips.push(this.#removable("inside the lasso", { lasso: "" }));
     const set = Object.entries(NOTHING).some(([name, value]) => name !== "order" && this.filter[name] !== value);
     if (set) chips.push(button("show everything", () => { this.search.value = ""; this.set({ ...NOTHING, order: this.filter.order }); }, { class: "bw-clear" }));

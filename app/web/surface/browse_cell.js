@@ -1,5 +1,6 @@
 // What one cell of the grid shows: the picture, its mark in words and a sign (never by colour alone), what the model says.
 
+import { ROOT } from "./browse_data.js";
 import { h, percent, setText } from "./dom.js";
 
 const MARKS = { open: ["", "open"], labelled: ["✓", ""], rejected: ["✕", "rejected"], answered: ["…", "answered"], quarantined: ["!", "cannot be read"] };
@@ -18,7 +19,7 @@ export function dress(cell, item, { index, total, selected, current, still }) {
     cell.setAttribute("aria-label", `image ${index + 1}, not fetched yet`);
     return;
   }
-  const address = `/thumb/${item.image_id}`;
+  const address = `${ROOT}/thumb/${item.image_id}`;
   if (item.state === "quarantined") picture.removeAttribute("src");
   else if (picture.getAttribute("src") !== address) {
     if (still) picture.src = address;

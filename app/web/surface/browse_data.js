@@ -1,7 +1,8 @@
-// The order that is browsed, a page at a time: fetched when it comes into sight, given up when it leaves, forgotten when far.
+// The order that is browsed, a page at a time: fetched when it comes into sight and stays there, forgotten when far.
 
 import { Refused, get } from "./api.js";
 
+export const ROOT = new URL(import.meta.url).pathname.split("/surface/")[0]; // what a proxy puts before the page's paths
 const PAGE = 100;
 const KEPT = 60; // pages
 const PATIENCE_MS = 15000;
@@ -14,10 +15,9 @@ export class Windows {
   }
 
   forget(filter, who) {
-    this.pending?.forEach((each) => each.abort());
     Object.assign(this, { filter, who, view: null, total: null, sentence: "", problem: "", told: null, stale: false, before: null });
     this.pages = new Map();
-    this.pending = new Map();
+    this.pending = new Set();
   }
 
   // A new question; resolves once its first page (around `at`) is there. The same one again: until then the old answer stays.
@@ -38,12 +38,11 @@ export class Windows {
     return pages.get(Math.floor(i / PAGE))?.[i % PAGE] ?? null;
   }
 
-  // What is in sight: missing pages are fetched, fetches of pages out of sight are given up.
+  // What is in sight: missing pages are fetched.
   need(from, to) {
     if (!this.total || this.before) return;
     const first = Math.floor(Math.max(0, from) / PAGE);
     const last = Math.floor(Math.min(this.total - 1, to) / PAGE);
-    for (const [page, asked] of this.pending) if (page < first || page > last) asked.abort();
     for (let page = first; page <= last; page += 1) if (!this.pages.has(page) && !this.pending.has(page)) void this.#fetch(page);
   }
 
@@ -54,28 +53,28 @@ export class Windows {
   }
 
   async #fetch(page) {
-    const { pages } = this;
-    const asked = new AbortController();
-    this.pending.set(page, asked);
+    const { pages, pending } = this;
+    pending.add(page);
     try {
-      const answer = await this.#answer(page, asked);
+      const answer = await this.#answer(page, pages);
       if (pages !== this.pages) return;
       this.pages.set(page, answer.images);
       for (const old of this.pages.keys()) if (this.pages.size > KEPT && old !== page) this.pages.delete(old);
       Object.assign(this, { view: answer.view, total: answer.total, told: answer, stale: answer.stale, sentence: "", problem: "", before: null });
     } catch (problem) {
-      if (asked.signal.aborted || pages !== this.pages) return;
+      if (pages !== this.pages) return;
       this.problem = problem instanceof Refused ? problem.message : "the server is away; it is asked again when you scroll";
     } finally {
-      if (this.pending.get(page) === asked) this.pending.delete(page);
+      pending.delete(page);
     }
     this.changed();
   }
 
-  async #answer(page, asked) {
+  // While the server makes something first, it is asked again: each time it waits a while itself.
+  async #answer(page, pages) {
     for (;;) {
-      const answer = await get(`/api/v1/browse?${this.query({ start: page * PAGE, count: PAGE, view: this.view })}`, PATIENCE_MS, asked.signal);
-      if (answer.ready) return answer;
+      const answer = await get(`/api/v1/browse?${this.query({ start: page * PAGE, count: PAGE, view: this.view })}`, PATIENCE_MS);
+      if (answer.ready || pages !== this.pages) return answer;
       this.sentence = `${answer.sentence} … ${Math.round(100 * answer.share)} %`;
       this.changed();
     }

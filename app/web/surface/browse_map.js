@@ -1,5 +1,6 @@
 // The map: every image a point, what looks alike lies together. A line drawn around points filters the grid; so do keys.
 
+import { ROOT } from "./browse_data.js";
 import { button, h, number, setText } from "./dom.js";
 
 const SIDE = 1000; // a lasso's coordinates
@@ -31,7 +32,7 @@ export class PoolMap {
   async load() {
     const mine = (this.loading = {});
     for (;;) {
-      const response = await fetch(`/api/v1/browse/map?annotator=${encodeURIComponent(this.who())}`, { cache: "no-store" }).catch(() => null);
+      const response = await fetch(`${ROOT}/api/v1/browse/map?annotator=${encodeURIComponent(this.who())}`, { cache: "no-store" }).catch(() => null);
       if (mine !== this.loading) return;
       if (response?.status === 200) return this.#take(response.headers, await response.arrayBuffer());
       const told = await response?.json().catch(() => null);
@@ -167,7 +168,7 @@ export class PoolMap {
     this.near.hidden = best < 0;
     if (best < 0) return;
     const box = this.canvas.getBoundingClientRect();
-    this.near.src = `/thumb/${ids[best]}`;
+    this.near.src = `${ROOT}/thumb/${ids[best]}`;
     this.near.style.left = `${Math.min(event.clientX - box.left + 12, this.side - 110)}px`;
     this.near.style.top = `${Math.min(event.clientY - box.top + 12, this.side - 110)}px`;
   }

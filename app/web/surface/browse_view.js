@@ -1,6 +1,7 @@
 // One image large, beside it what is known of it and who said what when.
 
 import { get } from "./api.js";
+import { ROOT } from "./browse_data.js";
 import { button, h, percent, setText } from "./dom.js";
 
 const KINDS = { reject: "rejected", skip: "skipped", flag: "flagged", retract: "took an answer back", review: "reviewed: " };
@@ -36,7 +37,7 @@ export class Large {
   async show(item) {
     this.root.hidden = false;
     if (this.id !== item.image_id) {
-      this.image.src = item.state === "quarantined" ? "" : `/image/${item.image_id}`;
+      this.image.src = item.state === "quarantined" ? "" : `${ROOT}/image/${item.image_id}`;
       this.image.alt = item.name;
       this.history.replaceChildren();
       this.facts.replaceChildren();
@@ -53,7 +54,7 @@ export class Large {
 }
 
 function facts(told) {
-  const rows = [["state", told.state], ["class", told.class], ["model says", told.suggestion && `${told.suggestion.name} ${percent(told.suggestion.probability)}`], ["size", told.width && `${told.width} × ${told.height} px`], ["problem", told.problem], ["file", told.path]];
+  const rows = [["state", told.state], ["class", told.class], ["model says", told.suggestion && `${told.suggestion.name} ${percent(told.suggestion.probability)}`], ["size", told.width && `${told.width} × ${told.height} px`], ["", told.state === "quarantined" && "why it cannot be read: see the Data tab"], ["file", told.path]];
   return rows.filter(([, value]) => value).flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]);
 }
 
