@@ -203,3 +203,18 @@ def bench_scale(
     from app import bench_scale as measuring
 
     measuring.command(pool=images, answers=answers, place=place, json_file=json_file)
+
+
+@bench.command("browse")
+def bench_browse(
+    rows: Annotated[int, typer.Option(help="images of the pool; no pixels are needed")] = 1_000_000,
+    repeat: Annotated[int, typer.Option(help="pages at random places for each filter and order")] = 40,
+    place: Annotated[
+        Path | None, typer.Option(help="folder for the workspace; without it the system's for temporary files")
+    ] = None,
+    json_file: options.Json = None,
+) -> None:
+    """The Browse tab's requests over a large pool: latency of every filter and order, bulk actions, the map, memory."""
+    from app import bench_browse as measuring
+
+    measuring.command(rows=rows, repeat=repeat, place=place, json_file=json_file)

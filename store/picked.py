@@ -12,6 +12,7 @@ from store import fold, queue, records, schema
 
 _Q, _L, _S, _E = schema.queue, schema.leases, schema.image_state, schema.label_events
 REASONS = ("grid", "yesno")  # why such an image is asked
+BROWSED = "browse"  # nobody asked: a person picked it out of the pool
 _CHUNK = 200  # candidates looked up at a time: most are free, so the first chunk is nearly always enough
 
 
@@ -89,9 +90,9 @@ def open_since(tx: Connection, watermark: int) -> dict[int, bool]:
 
 
 def settled_by_model_choice(tx: Connection) -> set[int]:
-    """Find the settled images whose answer was asked because the model was sure of their class."""
+    """Find the settled images that were answered because the model was sure of their class, or a person picked them."""
     query = sa.select(_S.c.image_id).join_from(_S, _E, _E.c.seq == _S.c.event_seq)
-    return set(tx.scalars(query.where(_E.c.queue_reason.in_(REASONS))))
+    return set(tx.scalars(query.where(_E.c.queue_reason.in_((*REASONS, BROWSED)))))
 
 
 def times(tx: Connection, annotator_id: int, latest: int = 1000) -> list[tuple[str, float]]:

@@ -10,9 +10,10 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from app import clock, errors, labelling, mode_board
+from app import browse, clock, errors, labelling, mode_board
 from app.settings import Settings
 from app.web import (
+    browse_routes,
     door,
     downloads,
     early,
@@ -34,7 +35,8 @@ from store import errors as store_errors
 
 IDLE_SECONDS = 0.5
 ROOMS = (
-    entry, routes, mode_routes, overview_routes, review_routes, people_routes, pictures, downloads, upload_routes, surface_files,
+    entry, routes, mode_routes, browse_routes, overview_routes, review_routes, people_routes, pictures, downloads,
+    upload_routes, surface_files,
 )  # fmt: skip
 STATUS = {
     errors.BadRequest: 400,
@@ -59,6 +61,7 @@ def create_app(settings: Settings) -> FastAPI:
     app = FastAPI(title="RAUM", openapi_url=None, docs_url=None, redoc_url=None, lifespan=lifespan)
     app.state.settings, app.state.db = settings, db
     app.state.board = mode_board.Board(settings.workspace)
+    app.state.browser = browse.Browser(db, settings.workspace, app.state.board.reader)
     app.state.lease_clock = _lease_clock(db, settings.lease_seconds)
     app.state.guests, app.state.counter = guests.Guests(db), entry.Counter()
     for router in (r.router for r in ROOMS):

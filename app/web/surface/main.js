@@ -1,5 +1,6 @@
 // Starts the surfaces: images are claimed at once, while Gradio still loads; its tabs get their surfaces when they appear.
 
+import { Browse } from "./browse.js";
 import * as data from "./data.js";
 import { h, setText } from "./dom.js";
 import { Identity, uuid } from "./identity.js";
@@ -31,6 +32,7 @@ function mount(name, slot, surfaces) {
   const { status, root } = surfaces;
   if (name === "label") slot.replaceChildren(root);
   else if (name === "review") new Review(slot, surfaces);
+  else if (name === "browse") new Browse(slot, surfaces);
   else if (name === "progress") progress.mount(slot, status);
   else if (name === "data") data.mount(slot, status);
 }
