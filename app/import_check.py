@@ -112,13 +112,18 @@ def check(
                 checked.problems.add(rows.Problem(row.line, wrong.kind, wrong.text))
                 continue
             seen.add(staged)
-            spool.write(json.dumps(staged, ensure_ascii=False) + "\n")
+            spool.write(line_of(staged))
             checked.rows += 1
         progress(chunk[-1].line if chunk else 0)
     checked.repeated = seen.repeated(checked.problems)
     if not checked.rows and not checked.problems.counts and not checked.of_model and not checked.quarantined:
         checked.problems.add(rows.Problem(1, "empty", "the file holds no rows"))
     return checked
+
+
+def line_of(row: Staged) -> str:
+    """A row as a line of a spool."""
+    return json.dumps(row, ensure_ascii=False) + "\n"
 
 
 def staged(spool: IO[str]) -> Iterator[Staged]:

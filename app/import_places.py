@@ -41,7 +41,7 @@ class Places:
             self.ids.append(image_id)
             self.usable.append(usable)
             self.digested.append(digest is not None)
-        self.root = os.path.commonprefix([low, high]).rpartition("/")[0]
+        self.root = _folder_of_both(low, high)
         unsorted = np.frombuffer(keys, np.int64) if keys else np.empty(0, np.int64)
         order = np.argsort(unsorted, kind="stable")
         self.keys: NDArray[np.int64] = unsorted[order]
@@ -131,3 +131,9 @@ def _ends(path: str) -> list[str]:
 def _key(text: str) -> str:
     """What of a written path is looked up: all of a whole one, the last parts of a long end of one."""
     return text if text.startswith("/") or text.count("/") < DEPTH else "/".join(text.rsplit("/", DEPTH)[1:])
+
+
+def _folder_of_both(low: str, high: str) -> str:
+    """The deepest folder that holds the first and the last path, and with them all between."""
+    pairs = zip(low.split("/")[:-1], high.split("/")[:-1], strict=False)
+    return "/".join(part for part, _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))

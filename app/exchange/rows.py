@@ -192,7 +192,12 @@ def nearest(name: str, known: Sequence[str]) -> str:
 
 def shown(text: str) -> str:
     """A text in quotes, cut where it is long, that no terminal is led by."""
-    return f"{ingest_files.shown(text[:80])!r}{'...' if len(text) > 80 else ''}".replace("\\\\", "\\")
+    return f"'{plain(text)}'"
+
+
+def plain(text: str) -> str:
+    """The same without quotes."""
+    return ingest_files.shown(text[:80]) + ("..." if len(text) > 80 else "")
 
 
 def _missing(role: str, others: Sequence[str]) -> str:
