@@ -64,9 +64,6 @@ class Places:
             if len(both) == 1:
                 out.append(both[0])
                 continue
-            if row.digest and len(owners) == 1 and self.digested[owners[0]]:
-                out.append(rows.Problem(row.line, "another file", f"{rows.shown(row.image)} had another content there"))
-                continue
             if len(owners) == 1 and (texts[at].startswith("/") or texts[at].count("/") < DEPTH):
                 out.append(owners[0])
                 continue
@@ -79,7 +76,13 @@ class Places:
                 out[at] = self._looked_at(tx, wanted[at], texts[at], found[at] or digests[at])
             else:
                 out[at] = bisect.bisect_left(self.ids, image_id)
-        return out
+        return [self._same_file(row, each, same) for row, each, same in zip(wanted, out, digests, strict=True)]
+
+    def _same_file(self, row: rows.Row, found: int | rows.Problem, same: list[int]) -> int | rows.Problem:
+        """What was found, unless the file gives it a digest that it has not."""
+        if isinstance(found, rows.Problem) or not row.digest or found in same or not self.digested[found]:
+            return found
+        return rows.Problem(row.line, "another file", f"{rows.shown(row.image)} has another content here")
 
     def _of(self, texts: Iterable[str]) -> list[list[int]]:
         wanted = np.fromiter(map(hash, texts), np.int64)

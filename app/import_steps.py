@@ -227,7 +227,9 @@ def _event(one: Import, row: Staged, codes: dict[str, Any], target_seq: int | No
 
 def _take_back(db: Database, one: Import, now: float) -> bool:
     """Append a retract for each of its events that still stands, some at a time."""
-    with db.write(durable=True) as tx:
+    with db.read() as tx:
+        last = not _next_events(tx, one)
+    with db.write(durable=last) as tx:
         after = dataclasses.replace(one, counts=dict(one.counts))
         events = _next_events(tx, one)
         taken = {

@@ -243,7 +243,6 @@ def _prepared(
             left.unlink(missing_ok=True)
     with db.write(durable=True) as tx:
         import_steps.begin(tx, one, seen.checked, now)
-        import_steps.save(tx, one)
     return one, seen
 
 

@@ -40,7 +40,8 @@ def ids_of(tx: Connection, paths: Sequence[str]) -> dict[str, int]:
     """Map those of these paths that are known to their ids."""
     found: dict[str, int] = {}
     for chunk in _chunks(paths):
-        found.update(row._tuple() for row in tx.execute(sa.select(_T.c.path, _T.c.id).where(_T.c.path.in_(chunk))))
+        rows = tx.execute(sa.select(_T.c.path, _T.c.id).where(_T.c.path.in_(chunk)))
+        found.update((path, image_id) for path, image_id in rows)
     return found
 
 
@@ -79,8 +80,8 @@ def places(tx: Connection) -> Iterator[tuple[int, str, str | None, bool]]:
     """Go through id, path and digest of every image and whether it is usable, by id, a page at a time."""
     last, columns = 0, (_T.c.id, _T.c.path, _T.c.digest, _T.c.status == "ok")
     while page := tx.execute(sa.select(*columns).where(_T.c.id > last).order_by(_T.c.id).limit(_PAGE)).all():
-        yield from (row._tuple() for row in page)
-        last = page[-1][0]
+        for last, path, digest, usable in page:
+            yield last, path, digest, usable
 
 
 def all_after(tx: Connection, image_id: int) -> list[records.Image]:
