@@ -190,3 +190,17 @@ def bench_store(
         clients=clients, pool=images, seconds=seconds, kills=kills, threads=threads, seed=seed, place=place,
         json_file=json_file,
     )  # fmt: skip
+
+
+@bench.command("import")
+def bench_import(
+    rows: Annotated[int, typer.Option(help="rows of the file, each the label of another image")] = 100_000,
+    place: Annotated[
+        Path | None, typer.Option(help="folder on the disk to measure; without it the system's for temporary files")
+    ] = None,
+    json_file: options.Json = None,
+) -> None:
+    """Import a file of labels while a person answers: seconds, memory, write-lock, the person's latency."""
+    from app import bench_import as measuring
+
+    measuring.command(count=rows, place=place, json_file=json_file)

@@ -58,7 +58,7 @@ class Places:
         digests = self._of(_DIGEST + row.digest if row.digest else "" for row in wanted)
         out: list[int | rows.Problem] = []
         unclear: list[int] = []
-        for at, row in enumerate(wanted):
+        for at in range(len(wanted)):
             owners, same = found[at], digests[at]
             both = [owner for owner in same if owner in owners] if len(same) > 1 else same
             if len(both) == 1:

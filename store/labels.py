@@ -194,7 +194,8 @@ def insert(tx: Connection, events: list[records.Event]) -> None:
     last = {"value": events[-1].seq}
     tx.execute(sa.update(schema.counters).where(schema.counters.c.name == schema.WATERMARK), last)
     try:
-        tx.execute(sa.insert(_E), [vars(event) for event in events])
+        used = [name for name in map(str, _E.c.keys()) if any(getattr(event, name) is not None for event in events)]
+        tx.execute(sa.insert(_E), [{name: getattr(event, name) for name in used} for event in events])
     except sa.exc.IntegrityError as error:
         named = f"a {events[0].kind} of image {events[0].image_id}" if len(events) == 1 else f"{len(events)} events"
         raise errors.BadEvent(f"{named} cannot be stored: {error.orig}") from error
