@@ -1,5 +1,7 @@
 """The verb `import-labels`; what it needs is imported when it is run."""
 
+import json
+import sys
 import time
 from pathlib import Path
 from typing import Annotated
@@ -27,6 +29,8 @@ def import_labels(
         str, typer.Option(help="people: also answer images that people answered here; their answers stay in the log")
     ] = "nobody",
     undo: Annotated[int | None, typer.Option(metavar="IMPORT", help="take an import back as a whole")] = None,
+    called: Annotated[str | None, typer.Option(hidden=True, help="what the file is called where it comes from")] = None,
+    json_out: Annotated[bool, typer.Option("--json", hidden=True, help="print JSON")] = False,
 ) -> None:
     """Add the labels of a file, all of them or none; the same file again adds nothing."""
     from app import importing, jobs, settings
@@ -39,6 +43,12 @@ def import_labels(
             assert undo is not None
             told = importing.undo(chosen, undo, now=time.time(), tell=tell)
         else:
-            asked = importing.Asked(path, format, dry_run, add_classes, annotators, over)
-            told = importing.run(chosen, asked, now=time.time(), tell=tell)
-    print("\n".join(told))
+            asked = importing.Asked(path, format, dry_run, add_classes, annotators, over, called or path.name)
+            try:
+                told = importing.run(chosen, asked, now=time.time(), tell=tell)
+            except importing.ImportRefused as refusal:
+                if not json_out:
+                    raise
+                print(json.dumps({"error": refusal.sentence, "lines": refusal.lines}))
+                sys.exit(2)
+    print(json.dumps({"lines": told}) if json_out else "\n".join(told))

@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 
 from app import clock, errors, labelling, processes
 from app.settings import Settings
-from app.web import downloads, early, guard, pictures, quick_gradio, review_routes, routes, surface_files
+from app.web import downloads, early, guard, import_routes, pictures, quick_gradio, review_routes, routes, surface_files
 from store import database, queue
 from store import errors as store_errors
 
@@ -42,9 +42,10 @@ def create_app(settings: Settings) -> FastAPI:
         db.close()
 
     app = FastAPI(title="RAUM", openapi_url=None, docs_url=None, redoc_url=None, lifespan=lifespan)
+    import_routes.clear(settings.workspace)
     app.state.settings, app.state.db = settings, db
     app.state.lease_clock = _lease_clock(db, settings.lease_seconds)
-    for router in (r.router for r in (routes, review_routes, pictures, downloads, surface_files)):
+    for router in (r.router for r in (routes, review_routes, import_routes, pictures, downloads, surface_files)):
         app.include_router(router)
     app.add_exception_handler(errors.AppError, _refused)
     app.add_exception_handler(store_errors.StoreError, _refused)

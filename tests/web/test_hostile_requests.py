@@ -50,6 +50,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "/api/v1/review": (*EVENT, "decision", "seen"),
     "/api/v1/review/undo": ("uuid", "annotator", "target"),
     "/api/v1/export": (),
+    "/api/v1/import": (),
 }
 SOUND: dict[str, Any] = {
     "uuid": UUIDS[0], "image_id": 1, "annotator": "me", "client": "tab", "kind": "label", "class_id": 1, "seen": 99,

@@ -3,6 +3,7 @@
 import { get, post } from "./api.js";
 import { button, h, number, setText } from "./dom.js";
 import { command } from "./empty.js";
+import { importing } from "./import.js";
 import { lines } from "./setup.js";
 
 const EXPORT_MS = 1800000;
@@ -15,6 +16,7 @@ export function mount(slot, status) {
       card("Add images", adding(status)),
       card("Classes", classes(status)),
       card("Export", exporting()),
+      card("Import labels", importing(status)),
       h("section", { class: "rp-card rp-wide" }, h("h2", {}, "Quarantine ", count), quarantine)),
   );
   let shown = null;
