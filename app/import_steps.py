@@ -21,7 +21,7 @@ from sqlalchemy.engine import Connection
 
 from app import import_check, snapshot
 from app.import_check import Staged
-from store import annotators, bulk, classes, fold, labels, records
+from store import annotators, classes, fold, label_batches, labels, records
 from store import errors as store_errors
 from store import settings as stored
 from store.database import Database
@@ -132,7 +132,7 @@ class Decider:
 
     def decide(self, rows: Sequence[Staged]) -> list[tuple[Staged, str]]:
         """Each row with its verdict; a row of an event log comes with the uuid that it is to have."""
-        said = bulk.of_images(self.tx, sorted({row.image_id for row in rows}))
+        said = label_batches.of_images(self.tx, sorted({row.image_id for row in rows}))
         if not self.one.log:
             return [(row, self._verdict(row, said.get(row.image_id, []))) for row in rows]
         names = self.names([row.uuid or "" for row in rows])
@@ -151,12 +151,12 @@ class Decider:
     def names(self, uuids: Sequence[str]) -> list[tuple[str, records.Event | None]]:
         """Each uuid, or the next made from it while an import that was taken back holds it; and the event that has it."""
         names, number = list(uuids), 0
-        found: dict[str, records.Event] = bulk.by_uuid(self.tx, names)
+        found: dict[str, records.Event] = label_batches.by_uuid(self.tx, names)
         while again := [at for at, name in enumerate(names) if name in found and self._is_undone(found[name].seq)]:
             number += 1
             for at in again:
                 names[at] = str(uuid.uuid5(uuid.UUID(uuids[at]), str(number)))
-            found |= bulk.by_uuid(self.tx, [names[at] for at in again])
+            found |= label_batches.by_uuid(self.tx, [names[at] for at in again])
         return [(name, found.get(name)) for name in names]
 
     def _verdict(self, row: Staged, said: list[records.Event]) -> str:
@@ -194,12 +194,12 @@ def _store(tx: Connection, one: Import, waiting: Sequence[Staged], now: float) -
     counts = Counter(one.counts) + Counter(verdict for _, verdict in decided)
     new = [_event(one, row, codes) for row, verdict in decided if verdict == NEW and row.kind != "retract"]
     before = labels.watermark(tx)
-    bulk.append_many(tx, new, now)
+    label_batches.append_many(tx, new, now)
     backs = [row for row, verdict in decided if verdict == NEW and row.kind == "retract"]
     targets = decider.names([row.target or "" for row in backs])
     found = [(row, target) for row, (_, target) in zip(backs, targets, strict=True) if target is not None]
     good = [(row, target) for row, target in found if target.image_id == row.image_id and target.kind != "retract"]
-    bulk.append_many(tx, [_event(one, row, codes, target.seq) for row, target in good], now)
+    label_batches.append_many(tx, [_event(one, row, codes, target.seq) for row, target in good], now)
     counts.update({NEW: len(good) - len(backs), KEPT: len(backs) - len(good)})  # what was not taken is not taken back
     after = labels.watermark(tx)
     if after > before:
@@ -238,7 +238,7 @@ def _take_back(db: Database, one: Import, now: float) -> bool:
         after = dataclasses.replace(one, counts=dict(one.counts))
         events = _next_events(tx, one)
         taken = {
-            event.target_seq for said in bulk.of_images(tx, sorted({each.image_id for each in events})).values() for event in said
+            event.target_seq for said in label_batches.of_images(tx, sorted({each.image_id for each in events})).values() for event in said
         }  # fmt: skip
         importer = annotators.ensure(tx, snapshot.IMPORTER, now).id
         backs = [
@@ -249,7 +249,7 @@ def _take_back(db: Database, one: Import, now: float) -> bool:
             for event in events
             if event.kind != "retract" and event.seq not in taken
         ]  # fmt: skip
-        bulk.append_many(tx, backs, now)
+        label_batches.append_many(tx, backs, now)
         after.counts["taken back"] = after.counts.get("taken back", 0) + len(backs)
         after.undone_to = events[-1].seq if events else one.undone_to
         after.status = UNDOING if events else UNDONE
@@ -261,7 +261,7 @@ def _take_back(db: Database, one: Import, now: float) -> bool:
 def _next_events(tx: Connection, one: Import) -> list[records.Event]:
     for first, last in one.parts:
         if last > one.undone_to:
-            return bulk.between(tx, max(first, one.undone_to + 1), last, BATCH)
+            return label_batches.between(tx, max(first, one.undone_to + 1), last, BATCH)
     return []
 
 

@@ -44,7 +44,10 @@ async def import_labels(
     try:
         folder = Path(tempfile.mkdtemp(prefix=UPLOADS, dir=workspace))
         try:
-            if not await _received(request, folder / "labels"):
+            size = await _received(request, folder / "labels")
+            if not size:
+                raise errors.BadRequest("the file is empty: send the content of a label file as the body")
+            if size > MOST_BYTES:
                 told = f"the file has more than {MOST_BYTES >> 20} MB: import it with python launch.py import-labels"
                 return JSONResponse({"error": told}, status_code=413)
             options = [option for option, wanted in chosen.items() if wanted]
@@ -77,16 +80,16 @@ def clear(workspace: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-async def _received(request: Request, path: Path) -> bool:
-    """Write the body to `path`; False, as soon as that is known, when it is too large."""
+async def _received(request: Request, path: Path) -> int:
+    """Write the body to `path` until it has more than MOST_BYTES; returns how many came."""
     size = 0
     with path.open("wb") as file:
         async for part in request.stream():
             size += len(part)
             if size > MOST_BYTES:
-                return False
+                break
             file.write(part)
-    return True
+    return size
 
 
 async def _run(arguments: list[str]) -> tuple[int, dict[str, Any]]:

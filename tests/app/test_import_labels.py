@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from app import errors, import_steps, importing, settings, snapshot
 from app.exchange import formats, labels_csv
-from store import annotators, bulk, classes, database, images, labels, records
+from store import annotators, classes, database, images, label_batches, labels, records
 
 NOW = 1_700_000_000.0
 NAMES = [
@@ -496,4 +496,4 @@ def test_places_are_found_whatever_is_in_a_page(world: World, monkeypatch: pytes
     monkeypatch.setattr(images, "_PAGE", 3)
     with world.db.read() as tx:
         assert [place[0] for place in images.places(tx)] == sorted(world.ids.values())
-        assert bulk.between(tx, 1, 9, 5) == []
+        assert label_batches.between(tx, 1, 9, 5) == []
