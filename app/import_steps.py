@@ -237,9 +237,8 @@ def _take_back(db: Database, one: Import, now: float) -> bool:
     with db.write(durable=last) as tx:
         after = dataclasses.replace(one, counts=dict(one.counts))
         events = _next_events(tx, one)
-        taken = {
-            event.target_seq for said in label_batches.of_images(tx, sorted({each.image_id for each in events})).values() for event in said
-        }  # fmt: skip
+        said = label_batches.of_images(tx, sorted({each.image_id for each in events}))
+        taken = {event.target_seq for some in said.values() for event in some}
         importer = annotators.ensure(tx, snapshot.IMPORTER, now).id
         backs = [
             records.NewEvent(
