@@ -43,7 +43,7 @@ def run(settings: Settings, asked: Asked, *, now: float, tell: Tell = lambda fra
                 return [*told, "nothing to add", *import_preview.told(seen, "added")]
             while import_steps.step(db, settings.workspace, one, now):
                 tell(one.offset / max(one.path(settings.workspace).stat().st_size, 1), "storing")
-                pause(settings)
+                pause(settings, one)
             seen.counts = Counter(one.counts)
     return [*told, *import_preview.told(seen, "added"), _ended(one)]
 
@@ -63,7 +63,7 @@ def undo(settings: Settings, number: int, *, now: float, tell: Tell = lambda fra
             import_steps.save(tx, one)
         while import_steps.step(db, settings.workspace, one, now):
             tell(0.5, "taking back")
-            pause(settings)
+            pause(settings, one)
     return [*told, f"import {number} is undone: {one.counts.get('taken back', 0):,} answers were taken back"]
 
 
@@ -74,7 +74,7 @@ def finish(db: Database, settings: Settings, *, now: float) -> list[str]:
         left = [each for each in import_steps.all_(tx) if each.unfinished]
     for one in left:
         while import_steps.step(db, settings.workspace, one, now):
-            pause(settings)
+            pause(settings, one)
         told.append(f"import {one.id} ({one.file}), which had been cut short, is {one.status} now")
     for path in (settings.workspace / "imports").glob("*.jsonl*"):
         path.unlink(missing_ok=True)
@@ -82,7 +82,7 @@ def finish(db: Database, settings: Settings, *, now: float) -> list[str]:
 
 
 def carry_on(db: Database, settings: Settings, *, now: float) -> bool:
-    """For the worker: one step of an import whose own process is gone; returns whether there was one."""
+    """One step, and its pause, of an import whose own process is gone; returns whether there was one."""
     with db.read() as tx:
         left = [each for each in import_steps.all_(tx) if each.unfinished]
     if not left:
@@ -93,9 +93,11 @@ def carry_on(db: Database, settings: Settings, *, now: float) -> bool:
                 left = [each for each in import_steps.all_(tx) if each.unfinished]
             if left:
                 import_steps.step(db, settings.workspace, left[0], now)
-            return bool(left)
     except errors.WorkspaceBusy:
         return False
+    if left:
+        pause(settings, left[0])
+    return bool(left)
 
 
 @contextlib.contextmanager
@@ -124,10 +126,10 @@ def opened(settings: Settings) -> Iterator[Database]:
         db.close()
 
 
-def pause(settings: Settings, seconds: float = 0.05) -> None:
-    """Let others write between two steps, where a page or a worker is there to want it."""
+def pause(settings: Settings, one: import_steps.Import) -> None:
+    """Let others write for as long as the last step kept them waiting, where a page or a worker is there to want it."""
     if any((settings.workspace / f"{name}.pid").exists() for name in ("page", "worker")):
-        time.sleep(seconds)
+        time.sleep(min(max(one.last_lock_s, 0.02), 0.5))
 
 
 def _look_at(asked: Asked) -> None:

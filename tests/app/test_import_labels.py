@@ -467,6 +467,23 @@ def test_an_import_whose_rows_are_gone_is_taken_back(world: World, monkeypatch: 
     assert world.labelled() == {}
 
 
+def test_the_worker_finishes_what_was_cut_short_and_leaves_a_living_import_alone(world: World) -> None:
+    from app import worker
+
+    path = world.file("l.csv", "path,class\none.jpg,owl\ntwo.jpg,owl\n")
+    looking = object.__new__(worker.Worker)
+    looking.db, looking.settings, looking.next_look_for_imports = world.db, world.settings, 0.0
+    with importing.role(world.settings):
+        importing._prepared(world.db, world.settings, importing.Asked(path), NOW, lambda *_: None)
+        assert not looking._finish_import()
+        assert world.events() == []
+    assert not looking._finish_import(), "it looks once a second"
+    looking.next_look_for_imports = 0.0
+    assert looking._finish_import()
+    assert world.labelled() == {"one.jpg": "owl", "two.jpg": "owl"}
+    assert not looking._finish_import()
+
+
 def test_one_import_at_a_time(world: World) -> None:
     with importing.role(world.settings), pytest.raises(errors.WorkspaceBusy, match="another import runs"):
         world.run(world.file("l.csv", "path,class\none.jpg,owl\n"))
