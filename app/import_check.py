@@ -158,8 +158,8 @@ class _Names:
         self.tx, self.checked, self.add, self.hinted = tx, checked, add, 0
         ever, final = classes.ever(tx), classes.resolve(tx)
         by_id = {each.id: each for each in ever}
-        merged = {classes.key(each.name): final[each.id] for each in ever if each.status == "merged"}
-        active = {classes.key(each.name): each.id for each in ever if each.status == "active"}
+        merged = {classes.folded(each.name): final[each.id] for each in ever if each.status == "merged"}
+        active = {classes.folded(each.name): each.id for each in ever if each.status == "active"}
         usable = {folded: id_ for folded, id_ in (merged | active).items() if by_id[id_].status == "active"}
         self.known = [each.name for each in ever if each.status == "active"]
         self.codes: dict[str, int] = {}
@@ -174,7 +174,7 @@ class _Names:
             return None
         code = self.cached.get(name)
         if code is None:
-            folded = classes.key(name)
+            folded = classes.folded(name)
             code = self.codes.get(folded)
             if code is None:
                 code = self.codes[folded] = self._new(name)
@@ -190,7 +190,7 @@ class _Names:
         if len(self.codes) >= MOST_NAMES + len(self.known):
             raise rows.Wrong("class name", f"more than {MOST_NAMES:,} new classes: is that the right column?")
         try:
-            spelled, _ = classes.checked(self.tx, name)
+            spelled = classes.storable(self.tx, name)
         except store_errors.Refused as problem:
             raise rows.Wrong("class name", str(problem)) from problem
         self.checked.classes.append((spelled, None))

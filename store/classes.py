@@ -19,9 +19,9 @@ _COLUMNS = (_T.c.id, _T.c.name, _T.c.position, _T.c.status, _T.c.merged_into, _T
 
 def add(tx: Connection, name: str, now: float) -> records.LabelClass:
     """Add a class at the end; raises errors.BadName when no name, errors.NameTaken when an active one has the name."""
-    name, folded = checked(tx, name)
+    name, key = _checked(tx, name)
     position = tx.scalar(sa.select(sa.func.coalesce(sa.func.max(_T.c.position) + 1, 0)))
-    values = {"name": name, "key": folded, "position": position, "status": "active", "added_at": now}
+    values = {"name": name, "key": key, "position": position, "status": "active", "added_at": now}
     return get(tx, tx.execute(sa.insert(_T).values(values).returning(_T.c.id)).scalar_one())
 
 
@@ -46,15 +46,15 @@ def ever(tx: Connection) -> list[records.LabelClass]:
 
 def by_name(tx: Connection, name: str) -> records.LabelClass | None:
     """Find the active class of this name, whatever its case."""
-    row = tx.execute(sa.select(*_COLUMNS).where(_T.c.key == key(name))).mappings().one_or_none()
+    row = tx.execute(sa.select(*_COLUMNS).where(_T.c.key == _key(name))).mappings().one_or_none()
     return None if row is None else _class(row)
 
 
 def rename(tx: Connection, class_id: int, name: str) -> records.LabelClass:
     """Give a class another name; its labels stay. Raises like add()."""
     get(tx, class_id)
-    name, folded = checked(tx, name, besides=class_id)
-    tx.execute(sa.update(_T).where(_T.c.id == class_id).values(name=name, key=folded))
+    name, key = _checked(tx, name, besides=class_id)
+    tx.execute(sa.update(_T).where(_T.c.id == class_id).values(name=name, key=key))
     return get(tx, class_id)
 
 
@@ -86,12 +86,21 @@ def spelled(name: str) -> str:
     return "".join(char.encode("unicode_escape").decode() if _is_control(char) else char for char in name)
 
 
+def storable(tx: Connection, name: str) -> str:
+    """The name as add() would store it; raises like add()."""
+    return _checked(tx, name)[0]
+
+
+def folded(name: str) -> str:
+    """The name as by_name() compares it."""
+    return _key(name)
+
+
 def _is_control(char: str) -> bool:
     return unicodedata.category(char) in _CONTROLS or char in _TURNS
 
 
-def checked(tx: Connection, name: str, *, besides: int | None = None) -> tuple[str, str]:
-    """The name as it would be stored, and folded; raises like add()."""
+def _checked(tx: Connection, name: str, *, besides: int | None = None) -> tuple[str, str]:
     name = unicodedata.normalize("NFC", name).strip()
     if not name:
         raise errors.BadName("a class needs a name")
@@ -103,10 +112,10 @@ def checked(tx: Connection, name: str, *, besides: int | None = None) -> tuple[s
     taken = by_name(tx, name)
     if taken is not None and taken.id != besides:
         raise errors.NameTaken(f"class {taken.id} is already called {taken.name!r}")
-    return name, key(name)
+    return name, _key(name)
 
 
-def key(name: str) -> str:
+def _key(name: str) -> str:
     """Fold a name for comparison: Unicode form, space and case."""
     return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
 
