@@ -99,7 +99,7 @@ def step(db: Database, workspace: Path, one: Import, now: float) -> bool:
     path = one.path(workspace)
     try:
         waiting, offset, last = _read(path, one.offset)
-    except FileNotFoundError:  # the database was restored from a backup that was made in the middle
+    except (FileNotFoundError, ValueError, TypeError):  # damaged, or of a database that was copied in the middle
         with db.write(durable=True) as tx:
             one.status = UNDOING
             save(tx, one)
@@ -111,6 +111,8 @@ def step(db: Database, workspace: Path, one: Import, now: float) -> bool:
             one, offset=offset, status=DONE if last else APPLYING, parts=[*map(list, one.parts)]
         )
         _store(tx, after, waiting, now)
+        if last and sum(after.counts.values()) != one.rows:  # cut short: what is stored of it is taken back
+            after.status = UNDOING
         after.longest_lock_s = max(one.longest_lock_s, round(time.monotonic() - began, 4))
         save(tx, after)
     vars(one).update(vars(after))
@@ -118,7 +120,7 @@ def step(db: Database, workspace: Path, one: Import, now: float) -> bool:
     one.longest_lock_s = max(one.longest_lock_s, one.last_lock_s)
     if last:
         path.unlink(missing_ok=True)
-    return not last
+    return one.unfinished
 
 
 class Decider:

@@ -9,6 +9,8 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
 
 from app import errors, import_preview, import_steps, processes
 from app.exchange import formats, rows
@@ -31,7 +33,7 @@ def run(settings: Settings, asked: Asked, *, now: float, tell: Tell = lambda fra
     _look_at(asked)
     with opened(settings) as db:
         if asked.dry_run:
-            with tempfile.TemporaryFile("w+", encoding="utf-8", newline="") as spool, db.read() as tx:
+            with _spool() as spool, db.read() as tx:
                 return [
                     "a dry run, nothing is stored",
                     *import_preview.told(import_preview.preview(tx, asked, spool, None, tell), "would be added"),
@@ -44,6 +46,10 @@ def run(settings: Settings, asked: Asked, *, now: float, tell: Tell = lambda fra
             while import_steps.step(db, settings.workspace, one, now):
                 tell(one.offset / max(one.path(settings.workspace).stat().st_size, 1), "storing")
                 pause(settings, one)
+            if one.status != import_steps.DONE:
+                raise store_errors.CannotWrite(
+                    f"the checked rows were damaged on the disk of {settings.workspace}: nothing is imported"
+                )
             seen.counts = Counter(one.counts)
     return [*told, *import_preview.told(seen, "added"), _ended(one)]
 
@@ -151,6 +157,17 @@ def _look_at(asked: Asked) -> None:
         raise errors.BadRequest(f"{rows.shown(str(asked.path))} is a {kind}: give a file of labels")
 
 
+@contextlib.contextmanager
+def _spool(folder: Path | None = None) -> Iterator[IO[str]]:
+    """A nameless file for the checked rows. Raises CannotWrite where the file cannot be read on or the disk is full."""
+    try:
+        with tempfile.TemporaryFile("w+", encoding="utf-8", newline="", dir=folder) as spool:
+            yield spool
+    except OSError as problem:
+        place = problem.filename or folder or tempfile.gettempdir()
+        raise store_errors.CannotWrite(f"{place}: {problem.strerror}; nothing is imported") from problem
+
+
 def _prepared(
     db: Database, settings: Settings, asked: Asked, now: float, tell: Tell
 ) -> tuple[import_steps.Import | None, Preview]:
@@ -163,7 +180,7 @@ def _prepared(
             one = import_preview.record(asked, None, number, now)
             beside = one.path(settings.workspace).with_suffix(".jsonl.new")
             with (
-                tempfile.TemporaryFile("w+", encoding="utf-8", newline="", dir=folder) as spool,
+                _spool(folder) as spool,
                 beside.open("w", encoding="utf-8", newline="") as out,
             ):
                 seen = import_preview.preview(tx, asked, spool, out, tell)
@@ -176,7 +193,7 @@ def _prepared(
         backup.flush(folder)
     except OSError as problem:
         raise store_errors.CannotWrite(
-            f"cannot write in {folder}: {problem.strerror}; nothing is imported"
+            f"{problem.filename or folder}: {problem.strerror}; nothing is imported"
         ) from problem
     finally:
         for left in folder.glob("*.new"):

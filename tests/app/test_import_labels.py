@@ -453,15 +453,24 @@ def test_an_import_killed_in_the_middle_is_finished_by_whoever_comes_next(
     world.db.close()
 
 
-def test_an_import_whose_rows_are_gone_is_taken_back(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("damage", ["gone", "cut", "cut at a line", "other bytes"])
+def test_an_import_whose_rows_are_gone_or_damaged_is_taken_back(
+    world: World, monkeypatch: pytest.MonkeyPatch, damage: str
+) -> None:
     monkeypatch.setattr(import_steps, "BATCH", 1)
-    path = world.file("l.csv", "path,class\none.jpg,owl\ntwo.jpg,owl\n")
+    path = world.file("l.csv", "path,class\none.jpg,owl\ntwo.jpg,owl\nsub/one.jpg,owl\n")
     with importing.role(world.settings):
         one, _ = importing._prepared(world.db, world.settings, importing.Asked(path), NOW, lambda *_: None)
         assert one is not None
         assert import_steps.step(world.db, world.settings.workspace, one, NOW)
     assert world.labelled() == {"one.jpg": "owl"}
-    one.path(world.settings.workspace).unlink()  # as after the restore of a database that was copied in the middle
+    waiting = one.path(world.settings.workspace)
+    lines = waiting.read_bytes().splitlines(keepends=True)
+    if damage == "gone":  # as after the restore of a database that was copied in the middle
+        waiting.unlink()
+    else:
+        rest = {"cut": lines[1][:9], "cut at a line": lines[1], "other bytes": b"\xff\xfe[]\n" * 2}[damage]
+        waiting.write_bytes(lines[0] + rest)
     with importing.role(world.settings):
         assert "is undone now" in importing.finish(world.db, world.settings, now=NOW)[0]
     assert world.labelled() == {}
