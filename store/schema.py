@@ -1,16 +1,23 @@
-"""The tables, all on one page: what is stored, under which names, and which indexes the hot queries use.
+"""The tables, all on one page (the classes' in class_tables.py): what is stored, and which indexes the hot queries use.
 
 Times are unix seconds (float), durations say their unit, JSON is text. Only types that SQLite and PostgreSQL share.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 import sqlalchemy as sa
 
+from store.class_tables import class_acts, class_images, classes
+from store.columns import id_ as _id
+from store.columns import json_ as _json
+from store.columns import metadata
+from store.columns import one_of as _one_of
+from store.columns import ref as _ref
+
+__all__ = ["class_acts", "class_images", "classes", "metadata"]  # named here, made in class_tables.py and columns.py
+
 # Every revision this program knows, oldest first; the last is the one it works with.
-VERSIONS: tuple[str, ...] = ("0001", "0002")
+VERSIONS: tuple[str, ...] = ("0001", "0002", "0004")
 
 WATERMARK = "watermark"  # counters row: seq of the newest label event
 CLAIMS = "claims"  # counters row: locked while images are leased, so that PostgreSQL's claims queue up too
@@ -19,34 +26,6 @@ OVERLAP = "overlap"  # settings row: how many people are to answer an image, see
 
 # image_state.lane: who may draw the image. "more": answered, but by fewer people than are wanted; drawn by others only.
 POOL, HOLDOUT, MORE, CLOSED = "pool", "holdout", "more", "closed"
-
-metadata = sa.MetaData(
-    naming_convention={
-        "pk": "pk_%(table_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "ck": "ck_%(table_name)s_%(constraint_name)s",
-    }
-)
-
-
-def _id() -> sa.Column[int]:
-    return sa.Column("id", sa.Integer, primary_key=True)
-
-
-def _ref(name: str, target: str, **options: Any) -> sa.Column[Any]:
-    return sa.Column(name, sa.Integer, sa.ForeignKey(f"{target}"), **options)
-
-
-def _json(name: str, default: str) -> sa.Column[str]:
-    return sa.Column(name, sa.Text, nullable=False, default=default)
-
-
-def _one_of(column: str, *values: str) -> sa.CheckConstraint:
-    allowed = ", ".join(f"'{value}'" for value in values)
-    return sa.CheckConstraint(f"{column} IN ({allowed})", name=column)
-
 
 counters = sa.Table(
     "counters",
@@ -83,21 +62,6 @@ images = sa.Table(
     sa.CheckConstraint("holdout IN (0, 1, 2)", name="holdout"),
     _one_of("status", "ok", "quarantined"),
     sa.Index(None, "status", "holdout"),
-)
-
-classes = sa.Table(
-    "classes",
-    metadata,
-    _id(),
-    sa.Column("name", sa.Text, nullable=False),
-    sa.Column("key", sa.Text),  # the name folded for comparison; empty once retired or merged, which frees the name
-    sa.Column("position", sa.Integer, nullable=False),
-    sa.Column("status", sa.String(16), nullable=False),
-    _ref("merged_into", "classes.id"),  # always the final class, never a chain
-    sa.Column("added_at", sa.Float, nullable=False),
-    sa.UniqueConstraint("key"),
-    _one_of("status", "active", "retired", "merged"),
-    sa.CheckConstraint("(status = 'merged') = (merged_into IS NOT NULL)", name="merged_into"),
 )
 
 annotators = sa.Table(
