@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from app import errors, items
+from app import class_names, errors, items
 from store import annotators, labels, queue
 from store import errors as store_errors
 from store import overlap as asked
@@ -112,8 +112,8 @@ def undo(
         lease = queue.lease_for(tx, taken.image_id, person.id, client, now=held_from, lease_seconds=lease_seconds)
         if lease is None:  # somebody else holds the image by now
             return {"undone": True, "event_id": event_id, "item": None}
-        item = items.build(tx, [lease])[0]
-    item["previous"] = {"kind": taken.kind, "class_id": taken.class_id, "reason": taken.reason}
+        item, names = items.build(tx, [lease])[0], class_names.now(tx)
+    item["previous"] = {"kind": taken.kind, "class_id": names.final(taken.class_id), "reason": taken.reason}
     return {"undone": True, "event_id": event_id, "item": item}
 
 

@@ -27,6 +27,17 @@ class Snapshot:
     round_id: int | None  # of the publication that a new one would replace
     said: list[Said] = dataclasses.field(default_factory=list)  # what each person says; empty while one person labels
     soft: dict[int, NDArray[np.float64]] = dataclasses.field(default_factory=dict)  # image -> probabilities of classes
+    aside: set[int] = dataclasses.field(
+        default_factory=set
+    )  # labelled with a class that is retired: neither asked nor taught
+    stands_for: dict[int, int] = dataclasses.field(
+        default_factory=dict
+    )  # class id -> the one that took it over, or itself
+
+    @property
+    def settled(self) -> set[int]:
+        """Images that nobody need be asked about and that are no unlabelled ones either, holdout left out."""
+        return self.labelled.keys() | self.rejected | self.aside
 
     @property
     def classes_seen(self) -> int:
@@ -50,12 +61,14 @@ def take(tx: Connection, *, holdout: dict[int, int], now: float) -> Snapshot:
     index = {class_id: at for at, class_id in enumerate(class_ids)}
     labelled: dict[int, int] = {}
     held: dict[int, int] = {}
-    rejected: set[int] = set()
+    rejected, aside = set[int](), set[int]()
     for answer in labels.settled(tx):
         if answer.class_id is None:
             rejected.add(answer.image_id)
         elif answer.class_id in index:
             (held if answer.image_id in holdout else labelled)[answer.image_id] = index[answer.class_id]
+        else:
+            aside.add(answer.image_id)
     current = queue.current(tx)
     return Snapshot(
         watermark=labels.watermark(tx),
@@ -67,6 +80,8 @@ def take(tx: Connection, *, holdout: dict[int, int], now: float) -> Snapshot:
         leased=[lease.image_id for lease in queue.live_leases(tx, now)],
         round_id=current.round_id if current else None,
         said=_said(tx),
+        aside=aside,
+        stands_for=classes.resolve(tx),
     )
 
 
