@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 
 from app import clock, errors, labelling, processes
 from app.settings import Settings
-from app.web import downloads, early, guard, pictures, quick_gradio, review_routes, routes, surface_files
+from app.web import class_routes, downloads, early, guard, pictures, quick_gradio, review_routes, routes, surface_files
 from store import database, queue
 from store import errors as store_errors
 
@@ -44,7 +44,7 @@ def create_app(settings: Settings) -> FastAPI:
     app = FastAPI(title="RAUM", openapi_url=None, docs_url=None, redoc_url=None, lifespan=lifespan)
     app.state.settings, app.state.db = settings, db
     app.state.lease_clock = _lease_clock(db, settings.lease_seconds)
-    for router in (r.router for r in (routes, review_routes, pictures, downloads, surface_files)):
+    for router in (r.router for r in (routes, review_routes, class_routes, pictures, downloads, surface_files)):
         app.include_router(router)
     app.add_exception_handler(errors.AppError, _refused)
     app.add_exception_handler(store_errors.StoreError, _refused)
