@@ -1,4 +1,4 @@
-"""What the tables are made of: the metadata that names every constraint, and columns that come again and again."""
+"""What the pages of tables share: one metadata that names every constraint, and the kinds of columns."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ metadata = sa.MetaData(
 
 
 def id_() -> sa.Column[int]:
-    """A number of its own for every row."""
+    """A row's own number."""
     return sa.Column("id", sa.Integer, primary_key=True)
 
 
 def ref(name: str, target: str, **options: Any) -> sa.Column[Any]:
-    """The id of a row of another table."""
+    """The number of a row elsewhere."""
     return sa.Column(name, sa.Integer, sa.ForeignKey(f"{target}"), **options)
 
 
@@ -33,6 +33,6 @@ def json_(name: str, default: str) -> sa.Column[str]:
 
 
 def one_of(column: str, *values: str) -> sa.CheckConstraint:
-    """Only these values."""
+    """The only values that a column takes."""
     allowed = ", ".join(f"'{value}'" for value in values)
     return sa.CheckConstraint(f"{column} IN ({allowed})", name=column)

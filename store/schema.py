@@ -1,5 +1,6 @@
-"""The tables, all on one page (the classes' in class_tables.py): what is stored, and which indexes the hot queries use.
+"""The tables on one page: what is stored, under which names, and which indexes the hot queries use.
 
+Those of accounts and classes stand on pages of their own, schema_accounts.py and schema_classes.py.
 Times are unix seconds (float), durations say their unit, JSON is text. Only types that SQLite and PostgreSQL share.
 """
 
@@ -7,17 +8,10 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from store.class_tables import class_acts, class_images, classes
-from store.columns import id_ as _id
-from store.columns import json_ as _json
-from store.columns import metadata
-from store.columns import one_of as _one_of
-from store.columns import ref as _ref
-
-__all__ = ["class_acts", "class_images", "classes", "metadata"]  # named here, made in class_tables.py and columns.py
+from store import columns, schema_accounts, schema_classes
 
 # Every revision this program knows, oldest first; the last is the one it works with.
-VERSIONS: tuple[str, ...] = ("0001", "0002", "0004")
+VERSIONS: tuple[str, ...] = ("0001", "0002", "0003", "0004")
 
 WATERMARK = "watermark"  # counters row: seq of the newest label event
 CLAIMS = "claims"  # counters row: locked while images are leased, so that PostgreSQL's claims queue up too
@@ -26,6 +20,10 @@ OVERLAP = "overlap"  # settings row: how many people are to answer an image, see
 
 # image_state.lane: who may draw the image. "more": answered, but by fewer people than are wanted; drawn by others only.
 POOL, HOLDOUT, MORE, CLOSED = "pool", "holdout", "more", "closed"
+
+metadata = columns.metadata
+classes, class_images, class_acts = schema_classes.classes, schema_classes.class_images, schema_classes.class_acts
+_id, _ref, _json, _one_of = columns.id_, columns.ref, columns.json_, columns.one_of
 
 counters = sa.Table(
     "counters",
@@ -246,3 +244,6 @@ workers = sa.Table(
     sa.Column("device", sa.Text),
     sa.Column("beat_at", sa.Float, nullable=False),
 )
+
+users, invites, sessions = schema_accounts.users, schema_accounts.invites, schema_accounts.sessions
+api_tokens, tries, acts = schema_accounts.api_tokens, schema_accounts.tries, schema_accounts.acts
