@@ -1,9 +1,12 @@
 // Starts the surfaces: images are claimed at once, while Gradio still loads; its tabs get their surfaces when they appear.
 
+import { Card } from "./card.js";
+import { Classes } from "./classes.js";
 import * as data from "./data.js";
 import { h, setText } from "./dom.js";
 import { Identity, uuid } from "./identity.js";
 import { Label } from "./label.js";
+import * as pins from "./pins.js";
 import * as progress from "./progress.js";
 import { Review } from "./review.js";
 import { Status, line } from "./status.js";
@@ -29,6 +32,7 @@ function mount(name, slot, surfaces) {
   const { status, root } = surfaces;
   if (name === "label") slot.replaceChildren(root);
   else if (name === "review") new Review(slot, surfaces);
+  else if (name === "classes") new Classes(slot, surfaces);
   else if (name === "progress") progress.mount(slot, status);
   else if (name === "data") data.mount(slot, status);
 }
@@ -58,6 +62,8 @@ async function start() {
   };
   const label = new Label(root, identity, status);
   surfaces.label = label;
+  label.card = new Card(label);
+  pins.listen(label);
   window.addEventListener("raum-slot", adopt);
   adopt();
   window.raum = { timings: label.timings, label, uuid };
