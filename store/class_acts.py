@@ -49,35 +49,29 @@ class Named(NamedTuple):
 
 
 def change(
-    tx: Connection,
-    act: str,
-    class_id: int,
-    values: Values,
-    *,
-    now: float,
-    by: str = "",
-    undoes: int | None = None,
-    added: bool = False,
+    tx: Connection, act: str, class_id: int, values: Values, *, now: float, by: str = "", undoes: int | None = None
 ) -> int | None:
     """Write `values` and append them to the history; returns the change's seq, None where nothing differs.
 
-    `added`: the class was not there before. Checks nothing: who calls knows the rules.
+    Checks nothing: who calls knows the rules.
     """
-    watermark = _lock(tx)
+    _lock(tx)
     shown = _values(tx, values)
     differ = {k: {c: v for c, v in new.items() if v != shown[k][c]} for k, new in values.items()}
     differ = {k: new for k, new in differ.items() if new}
-    if not differ and not added:
+    if not differ:
         return None
     _write(tx, differ)
-    before: dict[int, Any] = {k: {c: shown[k][c] for c in new} for k, new in differ.items()}
-    if added:
-        before, differ = {class_id: None}, {class_id: shown[class_id]}
-    seq = newest(tx) + 1
-    row = {"seq": seq, "at": now, "watermark": watermark, "actor": by, "class_id": class_id, "act": act}
-    told = {"before": json.dumps(before), "after": json.dumps(differ), "undoes": undoes}
-    tx.execute(sa.insert(_T).values(**row, **told))
-    return seq
+    before = {k: {c: shown[k][c] for c in new} for k, new in differ.items()}
+    row = {"at": now, "actor": by, "class_id": class_id, "act": act, "undoes": undoes}
+    return _append(tx, {**row, "before": json.dumps(before), "after": json.dumps(differ)})
+
+
+def added(tx: Connection, class_id: int, values: dict[str, Any], *, now: float, by: str = "") -> int:
+    """Append to the history that a class was added, with these columns."""
+    row = {"at": now, "actor": by, "class_id": class_id, "act": "add", "undoes": None}
+    after = {class_id: {column: values.get(column) for column in COLUMNS}}
+    return _append(tx, {**row, "before": json.dumps({class_id: None}), "after": json.dumps(after)})
 
 
 def newest(tx: Connection) -> int:
@@ -168,8 +162,15 @@ def named(tx: Connection, at: int | None = None) -> Named:
     return Named(names, {class_id: values["merged_into"] or class_id for class_id, values in known.items()})
 
 
+def _append(tx: Connection, row: dict[str, Any]) -> int:
+    watermark = _lock(tx)
+    seq = newest(tx) + 1
+    tx.execute(sa.insert(_T), {**row, "seq": seq, "watermark": watermark})
+    return seq
+
+
 def _lock(tx: Connection) -> int:
-    """Read the watermark and keep others from it until the commit: changes and label events stand in one order."""
+    """Read the watermark and keep it from others until the commit: changes and label events stand in one order."""
     counter = sa.select(schema.counters.c.value).where(schema.counters.c.name == schema.WATERMARK)
     return int(tx.execute(counter.with_for_update()).scalar_one())
 

@@ -25,11 +25,18 @@ def add(tx: Connection, name: str, now: float, *, by: str = "", parent_id: int |
     name, key = _checked(tx, name)
     class_order.check_parent(tx, None, parent_id)
     position = tx.scalar(sa.select(sa.func.coalesce(sa.func.max(_T.c.position) + 1, 0)))
-    values = {"name": name, "key": key, "position": position, "status": "active", "added_at": now}
-    query = sa.insert(_T).values(**values, parent_id=parent_id, note="").returning(_T.c.id)
-    class_id = tx.execute(query).scalar_one()
-    class_acts.change(tx, "add", class_id, {class_id: {}}, now=now, by=by, added=True)
-    return get(tx, class_id)
+    values = {"name": name, "key": key, "position": position, "status": "active", "parent_id": parent_id, "note": ""}
+    class_id = tx.execute(sa.insert(_T).returning(_T.c.id), {**values, "added_at": now}).scalar_one()
+    class_acts.added(tx, class_id, values, now=now, by=by)
+    return records.LabelClass(
+        id=class_id,
+        name=name,
+        position=position or 0,
+        status="active",
+        merged_into=None,
+        added_at=now,
+        parent_id=parent_id,
+    )
 
 
 def get(tx: Connection, class_id: int) -> records.LabelClass:

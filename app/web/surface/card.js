@@ -92,10 +92,11 @@ export class Card {
   #fill(told) {
     setText(this.title, told.name);
     setText(this.above, told.above.join(" › "));
-    setText(this.note, told.note || (told.waiting ? "" : told.chosen ? "" : "no reference images chosen: the newest labelled ones"));
+    const newest = !told.waiting && !told.chosen && told.image_ids.length;
+    setText(this.note, told.note || (newest ? "no reference images chosen: the newest labelled ones" : ""));
     this.note.classList.toggle("cc-quiet", !told.note);
     this.note.hidden = !this.note.textContent;
-    const key = told.image_ids.join();
+    const key = told.waiting ? "waiting" : told.image_ids.join();
     if (this.images.dataset.ids === key) return;
     this.images.dataset.ids = key;
     const images = told.image_ids.map((id) => h("img", { src: `/thumb/${id}`, alt: `an image of ${told.name}`, loading: "lazy", draggable: "false" }));

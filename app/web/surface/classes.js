@@ -11,6 +11,7 @@ export class Classes {
   constructor(slot, { status, identity, label }) {
     Object.assign(this, { status, identity, label });
     this.told = { classes: [], gone: [], act: 0 };
+    this.last = Promise.resolve();
     this.all = true; // the history of all classes, not of the chosen one
     this.list = new List({
       select: (id, byHand) => this.chose(id, byHand), rename: (id, name) => this.change(id, { act: "rename", name }),
@@ -38,6 +39,7 @@ export class Classes {
   async load() {
     const told = await get("/api/v1/taxonomy").catch((problem) => ({ problem }));
     if (told.problem) return this.say(told.problem instanceof Refused ? told.problem.message : "server away: the list may be old", true);
+    if (told.act < this.told.act) return null; // a newer one has come before it
     this.told = told;
     this.show();
     return this.loadHistory();
@@ -86,9 +88,17 @@ export class Classes {
       this.detail[name]();
       return;
     }
-    const place = model.step(this.told.classes, id, name);
-    if (place) void this.change(id, { act: "move", ...place });
-    else this.say("there is no further to go");
+    void this.inTurn(() => {
+      const place = model.step(this.told.classes, id, name);
+      if (place) return this.send(`/api/v1/classes/${id}`, { act: "move", ...place, seen: this.told.act }, "saved: z undoes it");
+      return this.say("there is no further to go");
+    });
+  }
+
+  // Keys may come faster than the server answers: each change waits for the one before and for the list that it left.
+  inTurn(act) {
+    this.last = this.last.then(act);
+    return this.last;
   }
 
   async change(id, body) {
@@ -96,11 +106,11 @@ export class Classes {
       this.say(body, true);
       return false;
     }
-    return this.send(`/api/v1/classes/${id}`, { ...body, seen: this.told.act }, "saved: z undoes it");
+    return this.inTurn(() => this.send(`/api/v1/classes/${id}`, { ...body, seen: this.told.act }, "saved: z undoes it"));
   }
 
   async undo(seq = null) {
-    return this.send("/api/v1/taxonomy/undo", { seq }, "undone");
+    return this.inTurn(() => this.send("/api/v1/taxonomy/undo", { seq }, "undone"));
   }
 
   // Sends one change; whatever comes of it is told, and the list is read again.

@@ -15,7 +15,7 @@ export class List {
     this.editing = null;
     this.spacer = h("div", { class: "cl-spacer", role: "none" });
     this.root = h("div", { class: "cl-list", role: "tree", tabindex: "0", "aria-label": "Classes", "aria-keyshortcuts": "F2 Delete M" }, this.spacer);
-    this.root.addEventListener("scroll", () => this.draw(), { passive: true });
+    this.root.addEventListener("scroll", () => this.#window().join() !== this.drawn && this.draw(), { passive: true });
     this.root.addEventListener("keydown", (event) => this.#key(event));
     new ResizeObserver(() => this.draw()).observe(this.root);
     this.#dragging();
@@ -47,10 +47,15 @@ export class List {
   draw() {
     if (this.editing !== null) return;
     this.spacer.style.height = `${this.rows.length * ROW}px`;
-    const { first, last } = model.visible(this.rows.length, this.root.scrollTop, this.root.clientHeight, ROW);
+    const [first, last] = this.#window();
+    this.drawn = `${first},${last}`;
     this.spacer.replaceChildren(...this.rows.slice(first, last).map((row, i) => this.#row(row, first + i)));
     if (this.current) this.root.setAttribute("aria-activedescendant", `cl-row-${this.current.class_id}`);
     else this.root.removeAttribute("aria-activedescendant");
+  }
+
+  #window() {
+    return model.visible(this.rows.length, this.root.scrollTop, this.root.clientHeight, ROW);
   }
 
   #row(row, at) {

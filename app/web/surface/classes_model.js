@@ -57,8 +57,8 @@ export function under(classes, id, aboveId) {
   return false;
 }
 
-// The rows that a window of this height shows, some more on either side.
-export function visible(count, top, height, rowHeight, spare = 8) {
-  const first = Math.max(0, Math.floor(top / rowHeight) - spare);
-  return { first, last: Math.min(count, Math.ceil((top + height) / rowHeight) + spare) };
+// The rows that a window of this height shows, first and behind the last, a few more on either side; changes every few rows.
+export function visible(count, top, height, rowHeight, step = 8) {
+  const first = Math.max(0, Math.floor(top / rowHeight / step - 1) * step);
+  return [first, Math.min(count, Math.ceil((top + height) / rowHeight / step + 1) * step)];
 }
