@@ -1,11 +1,12 @@
 """Classes that change while the machine learns: queue, refresh and round go on, and nothing learned is lost."""
 
+import dataclasses
 import time
 
 import numpy as np
 import pytest
 
-from app import agreement, class_names, items, learning, snapshot
+from app import agreement, class_names, items, learning, snapshot, worker
 from store import answers, class_acts, classes, labels, queue
 from tests.app.conftest import Workspace
 from tests.app.test_learning import held, label, refresh, run_round
@@ -164,3 +165,25 @@ def test_names_say_nothing_of_a_retired_class(workspace: Workspace) -> None:
         {"class_id": workspace.class_ids[1], "name": "square", "probability": 0.1}
     ]
     assert names.neighbours([(workspace.class_ids[0], [1])]) == []
+
+
+def test_the_worker_learns_anew_where_only_the_classes_changed(workspace: Workspace) -> None:
+    chosen = dataclasses.replace(workspace.settings, refresh_delay=0.0, refresh_max_delay=0.0)
+    label(workspace, workspace.ids[:12])
+    working = worker.Worker(chosen)
+    try:
+        while working._grow():
+            pass
+        assert working._refresh()
+        working.wants_maps = False
+        assert not working._refresh(), "nothing new"
+        with workspace.db.write() as tx:
+            classes.retire(tx, workspace.class_ids[1], now=3.0)
+        assert working._refresh()
+        working.wants_maps = False
+        assert not working._refresh()
+    finally:
+        working.end()
+    with workspace.db.read() as tx:
+        rows = queue.head(tx, queue.current(tx).id)
+    assert {k for row in rows for k, _ in row.suggestions} == {workspace.class_ids[0], workspace.class_ids[2]}
