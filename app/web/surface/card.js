@@ -28,12 +28,14 @@ export class Card {
     else {
       this.chosen = classId;
       this.root.hidden = false;
+      this.label.part("compare").tabIndex = 0; // it scrolls while the card takes its room
       this.show();
     }
   }
 
   close() {
     this.root.hidden = true;
+    this.label.part("compare").removeAttribute("tabindex");
     this.chosen = null;
   }
 
@@ -82,7 +84,7 @@ export class Card {
     this.title = h("h3", { class: "cc-name" });
     this.above = h("span", { class: "cc-above" });
     this.note = h("p", { class: "cc-note", tabindex: "0" });
-    this.images = h("div", { class: "cc-images" });
+    this.images = h("div", { class: "cc-images", tabindex: "0", role: "group", "aria-label": "Images that show the class" });
     const small = (sign, says, action) => button(sign, action, { class: "cc-button", "aria-label": says, title: says });
     const head = h("div", { class: "cc-head" }, this.title, this.above,
       small("‹", "card of the class before", () => this.step(-1)), small("›", "card of the next class", () => this.step(1)), small("×", "close the card (Esc)", () => this.close()));
@@ -106,7 +108,7 @@ export class Card {
 
   // The mark behind a class's name: its card, and not an answer.
   #info(i) {
-    const mark = h("span", { class: "cc-info", "aria-hidden": "true", title: `what it looks like (${KEY})` }, "ⓘ");
+    const mark = h("span", { class: "cc-info", "aria-hidden": "true", title: `what it looks like (${KEY})` }, h("span", {}, "i"));
     mark.addEventListener("click", (event) => {
       event.stopPropagation();
       if (this.label.panel.rows[i]) this.toggle(this.label.panel.rows[i].class_id);
