@@ -25,6 +25,7 @@ from app.web import server
 EXAMPLES = int(os.environ.get("RAUM_API_EXAMPLES", "20"))  # per route
 UUIDS = [str(uuid.UUID(int=number)) for number in range(4)]
 TEXTS = [
+    "rename", "note", "shortcut", "images", "move", "merge", "retire", "restore",
     "", "me", "tab", "label", "reject", "suspected", "ingest", "csv", "evidence", "\0", "\ud800", "a\nb", "~nobody/x",
     "../../raum.db",
     "<img src=x onerror=alert(1)>", "=1+1", "\u202e", "9" * 30, "x" * 5000, "/" + "x" * 300, "nan", "-1", "1e400", *UUIDS,
@@ -45,7 +46,20 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "/api/v1/undo": ("uuid", "annotator", "client", "target"),
     "/api/v1/renew": ("annotator", "client"),
     "/api/v1/release": ("annotator", "client"),
-    "/api/v1/classes": ("name",),
+    "/api/v1/classes": ("name", "annotator", "parent_id"),
+    "/api/v1/classes/{class_id}": (
+        "act",
+        "annotator",
+        "seen",
+        "name",
+        "note",
+        "shortcut",
+        "image_ids",
+        "parent_id",
+        "before",
+        "into",
+    ),
+    "/api/v1/taxonomy/undo": ("seq", "annotator"),
     "/api/v1/commands": ("kind", "payload"),
     "/api/v1/review": (*EVENT, "decision", "seen"),
     "/api/v1/review/undo": ("uuid", "annotator", "target"),
@@ -53,11 +67,13 @@ FIELDS: dict[str, tuple[str, ...]] = {
 }
 SOUND: dict[str, Any] = {
     "uuid": UUIDS[0], "image_id": 1, "annotator": "me", "client": "tab", "kind": "label", "class_id": 1, "seen": 99,
-    "decision": "label", "name": "Larch", "payload": {},
+    "decision": "label", "name": "Larch", "payload": {}, "act": "rename", "seq": 1, "into": 2,
 }  # fmt: skip
 GETS = (
     "/healthz", "/image/{image_id}", "/thumb/{image_id}", "/overlay/{publication}/{image_id}", "/surface/{edition}/{name}",
     *(f"/api/v1/{name}" for name in ("status", "history", "finish", "classes", "quarantine", "export", "review", "people")),
+    "/api/v1/taxonomy", "/api/v1/taxonomy/history",
+    *(f"/api/v1/classes/{{class_id}}/{name}" for name in ("preview", "card", "images")),
 )  # fmt: skip
 ROUTES = (*FIELDS, *GETS)
 PAYLOADS = st.fixed_dictionaries({"folder": st.sampled_from(TEXTS)}, optional={"classes": VALUES, "x": VALUES})
@@ -93,6 +109,7 @@ def requests(
     draw: st.DrawFn, described: list[tuple[str, str, list[dict[str, Any]]]]
 ) -> tuple[str, str, dict[str, Any]]:
     method, path, parameters = draw(st.sampled_from(described))
+    fields = FIELDS.get(path, ())
     plain = st.one_of(st.sampled_from([*TEXTS, *map(str, NUMBERS)]), st.integers(-2, 30).map(str))
     query: dict[str, str] = {}
     for each in parameters:
@@ -105,8 +122,8 @@ def requests(
         elif each.get("required") or draw(st.booleans()):
             query[name] = value.encode("utf-8", "replace").decode()
     options: dict[str, Any] = {"params": query}
-    if method == "POST" and FIELDS[path]:
-        options["content"] = draw(bodies(FIELDS[path]))
+    if method == "POST" and fields:
+        options["content"] = draw(bodies(fields))
         options["headers"] = {"content-type": "application/json"}
     return method, path, options
 
