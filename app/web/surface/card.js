@@ -2,8 +2,9 @@
 
 import { get } from "./api.js";
 import { button, h, setText } from "./dom.js";
+import * as keys from "./keys.js";
 
-export const KEY = "i";
+const key = () => keys.keyOf?.("card") || "i";
 
 export class Card {
   constructor(label) {
@@ -98,9 +99,9 @@ export class Card {
     setText(this.note, told.note || (newest ? "no reference images chosen: the newest labelled ones" : ""));
     this.note.classList.toggle("cc-quiet", !told.note);
     this.note.hidden = !this.note.textContent;
-    const key = told.waiting ? "waiting" : told.image_ids.join();
-    if (this.images.dataset.ids === key) return;
-    this.images.dataset.ids = key;
+    const ids = told.waiting ? "waiting" : told.image_ids.join();
+    if (this.images.dataset.ids === ids) return;
+    this.images.dataset.ids = ids;
     const images = told.image_ids.map((id) => h("img", { src: `/thumb/${id}`, alt: `an image of ${told.name}`, loading: "lazy", draggable: "false" }));
     const none = told.waiting ? "" : "no labelled images yet";
     this.images.replaceChildren(...(images.length ? images : [h("span", { class: "cc-quiet" }, none)]));
@@ -108,7 +109,7 @@ export class Card {
 
   // The mark behind a class's name: its card, and not an answer.
   #info(i) {
-    const mark = h("span", { class: "cc-info", "aria-hidden": "true", title: `what it looks like (${KEY})` }, h("span", {}, "i"));
+    const mark = h("span", { class: "cc-info", "aria-hidden": "true", title: `what it looks like (${key()})` }, h("span", {}, "i"));
     mark.addEventListener("click", (event) => {
       event.stopPropagation();
       if (this.label.panel.rows[i]) this.toggle(this.label.panel.rows[i].class_id);
@@ -126,7 +127,7 @@ export class Card {
     if (!this.label.root.checkVisibility() || event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
     if (event.target?.closest?.("input:not([type=range]), textarea, select")) return;
     if (event.key === "Escape" && this.open) this.close();
-    else if (event.key.toLowerCase() === KEY && this.label.current && !event.defaultPrevented) this.toggle();
+    else if (event.key.toLowerCase() === key() && this.label.current && !event.defaultPrevented) this.toggle();
     else return;
     event.preventDefault();
   }
