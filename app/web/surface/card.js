@@ -1,7 +1,7 @@
 // The class card: reference images, note and parents of a class, beside the contrast strip and never over the image.
 
 import { get } from "./api.js";
-import { button, h, setText } from "./dom.js";
+import { button, h, setText, thumb } from "./dom.js";
 import * as keys from "./keys.js";
 
 const key = () => keys.keyOf?.("card") || "i";
@@ -102,7 +102,7 @@ export class Card {
     const ids = told.waiting ? "waiting" : told.image_ids.join();
     if (this.images.dataset.ids === ids) return;
     this.images.dataset.ids = ids;
-    const images = told.image_ids.map((id) => h("img", { src: `/thumb/${id}`, alt: `an image of ${told.name}`, loading: "lazy", draggable: "false" }));
+    const images = told.image_ids.map((id) => h("img", { src: thumb(id), alt: `an image of ${told.name}`, loading: "lazy", draggable: "false" }));
     const none = told.waiting ? "" : "no labelled images yet";
     this.images.replaceChildren(...(images.length ? images : [h("span", { class: "cc-quiet" }, none)]));
   }

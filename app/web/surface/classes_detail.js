@@ -1,7 +1,7 @@
 // One class at the side of the list: its name, key, place, note and reference images; merging and retiring with their effect.
 
 import { get } from "./api.js";
-import { button, h, number, setText } from "./dom.js";
+import { button, h, number, setText, thumb } from "./dom.js";
 
 export const KEYS = [..."123456789abdjkpqrtuvw"];
 const OFFERED = 60; // labelled images to choose from
@@ -86,7 +86,7 @@ export class Detail {
   }
 
   #references(row) {
-    const picture = (id) => h("img", { src: `/thumb/${id}`, alt: `reference image of ${row.name}`, draggable: "false" });
+    const picture = (id) => h("img", { src: thumb(id), alt: `reference image of ${row.name}`, draggable: "false" });
     const place = h("div", { class: "cl-images" }, ...row.image_ids.map(picture));
     const none = row.image_ids.length ? null : h("p", { class: "cl-quiet" }, row.count ? "None chosen: the card shows the newest labelled images." : "Label some images first, then choose the ones that show it best.");
     const choose = row.count ? button("choose …", () => this.#offer(row, section), { class: "cl-link", "aria-label": "choose reference images" }) : null;
@@ -114,7 +114,7 @@ export class Detail {
         element.setAttribute("aria-pressed", String(chosen.has(id)));
         say();
       }, { class: "cl-offer", "aria-pressed": String(chosen.has(id)), "aria-label": `image ${id}` });
-      element.append(h("img", { src: `/thumb/${id}`, alt: "", draggable: "false", loading: "lazy" }));
+      element.append(h("img", { src: thumb(id), alt: "", draggable: "false", loading: "lazy" }));
       return element;
     });
     say();

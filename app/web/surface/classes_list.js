@@ -50,7 +50,7 @@ export class List {
     const [first, last] = this.#window();
     this.drawn = `${first},${last}`;
     this.spacer.replaceChildren(...this.rows.slice(first, last).map((row, i) => this.#row(row, first + i)));
-    if (this.current) this.root.setAttribute("aria-activedescendant", `cl-row-${this.current.class_id}`);
+    if (this.current && this.at >= first && this.at < last) this.root.setAttribute("aria-activedescendant", `cl-row-${this.current.class_id}`);
     else this.root.removeAttribute("aria-activedescendant");
   }
 

@@ -47,3 +47,6 @@ export function duration(seconds) {
 export function percent(value, digits = 0) {
   return `${(100 * value).toFixed(digits)} %`;
 }
+
+// Where an image's thumbnail is, also where the page stands under a path of another server.
+export const thumb = (id) => new URL(`../../thumb/${id}`, import.meta.url).pathname;
