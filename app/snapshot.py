@@ -27,12 +27,8 @@ class Snapshot:
     round_id: int | None  # of the publication that a new one would replace
     said: list[Said] = dataclasses.field(default_factory=list)  # what each person says; empty while one person labels
     soft: dict[int, NDArray[np.float64]] = dataclasses.field(default_factory=dict)  # image -> probabilities of classes
-    aside: set[int] = dataclasses.field(
-        default_factory=set
-    )  # labelled with a class that is retired: neither asked nor taught
-    stands_for: dict[int, int] = dataclasses.field(
-        default_factory=dict
-    )  # class id -> the one that took it over, or itself
+    aside: set[int] = dataclasses.field(default_factory=set)  # labelled with a class that is retired: as good as gone
+    stands_for: dict[int, int] = dataclasses.field(default_factory=dict)  # class id -> itself, or what took it over
 
     @property
     def settled(self) -> set[int]:
