@@ -123,7 +123,7 @@ def _agree(
 
 
 def _some_open(seen: Snapshot, image_ids: Ints, rng: np.random.Generator) -> Ints:
-    closed = np.array(sorted(seen.labelled.keys() | seen.rejected | seen.holdout.keys()), np.int64)
+    closed = np.array(sorted(seen.settled | seen.holdout.keys()), np.int64)
     open_N = np.flatnonzero(~np.isin(image_ids, closed))
     return open_N if len(open_N) <= COMPARED else np.sort(rng.choice(open_N, COMPARED, replace=False))
 
@@ -196,10 +196,12 @@ def recalled(seen: Snapshot, workspace: Path, *, settings: Settings, rng: np.ran
     labelled, soft = dict(seen.labelled), dict(seen.soft)
     index = {class_id: at for at, class_id in enumerate(seen.class_ids)}
     for image_id in list(soft):
-        rows = [(index[k], p) for k, p in told.get(str(image_id), []) if k in index]
-        if rows:
-            probs_K = np.zeros(len(index))
-            probs_K[[k for k, _ in rows]] = [p for _, p in rows]
+        rows = [(seen.stands_for.get(k, k), p) for k, p in told.get(str(image_id), [])]
+        probs_K = np.zeros(len(index))
+        for class_id, p in rows:
+            if class_id in index:
+                probs_K[index[class_id]] += p
+        if probs_K.sum() > 0.5:  # less is left where the class was retired since
             soft[image_id] = probs_K / probs_K.sum()
             labelled[image_id] = int(probs_K.argmax())
     return dataclasses.replace(seen, labelled=labelled, soft=soft)

@@ -4,7 +4,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from app import errors, items, labelling
+from app import class_names, errors, items, labelling
 from store import annotators, answers, labels, queue
 from store.database import Database
 from store.records import Event, Lease
@@ -26,9 +26,9 @@ def own(db: Database, *, annotator: str, count: int, before: str | None = None) 
         if person is None:
             return []
         found = answers.own(tx, person.id, count=count, before=_seq(tx, before))
-        built = items.build(tx, [_as_asked(event) for event in found])
+        built, names = items.build(tx, [_as_asked(event) for event in found]), class_names.now(tx)
     return [
-        item | {"previous": labelling.said(event) | {"uuid": event.uuid}}
+        item | {"previous": labelling.said(event, names) | {"uuid": event.uuid}}
         for item, event in zip(built, found, strict=True)
     ]
 

@@ -6,7 +6,8 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from store import classes, images, queue
+from app import class_names
+from store import images, queue
 from store.records import Image, Lease, Publication, QueueRow
 
 WHY = {
@@ -31,7 +32,7 @@ def build(tx: Connection, leases: Sequence[Lease], hidden_rate: float = 0.0) -> 
     ids = [lease.image_id for lease in leases]
     rows = queue.rows_for(tx, current.id, ids) if current else {}
     found = {image.id: image for image in images.get_many(tx, ids)}
-    names = {each.id: each.name for each in classes.all_(tx)}
+    names = class_names.now(tx)
     made = [_item(tx, lease, found[lease.image_id], current, rows.get(lease.image_id), names) for lease in leases]
     for lease, item in zip(leases, made, strict=True):
         if item["suggestions"] and _lot(lease) < hidden_rate:
@@ -46,7 +47,12 @@ def _lot(lease: Lease) -> float:
 
 
 def _item(
-    tx: Connection, lease: Lease, image: Image, current: Publication | None, row: QueueRow | None, names: dict[int, str]
+    tx: Connection,
+    lease: Lease,
+    image: Image,
+    current: Publication | None,
+    row: QueueRow | None,
+    names: class_names.Names,
 ) -> dict[str, Any]:
     publication = current
     if row is None and lease.publication_id is not None and not lease.blind:
@@ -75,23 +81,14 @@ def _item(
     return item
 
 
-def _shown(row: QueueRow, publication: Publication, names: dict[int, str]) -> dict[str, Any]:
-    suggestions = [
-        {"class_id": class_id, "name": names[class_id], "probability": probability}
-        for class_id, probability in row.suggestions
-        if class_id in names
-    ]
-    neighbours = [
-        {"class_id": class_id, "name": names[class_id], "image_ids": near}
-        for class_id, near in row.neighbours
-        if class_id in names
-    ]
-    top = [names[class_id] for class_id, _ in row.suggestions if class_id in names][:2]
+def _shown(row: QueueRow, publication: Publication, names: class_names.Names) -> dict[str, Any]:
+    suggestions = names.suggestions(row.suggestions)
+    top = [each["name"] for each in suggestions[:2]]
     overlays = [
         {"kind": kind, "caption": _caption(kind, top), "url": f"/overlay/{publication.id}/{row.image_id}?kind={kind}"}
         for kind in row.overlays
     ]
-    return {"suggestions": suggestions, "neighbours": neighbours, "overlays": overlays}
+    return {"suggestions": suggestions, "neighbours": names.neighbours(row.neighbours), "overlays": overlays}
 
 
 def _caption(kind: str, top: list[str]) -> str:

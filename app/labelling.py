@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from app import errors, items, regions
+from app import class_names, errors, items, regions
 from store import annotators, labels, queue
 from store import errors as store_errors
 from store import overlap as asked
@@ -127,14 +127,14 @@ def undo(
         lease = queue.lease_for(tx, taken.image_id, person.id, client, now=held_from, lease_seconds=lease_seconds)
         if lease is None:  # somebody else holds the image by now
             return {"undone": True, "event_id": event_id, "item": None}
-        item = items.build(tx, [lease], hidden_rate)[0]
-    item["previous"] = said(taken)
+        item, names = items.build(tx, [lease], hidden_rate)[0], class_names.now(tx)
+    item["previous"] = said(taken, names)
     return {"undone": True, "event_id": event_id, "item": item}
 
 
-def said(event: Event) -> dict[str, Any]:
-    """An answer as the page shows it again."""
-    told = {"kind": event.kind, "class_id": event.class_id, "reason": event.reason, "note": event.note}
+def said(event: Event, names: class_names.Names) -> dict[str, Any]:
+    """An answer as the page shows it again, its class as it counts now."""
+    told = {"kind": event.kind, "class_id": names.final(event.class_id), "reason": event.reason, "note": event.note}
     return {**told, "region": regions.read(event.region)}
 
 

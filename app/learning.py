@@ -184,7 +184,7 @@ def _train(
     chosen = [image_id for image_id in seen.labelled if image_id in paths]
     labelled = cache.read(chosen, [paths[image_id] for image_id in chosen])
     labels_N = np.array([seen.labelled[chosen[int(at)]] for at in labelled.positions_N], np.int64)
-    apart = seen.labelled.keys() | seen.rejected | seen.holdout.keys()
+    apart = seen.settled | seen.holdout.keys()
     others = [image.id for image in known if image.id not in apart]
     if len(others) > MOST_UNLABELLED:
         others = sorted(rng.choice(np.array(others), MOST_UNLABELLED, replace=False).tolist())

@@ -93,7 +93,7 @@ def situation(db: Database, found: predictions.Predictions, prepared: last_layer
     pooled = [i for i in order if i not in holdout]
     labelled = [i for i in pooled if i in seen.labelled]
     rejected = [i for i in pooled if i in seen.rejected]
-    settled = seen.labelled.keys() | seen.rejected | seen.holdout_labels.keys()
+    settled = seen.settled | seen.holdout_labels.keys()
     open_N = np.array([row for i, row in row_of.items() if i not in settled], np.int64)
     taught = held_out.Taught(
         prepared,

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from store import annotators, classes, commands, images, labels, queue, rounds, workers
+from store import annotators, class_acts, classes, commands, images, labels, queue, rounds, workers
 from store import settings as stored
 from store.database import Database
 from store.records import WorkerState
@@ -31,9 +31,10 @@ def status(db: Database, *, now: float, annotator: str | None = None) -> dict[st
             "calibrated": bool(current and current.calibrated),
             "labels": labelled,
             "classes": [
-                {"class_id": each.id, "name": each.name, "count": per_class.get(each.id, 0)}
+                {"class_id": each.id, "name": each.name, "count": per_class.get(each.id, 0), "shortcut": each.shortcut}
                 for each in classes.all_(tx)
             ],
+            "class_act": class_acts.newest(tx),
             "ingest": _ingest(tx, states.get("ingest"), now),
             "quarantined": counted["quarantined"],
             "images": counted["ok"],

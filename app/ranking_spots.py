@@ -20,7 +20,7 @@ class Spots:
         self.held_N = _rows(held, row_of)
         self.held_labels_N = np.array([seen.holdout_labels[image_id] for image_id in held], np.int64)
         self.held_halves_N = np.array([seen.holdout[image_id] for image_id in held], np.int64)
-        settled = seen.labelled.keys() | seen.rejected
+        settled = seen.settled
         self.open_N = np.array(
             [row for i, row in row_of.items() if i not in settled and i not in seen.holdout], np.int64
         )

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from app import consensus_file, errors, labelling, regions, review_file
+from app import class_names, consensus_file, errors, labelling, regions, review_file
 from store import annotators, answers, classes, images, labels, queue
 from store import errors as store_errors
 from store.database import Database
@@ -108,7 +108,7 @@ def _build(
 ) -> list[dict[str, Any]]:
     ids = [row["image_id"] for row in rows]
     found = {image.id: image for image in images.get_many(tx, ids)}
-    names = {each.id: each.name for each in classes.ever(tx)}
+    names, now = {each.id: each.name for each in classes.ever(tx)}, class_names.now(tx)
     people_ = {person.id: person.name for person in annotators.all_(tx)}
     said: dict[int, list[dict[str, Any]]] = {}
     for each in answers.standing(tx, ids):
@@ -129,13 +129,9 @@ def _build(
             "path": Path(found[row["image_id"]].path).name,
             "said": said.get(row["image_id"], []),
             "flags": _flags(tx, row["image_id"], people_) if row["kind"] == "flag" else [],
-            "current": _current(tx, row["image_id"], agreed.get(str(row["image_id"]))),
-            "suggestions": [
-                {"class_id": k, "name": names[k], "probability": p} for k, p in row["opinion"] if k in names
-            ],
-            "neighbours": [
-                {"class_id": k, "name": names[k], "image_ids": near} for k, near in row["neighbours"] if k in names
-            ],
+            "current": _current(tx, row["image_id"], agreed.get(str(row["image_id"])), now),
+            "suggestions": now.suggestions(row["opinion"]),
+            "neighbours": now.neighbours(row["neighbours"]),
             "overlays": maps.get(row["image_id"], []),
             "region": regions.latest(labels.of_image(tx, row["image_id"])),
         }
@@ -158,12 +154,15 @@ def _maps(tx: Connection, publication: int | None, ids: list[int]) -> dict[int, 
     }
 
 
-def _current(tx: Connection, image_id: int, agreed: list[tuple[int, float]] | None) -> dict[str, Any] | None:
+def _current(
+    tx: Connection, image_id: int, agreed: list[tuple[int, float]] | None, names: class_names.Names
+) -> dict[str, Any] | None:
     """What counts in training: the consensus where several people answered, else what settles the image."""
     state = labels.state(tx, image_id)
     if agreed and state.kind == "label":
-        return {"kind": "label", "class_id": agreed[0][0], "reason": None}
-    return {"kind": state.kind, "class_id": state.class_id, "reason": state.reason} if state.settled else None
+        return {"kind": "label", "class_id": names.final(agreed[0][0]), "reason": None}
+    told = {"kind": state.kind, "class_id": names.final(state.class_id), "reason": state.reason}
+    return told if state.settled else None
 
 
 def _flags(tx: Connection, image_id: int, names: dict[int, str]) -> list[dict[str, Any]]:

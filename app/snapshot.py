@@ -29,6 +29,13 @@ class Snapshot:
     soft: dict[int, NDArray[np.float64]] = dataclasses.field(default_factory=dict)  # image -> probabilities of classes
     picked: set[int] = dataclasses.field(default_factory=set)  # answered because the model was sure of their class
     in_pages: set[int] = dataclasses.field(default_factory=set)  # of `leased`, those on a page of the grid: no maps
+    aside: set[int] = dataclasses.field(default_factory=set)  # labelled with a class that is retired: as good as gone
+    stands_for: dict[int, int] = dataclasses.field(default_factory=dict)  # class id -> itself, or what took it over
+
+    @property
+    def settled(self) -> set[int]:
+        """Images that nobody need be asked about and that are no unlabelled ones either, holdout left out."""
+        return self.labelled.keys() | self.rejected | self.aside
 
     @property
     def classes_seen(self) -> int:
@@ -57,12 +64,14 @@ def take(tx: Connection, *, holdout: dict[int, int], now: float) -> Snapshot:
     index = {class_id: at for at, class_id in enumerate(class_ids)}
     labelled: dict[int, int] = {}
     held: dict[int, int] = {}
-    rejected: set[int] = set()
+    rejected, aside = set[int](), set[int]()
     for answer in labels.settled(tx):
         if answer.class_id is None:
             rejected.add(answer.image_id)
         elif answer.class_id in index:
             (held if answer.image_id in holdout else labelled)[answer.image_id] = index[answer.class_id]
+        else:
+            aside.add(answer.image_id)
     current, leases = queue.current(tx), queue.live_leases(tx, now)
     return Snapshot(
         watermark=labels.watermark(tx),
@@ -76,6 +85,8 @@ def take(tx: Connection, *, holdout: dict[int, int], now: float) -> Snapshot:
         in_pages={lease.image_id for lease in leases if lease.reason == "grid"},
         round_id=current.round_id if current else None,
         said=_said(tx),
+        aside=aside,
+        stands_for=classes.resolve(tx),
     )
 
 

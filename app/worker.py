@@ -12,7 +12,7 @@ import numpy as np
 
 from app import children, errors, importing, labelling, learning, leftovers, measuring, pool, processes, reviewing
 from app.settings import Settings
-from store import commands, database, images, labels, queue, rounds, workers
+from store import class_acts, commands, database, images, labels, queue, rounds, workers
 from store import errors as store_errors
 from store.records import Command
 
@@ -51,6 +51,7 @@ class Worker:
         own = {"refresh": self._refresh_now, "roll_back": self._roll_back}
         self.children = children.Children(self.db, settings, own)
         self.seen = self.published = -1  # watermarks: last looked at, last published
+        self.classes_seen = self.classes_published = 0  # changes of the classes: the same
         self.first_unseen = self.last_unseen = 0.0
         self.shown_images = 0
         self.wants_maps = False
@@ -161,12 +162,12 @@ class Worker:
     def _refresh(self) -> bool:
         now = time.monotonic()
         with self.db.read() as tx:
-            watermark = labels.watermark(tx)
-        if watermark != self.seen:
-            if self.seen <= self.published or self.seen < 0:
+            watermark, classes = labels.watermark(tx), class_acts.newest(tx)
+        if (watermark, classes) != (self.seen, self.classes_seen):
+            if (self.seen <= self.published and self.classes_seen <= self.classes_published) or self.seen < 0:
                 self.first_unseen = now
-            self.seen, self.last_unseen = watermark, now
-        fresh = watermark > self.published and (
+            self.seen, self.classes_seen, self.last_unseen = watermark, classes, now
+        fresh = (watermark > self.published or classes > self.classes_published) and (
             now - self.last_unseen >= self.settings.refresh_delay
             or now - self.first_unseen >= self.settings.refresh_max_delay
         )
@@ -175,8 +176,9 @@ class Worker:
         return self._publish()
 
     def _publish(self) -> bool:
+        classes = self.classes_seen
         if not len(self.pool.image_ids):
-            self.published = self.seen
+            self.published, self.classes_published = self.seen, classes
             return False
         try:
             rng = np.random.default_rng([self.settings.seed, self.seen])  # the same labels ask for the same images
@@ -184,7 +186,7 @@ class Worker:
         except store_errors.Superseded:
             return True  # a round published meanwhile: adopt it first, then refresh on its embeddings
         log.info("publication %s, up to label event %s: %s", done.publication, done.watermark, done.message)
-        self.published = done.watermark
+        self.published, self.classes_published = done.watermark, classes
         self.shown_images = len(self.pool.image_ids)
         self.wants_maps = bool(done.without_maps)
         self._say("ready", done.message)

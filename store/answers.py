@@ -13,14 +13,16 @@ _E, _S, _C = schema.label_events, schema.image_state, schema.classes
 _CHUNK = 500  # bound parameters per statement stay far under SQLite's limit
 
 
-def standing(tx: Connection, image_ids: Sequence[int] | None = None, *, up_to: int | None = None) -> list[records.Said]:
+def standing(
+    tx: Connection, image_ids: Sequence[int] | None = None, *, up_to: int | None = None, as_said: bool = False
+) -> list[records.Said]:
     """List what each annotator says about each image (default: all), by image and then seq: the latest that stands.
 
-    With `up_to`, as it stood at that watermark."""
+    With `up_to`, as it stood at that watermark; `as_said` leaves merged classes as they were named then."""
     back = _E.alias("takes_back")
     then, back_then = (sa.true(), sa.true()) if up_to is None else (_E.c.seq <= up_to, back.c.seq <= up_to)
     taken_back = sa.exists().where(back.c.target_seq == _E.c.seq, back_then)
-    merged = sa.func.coalesce(_C.c.merged_into, _E.c.class_id)
+    merged = _E.c.class_id if as_said else sa.func.coalesce(_C.c.merged_into, _E.c.class_id)
     review = (_E.c.kind == "review").label("review")
     query = sa.select(_E.c.image_id, _E.c.annotator_id, merged, _E.c.reason, review, _E.c.seq)
     query = query.outerjoin_from(_E, _C, _C.c.id == _E.c.class_id).where(

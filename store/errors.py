@@ -12,11 +12,16 @@ StoreError
     NestedWrite             a write was begun inside a write of the same thread
     WrongProcess            a database opened before a fork was used after it
     Unknown                 a row that should be there is not
-        UnknownImage  UnknownClass  UnknownEvent  UnknownRound  UnknownCommand  UnknownUser  UnknownToken
+        UnknownImage  UnknownClass  UnknownAct  UnknownEvent  UnknownRound  UnknownCommand  UnknownUser  UnknownToken
     Refused                 the value itself cannot be stored
         BadName             an empty class or annotator name
         NameTaken           a second class or user of the same name
         BadMerge            a class merged into itself or into one that is gone
+        BadParent           a class under itself, or under one that is gone
+        BadShortcut         a key that no class can be pinned to, or that another class has
+        BadReference        a reference image that is no image, or named twice
+        NotActive           a class to be changed that is retired or merged
+        ChangedSince        a change to be undone on which another one rests
         BadEvent            an event that contradicts itself
         UuidTaken           another event already carries this uuid
         BadQueue            a queue with repeated images or non-finite numbers
@@ -83,6 +88,10 @@ class UnknownClass(Unknown):
     """No class has this id."""
 
 
+class UnknownAct(Unknown):
+    """No change of the classes has this seq."""
+
+
 class UnknownEvent(Unknown):
     """No label event has this seq."""
 
@@ -117,6 +126,26 @@ class NameTaken(Refused):
 
 class BadMerge(Refused):
     """A class cannot be merged into that one."""
+
+
+class BadParent(Refused):
+    """A class cannot stand under that one."""
+
+
+class BadShortcut(Refused):
+    """A class cannot be pinned to that key."""
+
+
+class BadReference(Refused):
+    """That image cannot show the class."""
+
+
+class NotActive(Refused):
+    """The class is retired or merged."""
+
+
+class ChangedSince(Refused):
+    """Another change rests on the one that was to be undone."""
 
 
 class BadEvent(Refused):

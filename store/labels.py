@@ -117,12 +117,14 @@ def per_class(tx: Connection) -> dict[int, int]:
 
 
 def training_counts(tx: Connection, up_to: int | None = None) -> dict[str, int]:
-    """Count what training sees at a watermark (default: now), holdout left out: labels, and classes among them."""
+    """Count what training sees at a watermark (default: now): labels, and classes among them; no holdout, no retired class."""
     source = _S if up_to is None else _settled_at(up_to)
-    merged = sa.func.coalesce(_C.c.merged_into, _C.c.id)
-    query = sa.select(sa.func.count(), sa.func.count(merged.distinct())).select_from(source)
+    final = _C.alias("final")
+    query = sa.select(sa.func.count(), sa.func.count(final.c.id.distinct())).select_from(source)
     query = query.join(_C, _C.c.id == source.c.class_id).join(_I, _I.c.id == source.c.image_id)
-    number, classes = tx.execute(query.where(source.c.kind == "label", _I.c.holdout == 0)).one()
+    query = query.join(final, final.c.id == sa.func.coalesce(_C.c.merged_into, _C.c.id))
+    taught = (source.c.kind == "label", _I.c.holdout == 0, final.c.status == "active")
+    number, classes = tx.execute(query.where(*taught)).one()
     return {"labels": number, "classes": classes}
 
 

@@ -63,7 +63,7 @@ class Hashes(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class LabelClass:
-    """A class; `merged_into` names the class that took it over."""
+    """A class; `merged_into` names the class that took it over, `shortcut` the key it is pinned to."""
 
     id: int
     name: str
@@ -71,6 +71,9 @@ class LabelClass:
     status: str
     merged_into: int | None
     added_at: float
+    parent_id: int | None = None
+    note: str = ""
+    shortcut: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

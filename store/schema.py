@@ -1,6 +1,6 @@
 """The tables on one page: what is stored, under which names, and which indexes the hot queries use.
 
-Those of accounts stand on a page of their own, schema_accounts.py.
+Those of accounts and classes stand on pages of their own, schema_accounts.py and schema_classes.py.
 Times are unix seconds (float), durations say their unit, JSON is text. Only types that SQLite and PostgreSQL share.
 """
 
@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from store import columns, schema_accounts
+from store import columns, schema_accounts, schema_classes
 
 # Every revision this program knows, oldest first; the last is the one it works with.
-VERSIONS: tuple[str, ...] = ("0001", "0002", "0003")
+VERSIONS: tuple[str, ...] = ("0001", "0002", "0003", "0004")
 
 WATERMARK = "watermark"  # counters row: seq of the newest label event
 CLAIMS = "claims"  # counters row: locked while images are leased, so that PostgreSQL's claims queue up too
@@ -22,6 +22,7 @@ OVERLAP = "overlap"  # settings row: how many people are to answer an image, see
 POOL, HOLDOUT, MORE, CLOSED = "pool", "holdout", "more", "closed"
 
 metadata = columns.metadata
+classes, class_images, class_acts = schema_classes.classes, schema_classes.class_images, schema_classes.class_acts
 _id, _ref, _json, _one_of = columns.id_, columns.ref, columns.json_, columns.one_of
 
 counters = sa.Table(
@@ -59,21 +60,6 @@ images = sa.Table(
     sa.CheckConstraint("holdout IN (0, 1, 2)", name="holdout"),
     _one_of("status", "ok", "quarantined"),
     sa.Index(None, "status", "holdout"),
-)
-
-classes = sa.Table(
-    "classes",
-    metadata,
-    _id(),
-    sa.Column("name", sa.Text, nullable=False),
-    sa.Column("key", sa.Text),  # the name folded for comparison; empty once retired or merged, which frees the name
-    sa.Column("position", sa.Integer, nullable=False),
-    sa.Column("status", sa.String(16), nullable=False),
-    _ref("merged_into", "classes.id"),  # always the final class, never a chain
-    sa.Column("added_at", sa.Float, nullable=False),
-    sa.UniqueConstraint("key"),
-    _one_of("status", "active", "retired", "merged"),
-    sa.CheckConstraint("(status = 'merged') = (merged_into IS NOT NULL)", name="merged_into"),
 )
 
 annotators = sa.Table(

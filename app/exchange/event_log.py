@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from app.exchange import labels_jsonl, rows
-from store import annotators, classes, images, labels
+from store import annotators, class_acts, images, labels
 from store.database import Database
 
 KINDS = ("label", "reject", "skip", "flag", "retract", "review")
@@ -21,7 +21,8 @@ KINDS = ("label", "reject", "skip", "flag", "retract", "review")
 def export(db: Database, path: str | Path, *, up_to: int | None = None) -> int:
     """Write every event (up to a watermark) to `path`, beside and renamed; returns how many.
 
-    A line holds all fields of store.records.Event (times in unix seconds), and `path`, `digest`, `annotator`, `class`.
+    A line holds all fields of store.records.Event (times in unix seconds), and `path`, `digest`, `annotator`, `class` (as
+    that class was called at the moment asked for).
     The state of an image is the fold of its lines (store/fold.py), so the file alone tells every past moment.
     """
     target = Path(path)
@@ -31,7 +32,7 @@ def export(db: Database, path: str | Path, *, up_to: int | None = None) -> int:
     try:
         with db.read() as tx, beside.open("w", encoding="utf-8") as file:
             people = {person.id: person.name for person in annotators.all_(tx)}
-            names = {each.id: each.name for each in classes.ever(tx)}
+            names = class_acts.named(tx, up_to).names
             files = {image.id: (image.path, image.digest) for image in images.ever(tx)}
             for event in labels.all_events(tx, up_to):
                 place, digest = files[event.image_id]

@@ -129,7 +129,8 @@ def add_class(request: Request, body: plain.Object) -> Json:
     name = body.get("name")
     if not isinstance(name, str):
         raise errors.BadRequest(f"name must be a text, not {name!r}")
-    return taxonomy.add(_db(request), name, now=time.time())
+    who, parent = str(door.speaker(request, body.get("annotator")) or "") or None, labelling.integer(body, "parent_id")
+    return taxonomy.add(_db(request), name, now=time.time(), annotator=who, parent_id=parent)
 
 
 @router.get("/api/v1/quarantine")

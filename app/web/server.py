@@ -14,6 +14,7 @@ from app import browse, clock, errors, labelling, mode_board
 from app.settings import Settings
 from app.web import (
     browse_routes,
+    class_routes,
     door,
     downloads,
     early,
@@ -36,7 +37,7 @@ from store import errors as store_errors
 
 IDLE_SECONDS = 0.5
 ROOMS = (
-    entry, routes, mode_routes, browse_routes, overview_routes, review_routes, people_routes, pictures, downloads,
+    entry, routes, mode_routes, browse_routes, overview_routes, review_routes, class_routes, people_routes, pictures, downloads,
     upload_routes, import_routes, surface_files,
 )  # fmt: skip
 STATUS = {

@@ -96,8 +96,8 @@ def test_classes_come_out_as_they_are_called_and_merged_today(said: Said, tmp_pa
         owl, owlet = classes.by_name(tx, "Owl"), classes.by_name(tx, "Owlet")
         assert owl is not None
         assert owlet is not None
-        classes.merge(tx, owlet.id, owl.id)
-        classes.rename(tx, owl.id, "Tawny Owl")
+        classes.merge(tx, owlet.id, owl.id, now=3.0)
+        classes.rename(tx, owl.id, "Tawny Owl", now=3.0)
     labels_csv.export(said.db, tmp_path / "labels.csv")
     assert {row["class"] for row in rows(tmp_path / "labels.csv")} == {"Tawny Owl"}
     imagefolder.export(said.db, tmp_path / "out")

@@ -10,7 +10,7 @@ import pytest
 
 from app import errors, replaying, settings
 from app.exchange import answers, event_log
-from store import annotators, fold, labels, records
+from store import annotators, classes, fold, labels, records
 from store.records import Event, NewEvent
 from tests.app.conftest import Workspace
 
@@ -125,3 +125,32 @@ def test_what_is_no_moment_is_refused_by_name(workspace: Workspace, tmp_path: Pa
             replaying.replay(workspace.settings, text, tmp_path / "x.csv", format="csv")
     with pytest.raises(errors.BadRequest, match="no workspace"):
         replaying.replay(settings.load(tmp_path / "nowhere"), "1", tmp_path / "x.csv", format="csv")
+
+
+def test_classes_are_named_and_merged_as_they_were_at_that_moment(workspace: Workspace, tmp_path: Path) -> None:
+    round_, square, striped = workspace.class_ids
+    with workspace.db.write() as tx:
+        person = annotators.ensure(tx, "ann", START).id
+        for at, class_id in enumerate((round_, striped)):
+            new = NewEvent(
+                uuid=f"u{at}", image_id=workspace.ids[at], annotator_id=person, kind="label", class_id=class_id
+            )
+            labels.append(tx, new, START + at)
+        classes.rename(tx, round_, "disc", now=START + 10)
+        classes.merge(tx, striped, square, now=START + 20)
+
+    def names(at: str) -> list[str]:
+        replaying.replay(workspace.settings, at, tmp_path / "then.csv", format="csv")
+        with (tmp_path / "then.csv").open(encoding="utf-8", newline="") as file:
+            return [f"{row['class']} {row['agreement']}" for row in csv.DictReader(file)]
+
+    def time(seconds: float) -> str:
+        return datetime.datetime.fromtimestamp(START + seconds, tz=datetime.timezone.utc).isoformat()
+
+    assert names("2") == names(time(5)) == ["round 1.0", "striped 1.0"]
+    assert names(time(15)) == ["disc 1.0", "striped 1.0"]
+    assert names(time(25)) == ["disc 1.0", "square 1.0"]
+    assert [each.class_name for each in answers.settled(workspace.db)] == ["disc", "square"]
+    replaying.replay(workspace.settings, time(15), tmp_path / "then.jsonl", format="events")
+    lines = [json.loads(line) for line in (tmp_path / "then.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [line["class"] for line in lines] == ["disc", "striped"]

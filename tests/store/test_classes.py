@@ -29,18 +29,18 @@ def test_equal_names_in_another_unicode_form_are_taken(db: database.Database) ->
 def test_rename_keeps_the_id_and_may_change_case_only(db: database.Database) -> None:
     with db.write() as tx:
         wren, finch = classes.add(tx, "wren", 1.0), classes.add(tx, "finch", 1.0)
-        assert classes.rename(tx, wren.id, "Wren").name == "Wren"
+        assert classes.rename(tx, wren.id, "Wren", now=3.0).name == "Wren"
         with pytest.raises(errors.NameTaken):
-            classes.rename(tx, finch.id, "WREN")
+            classes.rename(tx, finch.id, "WREN", now=3.0)
         with pytest.raises(errors.UnknownClass):
-            classes.rename(tx, 99, "x")
+            classes.rename(tx, 99, "x", now=3.0)
         assert [each.name for each in classes.all_(tx)] == ["Wren", "finch"]
 
 
 def test_a_retired_class_frees_its_name(db: database.Database) -> None:
     with db.write() as tx:
         old = classes.add(tx, "Wren", 1.0)
-        classes.retire(tx, old.id)
+        classes.retire(tx, old.id, now=3.0)
         assert classes.all_(tx) == []
         new = classes.add(tx, "Wren", 2.0)
         assert new.id != old.id
@@ -51,13 +51,13 @@ def test_a_retired_class_frees_its_name(db: database.Database) -> None:
 def test_merges_never_chain(db: database.Database) -> None:
     with db.write() as tx:
         a, b, c = (classes.add(tx, name, 1.0).id for name in "abc")
-        classes.merge(tx, a, b)
-        classes.merge(tx, b, c)
+        classes.merge(tx, a, b, now=3.0)
+        classes.merge(tx, b, c, now=3.0)
         assert classes.resolve(tx) == {a: c, b: c, c: c}
         assert [each.id for each in classes.all_(tx)] == [c]
         for src, dst in ((c, c), (c, a), (c, b)):
             with pytest.raises(errors.BadMerge):
-                classes.merge(tx, src, dst)
+                classes.merge(tx, src, dst, now=3.0)
 
 
 def test_an_annotator_is_added_once(db: database.Database) -> None:

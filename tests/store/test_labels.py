@@ -118,7 +118,7 @@ def test_what_each_person_says_is_their_latest_answer_that_stands(world: World) 
     world.retract(gone)
     world.say("skip", other, 2)
     with world.db.write() as tx:
-        classes.merge(tx, world.classes[2], world.classes[0])
+        classes.merge(tx, world.classes[2], world.classes[0], now=3.0)
         found = answers.standing(tx)
         assert answers.standing(tx, [other]) == []
         assert answers.standing(tx, [image, other]) == found
@@ -226,7 +226,7 @@ def test_merged_classes_are_counted_under_the_one_that_stands(world: World) -> N
     world.say("label", world.holdout[0], class_id=three)
     with world.db.write() as tx:
         assert labels.training_counts(tx) == {"labels": 4, "classes": 3}
-        classes.merge(tx, two, one)
+        classes.merge(tx, two, one, now=3.0)
         assert labels.per_class(tx) == {one: 3, three: 2}
         assert [row.class_id for row in labels.settled(tx)] == [one, one, one, three, three]
         assert labels.training_counts(tx) == {"labels": 4, "classes": 2}

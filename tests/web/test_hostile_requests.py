@@ -25,6 +25,7 @@ from app.web import server
 EXAMPLES = int(os.environ.get("RAUM_API_EXAMPLES", "20"))  # per route
 UUIDS = [str(uuid.UUID(int=number)) for number in range(4)]
 TEXTS = [
+    "rename", "note", "shortcut", "images", "move", "merge", "retire", "restore",
     "", "me", "tab", "label", "reject", "suspected", "ingest", "csv", "evidence", "\0", "\ud800", "a\nb", "~nobody/x",
     "../../raum.db",
     "<img src=x onerror=alert(1)>", "=1+1", "\u202e", "9" * 30, "x" * 5000, "/" + "x" * 300, "nan", "-1", "1e400", *UUIDS,
@@ -45,7 +46,20 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "/api/v1/undo": ("uuid", "annotator", "client", "target"),
     "/api/v1/renew": ("annotator", "client"),
     "/api/v1/release": ("annotator", "client"),
-    "/api/v1/classes": ("name",),
+    "/api/v1/classes": ("name", "annotator", "parent_id"),
+    "/api/v1/classes/{class_id}": (
+        "act",
+        "annotator",
+        "seen",
+        "name",
+        "note",
+        "shortcut",
+        "image_ids",
+        "parent_id",
+        "before",
+        "into",
+    ),
+    "/api/v1/taxonomy/undo": ("seq", "annotator"),
     "/api/v1/commands": ("kind", "payload"),
     "/api/v1/review": (*EVENT, "decision", "seen"),
     "/api/v1/review/undo": ("uuid", "annotator", "target"),
@@ -83,6 +97,7 @@ SOUND: dict[str, Any] = {
     "decision": "label", "name": "Larch", "payload": {}, "count": 6, "holding": [1], "without": [2], "out": [3],
     "events": [{"uuid": UUIDS[1], "image_id": 2, "kind": "label", "class_id": 1}], "targets": [UUIDS[1]],
     "action": "flag", "image_ids": [1, 2],
+    "act": "rename", "seq": 1, "into": 2,
 }  # fmt: skip
 GETS = (
     "/healthz", "/image/{image_id}", "/thumb/{image_id}", "/overlay/{publication}/{image_id}", "/surface/{edition}/{name}",
@@ -91,6 +106,8 @@ GETS = (
     "/api/v1/browse/image/{image_id}", "/api/v1/browse/map", "/api/v1/commands/{command_id}", "/api/v1/uploads/{upload}",
     *(f"/api/v1/{name}" for name in ("pace", "steering", "rounds", "confusion", "duplicates", "log")),
     *(f"/api/v1/{name}" for name in ("status", "history", "finish", "classes", "quarantine", "export", "review", "people")),
+    "/api/v1/taxonomy", "/api/v1/taxonomy/history",
+    *(f"/api/v1/classes/{{class_id}}/{name}" for name in ("preview", "card", "images")),
 )  # fmt: skip
 ROUTES = (*FIELDS, *GETS)
 PAYLOADS = st.fixed_dictionaries({"folder": st.sampled_from(TEXTS)}, optional={"classes": VALUES, "x": VALUES})
@@ -126,9 +143,9 @@ def requests(
     draw: st.DrawFn, described: list[tuple[str, str, list[dict[str, Any]]]]
 ) -> tuple[str, str, dict[str, Any]]:
     method, path, parameters = draw(st.sampled_from(described))
+    fields = FIELDS.get(path, ())
     plain = st.one_of(st.sampled_from([*TEXTS, *map(str, NUMBERS)]), st.integers(-2, 30).map(str))
     query: dict[str, str] = {}
-    fields = FIELDS.get(path, ())
     for each in parameters:
         name, value = each["name"], draw(plain)
         if draw(st.booleans()) and name in SOUND:

@@ -46,6 +46,57 @@ def test_digits_search_and_acceptance(run: Callable[..., Any]) -> None:
     assert run("choices", "matches", "owl", names, []) == []
 
 
+def test_pinned_classes_keep_their_digit_and_letters_are_told(run: Callable[..., Any]) -> None:
+    pinned = [{**each, "shortcut": {1: "3", 12: "1", 5: "q"}.get(each["class_id"])} for each in CLASSES]
+    many = run("choices", "rows", ITEM, pinned)
+    assert [row["class_id"] for row in many] == [12, 7, 1, 2, 3, 4, 5, 6, 8]
+    assert [row["digit"] for row in many] == list(range(1, 10))
+    assert [row["key"] for row in many] == [""] * 6 + ["q", "", ""]
+    assert [row["class_id"] for row in run("choices", "rows", {**ITEM, "blind": True}, pinned)][:4] == [12, 2, 1, 3]
+    few = run(
+        "choices", "rows", ITEM, [{**each, "shortcut": "7" if each["class_id"] == 2 else None} for each in CLASSES[:3]]
+    )
+    assert [row and row["class_id"] for row in few] == [1, 3, None, None, None, None, 2]
+    gone = run("choices", "rows", ITEM, CLASSES[:6] + CLASSES[7:])
+    assert [row["class_id"] for row in gone][:2] == [2, 1], "a suggested class that was retired since is not shown"
+    assert run("choices", "standing", ITEM["suggestions"], [{"class_id": 2, "name": "New"}]) == [
+        {"class_id": 2, "name": "New", "probability": 0.4}
+    ]
+
+
+def test_where_a_class_goes_when_it_is_moved(run: Callable[..., Any]) -> None:
+    """a, b(c(d), e), f"""
+    tree = [
+        {"class_id": at, "name": name, "parent_id": parent, "count": 0}
+        for at, name, parent in ((1, "a", None), (2, "b", None), (3, "c", 2), (4, "d", 3), (5, "e", 2), (6, "f", None))
+    ]
+
+    def step(class_id: int, how: str) -> Any:
+        return run("classes_model", "step", tree, class_id, how)
+
+    assert step(1, "up") is None
+    assert step(1, "down") == {"parent_id": None, "before": 6}
+    assert step(6, "up") == {"parent_id": None, "before": 2}
+    assert step(6, "down") is None
+    assert step(6, "in") == {"parent_id": 2, "before": None}
+    assert step(1, "in") is None
+    assert step(1, "out") is None
+    assert step(5, "out") == {"parent_id": None, "before": 6}
+    assert step(4, "out") == {"parent_id": 2, "before": 5}
+
+    def drop(class_id: int, over: int, share: float) -> Any:
+        return run("classes_model", "drop", tree, class_id, over, share)
+
+    assert drop(6, 5, 0.1) == {"parent_id": 2, "before": 5, "where": "ahead"}
+    assert drop(6, 3, 0.9) == {"parent_id": 2, "before": 5, "where": "behind"}
+    assert drop(6, 1, 0.5) == {"parent_id": 1, "before": None, "where": "in"}
+    assert drop(2, 4, 0.5) is None, "never under itself"
+    rows = run("classes_model", "rows", {"classes": tree, "gone": []})
+    assert [row["depth"] for row in rows] == [0, 0, 1, 2, 1, 0]
+    found = run("classes_model", "rows", {"classes": tree, "gone": []}, "D")
+    assert [(row["name"], row["path"], row["depth"]) for row in found] == [("d", "b › c", 0)]
+
+
 def test_keys_mean_the_same_on_other_keyboards(run: Callable[..., Any]) -> None:
     def meaning(key: str, code: str = "", **flags: bool) -> Any:
         return run("keys", "meaning", {"key": key, "code": code, "target": None, **flags})

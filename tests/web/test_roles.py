@@ -41,6 +41,10 @@ ROWS = {
     "GET /api/v1/me": READERS,
     "GET /api/v1/status": READERS,
     "GET /api/v1/classes": READERS,
+    "GET /api/v1/taxonomy": READERS,
+    "GET /api/v1/taxonomy/history": READERS,
+    "GET /api/v1/classes/{class_id}/card": READERS,
+    "GET /api/v1/classes/{class_id}/images": READERS,
     "GET /api/v1/history": READERS,
     "GET /api/v1/finish": READERS,
     "GET /api/v1/rounds": READERS,
@@ -60,6 +64,9 @@ ROWS = {
     "POST /api/v1/review/undo": REVIEWERS,
     "GET /api/v1/people": REVIEWERS,
     "POST /api/v1/classes": REVIEWERS,
+    "POST /api/v1/classes/{class_id}": REVIEWERS,
+    "GET /api/v1/classes/{class_id}/preview": REVIEWERS,
+    "POST /api/v1/taxonomy/undo": REVIEWERS,
     "GET /api/v1/browse": REVIEWERS,
     "GET /api/v1/browse/ids": REVIEWERS,
     "GET /api/v1/browse/choices": REVIEWERS,
@@ -94,10 +101,12 @@ QUERIES = {
     "POST /api/v1/next": {"client": "tab", "count": "1"},
     "GET /overlay/{publication}/{image_id}": {"kind": "evidence"},
     "PUT /api/v1/uploads/{upload}": {"name": "a.png"},
+    "GET /api/v1/classes/{class_id}/preview": {"act": "retire"},
 }
-ENDINGS = {  # nobody has looked at these images; the file is empty
+ENDINGS = {  # nobody has looked at these images; the file is empty; no such change
     "GET /api/v1/browse/map": (404,),
     "POST /api/v1/import": (400,),
+    "POST /api/v1/taxonomy/undo": (400,),
 }
 SAMPLES = {
     "{image_id}": "1",
@@ -105,6 +114,7 @@ SAMPLES = {
     "{edition}": "0",
     "{name}": "main.js",
     "{command_id}": "1",
+    "{class_id}": "2",
     "{upload}": "2026-01-01-000000-01234567",
 }
 
@@ -126,6 +136,8 @@ def body_of(row: str) -> dict[str, Any] | None:
         "POST /api/v1/review": {"uuid": str(uuid.uuid4()), "image_id": 1, "decision": "label", "class_id": 1, "seen": 10**6},
         "POST /api/v1/review/undo": {"uuid": str(uuid.uuid4())},
         "POST /api/v1/classes": {"name": f"Kind {uuid.uuid4()}"},
+        "POST /api/v1/classes/{class_id}": {"act": "note", "note": f"look at {uuid.uuid4()}"},
+        "POST /api/v1/taxonomy/undo": {"seq": 10**6},
         "POST /api/v1/commands": {"kind": "pause"},
         "POST /api/v1/uploads": {},
         "POST /api/v1/uploads/{upload}/finish": {},

@@ -2,28 +2,49 @@
 
 export const DIGITS = 9;
 
-// Rows [{digit, class_id, name, probability|null, top, lead}]; the three likeliest lead: a phone shows them wide.
-// Asked blind none leads, for a wide button would be a hint.
-// Up to nine classes keep their own digit in class order; more follow the model's ranking, or the fixed order when asked blind.
+// Rows [{digit, class_id, name, probability|null, top, lead, key}], null where a digit is free; the three likeliest lead: a phone
+// shows them wide. Asked blind none leads, for a wide button would be a hint.
+// A pinned class has its own digit, always. On the others up to nine classes keep their place in class order; more follow the
+// model's ranking, or the fixed order when asked blind. `key` is a letter that the class is pinned to.
 export function rows(item, classes) {
-  const probability = new Map((item.blind ? [] : item.suggestions).map((each) => [each.class_id, each.probability]));
-  const top = item.blind ? null : (item.suggestions[0]?.class_id ?? null);
+  const suggestions = item.blind ? [] : standing(item.suggestions, classes);
+  const probability = new Map(suggestions.map((each) => [each.class_id, each.probability]));
+  const top = suggestions[0]?.class_id ?? null;
   const leading = new Set([...probability.keys()].slice(0, 3));
-  return shown(item, classes).map((each, i) => ({
+  return placed(suggestions, classes).map((each, i) => each && {
     digit: i + 1,
     class_id: each.class_id,
     name: each.name,
     probability: probability.get(each.class_id) ?? null,
     top: each.class_id === top,
     lead: leading.has(each.class_id),
-  }));
+    key: isDigit(each.shortcut) ? "" : (each.shortcut ?? ""),
+  });
 }
 
-function shown(item, classes) {
-  if (classes.length <= DIGITS || item.blind || !item.suggestions.length) return classes.slice(0, DIGITS);
-  const ranked = item.suggestions.slice(0, DIGITS);
-  const named = new Set(ranked.map((each) => each.class_id));
-  return [...ranked, ...classes.filter((each) => !named.has(each.class_id))].slice(0, DIGITS);
+function placed(suggestions, classes) {
+  const pinned = new Map(classes.filter((each) => isDigit(each.shortcut)).map((each) => [Number(each.shortcut), each]));
+  const floating = ranked(suggestions, classes).filter((each) => !isDigit(each.shortcut));
+  const found = [];
+  for (let digit = 1; digit <= DIGITS; digit += 1) found.push(pinned.get(digit) ?? floating.shift() ?? null);
+  while (found.length && !found.at(-1)) found.pop();
+  return found;
+}
+
+function ranked(suggestions, classes) {
+  if (classes.length <= DIGITS) return [...classes];
+  const known = new Map(classes.map((each) => [each.class_id, each]));
+  const first = suggestions.map((each) => known.get(each.class_id));
+  return [...first, ...classes.filter((each) => !first.includes(each))];
+}
+
+const isDigit = (key) => /^[1-9]$/.test(key ?? "");
+
+// Suggestions of an image that was fetched before the classes changed: as they are called now, without those that are gone.
+export function standing(suggestions, classes) {
+  if (!classes.length) return suggestions;
+  const names = new Map(classes.map((each) => [each.class_id, each.name]));
+  return suggestions.filter((each) => names.has(each.class_id)).map((each) => ({ ...each, name: names.get(each.class_id) }));
 }
 
 // The class that Enter accepts: never on an image asked blind.

@@ -1,5 +1,7 @@
 // Makes elements. Text enters as text only, so that no class or file name is ever read as HTML.
 
+import { ROOT } from "./root.js";
+
 export function h(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
@@ -47,3 +49,6 @@ export function duration(seconds) {
 export function percent(value, digits = 0) {
   return `${(100 * value).toFixed(digits)} %`;
 }
+
+// Where an image's thumbnail is, also where the page stands under a path of another server.
+export const thumb = (id) => new URL(`../../thumb/${id}`, import.meta.url).pathname;

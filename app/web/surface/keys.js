@@ -27,6 +27,7 @@ export const ACTIONS = [
   ["higher", ["."], "the map's contour further in, at last none", "image"],
   ["evidence", ["e"], "then click or drag: the evidence is here", "image"],
   ["compare", ["c"], "a labelled image beside this one, then the next; Esc back", "image"],
+  ["card", ["i"], "the class card: what it looks like", "image"],
   ["bigger", ["+", "="], "zoom in; the wheel, two fingers and a double click do, too", "image"],
   ["smaller", ["-"], "zoom out", "image"],
   ["fit", ["0"], "the whole image; Shift and an arrow move it", "image"],

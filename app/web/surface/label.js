@@ -12,6 +12,7 @@ import * as keys from "./keys.js";
 import * as leases from "./leases.js";
 import { ROOT } from "./login.js";
 import { Panel } from "./panel.js";
+import * as pins from "./pins.js";
 import { Reasons } from "./reasons.js";
 import { Search } from "./search.js";
 import { Stage } from "./stage.js";
@@ -66,11 +67,7 @@ export class Label {
 
   heard(value, away) {
     if (value) {
-      const named = (list) => list.map((each) => `${each.class_id}:${each.name}`).join("\n");
-      if (value.classes && named(value.classes) !== named(this.classes)) {
-        this.classes = value.classes;
-        this.repaintPanel();
-      }
+      pins.hear(this, value.classes);
       if (value.publication !== this.publication || !this.current || this.current.broken) void this.stock.topUp();
       this.publication = value.publication;
       if (!this.outbox.size) this.answeredToday = value.labels?.mine_today ?? value.labels?.today ?? this.answeredToday;
@@ -108,6 +105,7 @@ export class Label {
     this.previous = previous;
     this.stage.show(ready);
     this.panel.show(ready, this.classes, { previous });
+    this.card?.follow();
     this.reasons.ask();
     setText(this.part("why"), ready.item.why ?? "");
     this.showMapCaption();

@@ -1,8 +1,10 @@
 // Who is logged in and what that person may do here; the banner once the login has ended. Without accounts: nobody, and all.
 
 import { button, h, setText } from "./dom.js";
+import { ROOT } from "./root.js";
 
-export const ROOT = new URL(import.meta.url).pathname.split("/surface/")[0]; // what a proxy puts before the page's paths
+export { ROOT };
+
 export const person = JSON.parse(document.querySelector('meta[name="raum-person"]')?.content ?? "null");
 
 export function may(scope) {

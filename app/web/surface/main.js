@@ -1,12 +1,15 @@
 // Starts the surfaces: images are claimed at once, while Gradio still loads; its tabs get their surfaces when they appear.
 
 import { Browse } from "./browse.js";
+import { Card } from "./card.js";
+import { Classes } from "./classes.js";
 import * as data from "./data.js";
 import { h, setText } from "./dom.js";
 import { Identity, uuid } from "./identity.js";
 import { Label } from "./label.js";
 import { ended, hideTabs } from "./login.js";
 import { Modes } from "./modes.js";
+import * as pins from "./pins.js";
 import * as progress from "./progress.js";
 import { Review } from "./review.js";
 import { Status, line } from "./status.js";
@@ -33,6 +36,7 @@ function mount(name, slot, surfaces) {
   if (name === "label") slot.replaceChildren(root);
   else if (name === "review") new Review(slot, surfaces);
   else if (name === "browse") new Browse(slot, surfaces);
+  else if (name === "classes") new Classes(slot, surfaces);
   else if (name === "progress") progress.mount(slot, status);
   else if (name === "data") data.mount(slot, status);
 }
@@ -64,6 +68,8 @@ async function start() {
   const label = new Label(root, identity, status);
   label.modes = new Modes(label);
   surfaces.label = label;
+  label.card = new Card(label);
+  pins.listen(label);
   window.addEventListener("raum-slot", adopt);
   adopt();
   window.raum = { timings: label.timings, label, modes: label.modes, uuid };

@@ -54,6 +54,7 @@ export class Panel {
     slot.element.hidden = !row;
     if (!row) return;
     setText(slot.name, row.name);
+    slot.name.dataset.key = row.key;
     setText(slot.share, row.probability === null ? "" : percent(row.probability));
     slot.bar.style.transform = `scaleX(${row.probability ?? 0})`;
     slot.element.classList.toggle("rm-top", row.top);

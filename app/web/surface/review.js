@@ -34,7 +34,7 @@ export class Review {
     this.stage = new Stage(this.root, identity);
     this.panel = new Panel(this.root, { pick: (id, mode) => this.decide("label", { class_id: id }, mode), give: () => {} });
     this.search = new Search(this.root, {
-      id: "rv-found", pick: (id) => this.decide("label", { class_id: id }, "search"), add: (name) => this.say(`there is no class ${name}: add it on the Data tab first`),
+      id: "rv-found", pick: (id) => this.decide("label", { class_id: id }, "search"), add: (name) => this.say(`there is no class ${name}: add it on the Classes tab first`),
       source: () => ({ classes: this.label.classes, suggestions: this.item?.suggestions ?? [] }),
     });
     label.review = this;
