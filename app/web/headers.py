@@ -35,13 +35,12 @@ def policy(body: bytes) -> str:
     """Content security policy of Gradio's page `body`: its inline scripts by their hashes, everything else from here.
 
     Measured with Gradio 6.31: it compiles a component's js_on_load with new Function ('unsafe-eval') and writes style
-    elements and attributes ('unsafe-inline', for styles only); the surface draws its maps on canvases and needs no blob.
+    elements and attributes ('unsafe-inline', for styles only); its checkbox is drawn from a data: image.
     """
     scripts = " ".join(_hashes(body, b"script"))
     return (
         f"default-src 'self'; script-src 'self' 'unsafe-eval' {scripts}; style-src 'self' 'unsafe-inline'; "
-        "img-src 'self' data:; font-src 'self' data:; object-src 'none'; frame-src 'none'; base-uri 'self'; "
-        "form-action 'self'; frame-ancestors 'none'"
+        "img-src 'self' data:; object-src 'none'; frame-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
     )
 
 

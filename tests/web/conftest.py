@@ -119,7 +119,7 @@ class Page:
         self.server: uvicorn.Server | None = None
         self.thread = threading.Thread(target=self._serve, daemon=True)
         self.thread.start()
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 90  # a busy machine takes long to import Gradio
         while not (self.server and self.server.started) and self.thread.is_alive() and time.monotonic() < deadline:
             time.sleep(0.01)
         assert self.server is not None

@@ -1,7 +1,7 @@
 // Labelling: one answer is one key; the next image is painted at once and the answer travels behind.
 
 import * as answers from "./answers.js";
-import { get } from "./api.js";
+import { get, post } from "./api.js";
 import { Beside } from "./beside.js";
 import * as controls from "./controls.js";
 import { number, setText } from "./dom.js";
