@@ -256,3 +256,10 @@ def test_what_cannot_be_asked_is_refused(workspace: Workspace, browser: browse.B
         browse.one(browser, 10**9, None)
     with workspace.db.read() as tx:
         assert labels.watermark(tx) == 0
+
+
+def test_by_name_takes_in_what_came_later(workspace: Workspace, browser: browse.Browser) -> None:
+    before = _found(browser, order="name")
+    with workspace.db.write() as tx:
+        first, last = images.add_many(tx, [NewImage(path="/aaa/first.jpg"), NewImage(path="/zzz/last.jpg")])
+    assert _found(browser, order="name") == [first, *before, last]
