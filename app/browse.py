@@ -78,6 +78,8 @@ class Browser:
         While `token` is remembered its rows stay as they were, so that nothing moves while a person scrolls.
         """
         shown = self.fresh()
+        if query.lasso and self.map.shown is None:
+            self.map.of(self.reader.embeddings(shown))
         with self.index.lock:
             now = self._token(query, shown)
             for known in (token or now, now):
