@@ -78,6 +78,8 @@ class Browser:
         While `token` is remembered its rows stay as they were, so that nothing moves while a person scrolls.
         """
         shown = self.fresh()
+        if query.lasso and self.map.shown is None:
+            self.map.of(self.reader.embeddings(shown))
         with self.index.lock:
             now = self._token(query, shown)
             for known in (token or now, now):
@@ -86,6 +88,8 @@ class Browser:
                     return self._views[known], known != now, shown
         near = self._near(query.like, shown) if query.like is not None else None
         with self.index.lock:
+            if query.order == "name" and near is None:
+                near = self.index.by_name(self.db)
             with self.db.read() as tx:
                 merged = classes.resolve(tx)
             drawn = self.map.rows(self.index) if query.lasso else None
@@ -95,14 +99,14 @@ class Browser:
                 self._views.popitem(last=False)
         return found, False, shown
 
-    def _near(self, image_id: int, shown: Publication | None) -> list[int]:
+    def _near(self, image_id: int, shown: Publication | None) -> browse_views.Rows:
         row, known = self.index.rows_of([image_id])
         if not known[0]:
             raise errors.NotFound(f"no image has id {image_id}")
         if self.index.measuring()[row[0]]:
             raise errors.BadRequest(f"image {image_id} is kept for blind answers: the model keeps quiet about it")
         rows, known = self.index.rows_of(self.sketch(shown).nearest(image_id))
-        return [int(each) for each in rows[known]]
+        return rows[known]
 
     def _token(self, query: browse_views.Query, shown: Publication | None) -> str:
         model = self.model.publication if self.model and query.asks_model else 0

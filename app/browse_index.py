@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sqlalchemy import Connection
 
 from store import browse, labels
 from store.database import Database
@@ -36,7 +37,7 @@ class Index:
         self.said_N: NDArray[np.int32] = np.empty(0, np.int32)
         self.sayings: dict[str, int] = {NOBODY: 0}
         self.names = Names()
-        self.by_name_N: Rows = np.empty(0, np.int32)
+        self._by_name_N: Rows = np.empty(0, np.int32)
         self.blind_rows: Rows = np.empty(0, np.int32)  # of the pool, to be asked blind by chance
         self.watermark = 0
         self.newest = 0
@@ -58,10 +59,23 @@ class Index:
                 self.newest = page[-1].image_id
                 tell(self.newest / newest)
             if parts:
+                first = not len(self)
                 self._append(parts)
-                self.by_name_N = np.searchsorted(self.ids_N, np.array(browse.by_path(tx), np.int64)).astype(np.int32)
+                if first:
+                    self._sort(tx)
             self.newest, self.watermark = newest, watermark
         return True
+
+    def by_name(self, db: Database) -> Rows:
+        """All rows in the order of their paths; sorted anew when it is asked for after images came."""
+        if len(self._by_name_N) != len(self):
+            with db.read() as tx:
+                self._sort(tx)
+        return self._by_name_N
+
+    def _sort(self, tx: Connection) -> None:
+        rows, known = self.rows_of(np.array(browse.by_path(tx), np.int64))
+        self._by_name_N = rows[known]
 
     def rows_of(self, ids: Sequence[int] | NDArray[np.int64]) -> tuple[Rows, Mask]:
         """Row numbers of these ids, and which of them are known (the rows of the others mean nothing)."""

@@ -81,11 +81,11 @@ def find(
     index: browse_index.Index,
     model: Model | None,
     merged: dict[int, int],
-    near: Sequence[int] | None = None,
+    near: Rows | None = None,
     drawn: tuple[Rows, NDArray[np.uint16]] | None = None,
 ) -> Rows:
-    """Row numbers in their order. `merged` maps every class to the one that stands for it; `near` are rows, nearest
-    first, when `query.like` asks for them; `drawn` the rows of the map and their places (0..65535)."""
+    """Row numbers in their order. `merged` maps every class to the one that stands for it; `near` are the only rows
+    that are wanted, in their order (the nearest, or by name); `drawn` the rows of the map and their places (0..65535)."""
     _check(query, model)
     keep_N = _state(query.state, index.marks_N)
     if query.said is not None or query.person is not None or query.round_id is not None:
@@ -169,11 +169,9 @@ def _inside(lasso: tuple[int, ...], size: int, drawn: tuple[Rows, NDArray[np.uin
     return found_N
 
 
-def _ordered(
-    query: Query, keep_N: Mask, index: browse_index.Index, model: Model | None, near: Sequence[int] | None
-) -> Rows:
-    if query.like is not None or query.order == "name":
-        order = np.asarray(near, np.int32) if query.like is not None else index.by_name_N
+def _ordered(query: Query, keep_N: Mask, index: browse_index.Index, model: Model | None, near: Rows | None) -> Rows:
+    if near is not None:
+        order = np.asarray(near, np.int32)
         return order[keep_N[order]]
     rows = np.flatnonzero(keep_N).astype(np.int32)
     if query.order not in NEEDS_MODEL or model is None:

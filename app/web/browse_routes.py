@@ -12,21 +12,23 @@ from app.web import door, plain
 router = APIRouter()
 Json = dict[str, Any]
 MOST_CORNERS = 200
+Number = Annotated[int | None, Query(ge=0, le=plain.LARGEST)]
+Place = Annotated[int, Query(ge=0, le=plain.LARGEST)]
 
 
 def _asked(
     request: Request,
     annotator: plain.Tab = "",
     state: str = "all",
-    said: int | None = None,
-    suggested: int | None = None,
+    said: Number = None,
+    suggested: Number = None,
     low: float = 0.0,
     high: float = 1.0,
-    person: int | None = None,
-    round: int | None = None,
+    person: Number = None,
+    round: Number = None,
     text: Annotated[str, Query(max_length=200)] = "",
     order: str = "newest",
-    like: int | None = None,
+    like: Number = None,
     lasso: Annotated[str, Query(max_length=4000)] = "",
 ) -> browse_views.Query:
     viewer = browse.viewer_id(request.app.state.db, door.speaker(request, annotator))
@@ -40,14 +42,14 @@ Asked = Annotated[browse_views.Query, Depends(_asked)]
 
 
 @router.get("/api/v1/browse")
-def window(request: Request, asked: Asked, start: int = 0, count: int = 100, view: plain.Tab | None = None) -> Json:
+def window(request: Request, asked: Asked, start: Place = 0, count: int = 100, view: plain.Tab | None = None) -> Json:
     """`count` images from place `start`; `view` is the token of an answer whose order is to stay as it was."""
     browser: browse.Browser = request.app.state.browser
     return _or_later(lambda: browse.window(browser, asked, start=start, count=count, token=view))
 
 
 @router.get("/api/v1/browse/ids")
-def ids(request: Request, asked: Asked, start: int = 0, count: int = 1000, view: plain.Tab | None = None) -> Json:
+def ids(request: Request, asked: Asked, start: Place = 0, count: int = 1000, view: plain.Tab | None = None) -> Json:
     """The image ids of a stretch of the order."""
     count = max(0, min(count, browse_bulk.MOST))
     browser: browse.Browser = request.app.state.browser

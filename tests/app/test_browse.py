@@ -246,13 +246,21 @@ def test_a_layout_is_the_same_again_and_takes_few_or_many(tmp_path: Path) -> Non
 def test_what_cannot_be_asked_is_refused(workspace: Workspace, browser: browse.Browser) -> None:
     for asked, words in (
         ({"state": "nice"}, "state must be"), ({"order": "best"}, "order must be"), ({"low": 0.9, "high": 0.1}, "low <= high"),
-        ({"lasso": (0, 0, 9, 9, 9, 0)}, "no map yet"),
     ):  # fmt: skip
         with pytest.raises(errors.BadRequest, match=words):
             _found(browser, **asked)
+    with pytest.raises(errors.NotFound, match="no map yet"):
+        _found(browser, lasso=(0, 0, 9, 9, 9, 0))
     with pytest.raises(errors.BadRequest, match="between 1 and 200"):
         browse.window(browser, browse_views.Query(), start=0, count=1000)
     with pytest.raises(errors.NotFound):
         browse.one(browser, 10**9, None)
     with workspace.db.read() as tx:
         assert labels.watermark(tx) == 0
+
+
+def test_by_name_takes_in_what_came_later(workspace: Workspace, browser: browse.Browser) -> None:
+    before = _found(browser, order="name")
+    with workspace.db.write() as tx:
+        first, last = images.add_many(tx, [NewImage(path="/aaa/first.jpg"), NewImage(path="/zzz/last.jpg")])
+    assert _found(browser, order="name") == [first, *before, last]

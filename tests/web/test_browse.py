@@ -330,3 +330,22 @@ def test_a_million_rows_are_scrolled_evenly_where_no_browser_could(browse: Any) 
     assert 0 <= 500_000 - told["middle"] <= 6 * told["columns"]
     assert told["step"] == pytest.approx(100, abs=1)
     assert told["last"] == 999_999
+
+
+def test_what_is_malformed_is_refused_with_a_sentence(many: Page) -> None:
+    with many.client() as client:
+        for query in (
+            "like=99999999999999999999", "like=-1", "start=-1", "count=0", "low=nan", "low=2", "lasso=1,2", "lasso=a,b,c,d,e,f",
+            "lasso=0,0,5000,0,0,9", "state=%00", "order=best", "said=x", "text=" + "a" * 300, "like=777777",
+        ):  # fmt: skip
+            answer = client.get(f"/api/v1/browse?annotator=me&{query}")
+            assert 400 <= answer.status_code < 500, query
+            assert answer.json()["error"], query
+        assert client.get("/api/v1/browse/image/999999?annotator=me").status_code == 404
+        for path, body in (
+            ("act", {}), ("undo", {"annotator": "me"}),
+            ("act", {"uuid": "x", "annotator": "me", "action": "flag", "image_ids": [1]}),
+        ):  # fmt: skip
+            assert client.post(f"/api/v1/browse/{path}", json=body).status_code == 400, body
+        assert client.get("/api/v1/browse?annotator=me&lasso=0,0,9,0,9,9").json()["total"] >= 0
+    assert many.events() == []

@@ -82,15 +82,16 @@ export class Browse {
       this.at = this.from = 0;
       if (this.bar.filter.lasso === "") this.map.clear();
     }
-    this.stays = stays;
+    this.fromTop = !stays;
     await this.windows.ask(this.bar.filter, this.identity.annotator, at, stays);
   }
 
   came() {
     const { windows } = this;
     if (windows.total !== null && (this.shown !== windows.view || this.grid.total !== windows.total)) {
-      this.grid.set(windows.total, this.stays && this.shown !== windows.view);
+      this.grid.set(windows.total, !this.fromTop);
       this.shown = windows.view;
+      this.fromTop = windows.view === null;
       this.at = Math.max(0, Math.min(this.at, windows.total - 1));
     }
     this.fresh.hidden = !windows.stale;

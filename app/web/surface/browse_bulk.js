@@ -102,7 +102,7 @@ export class Bulk {
           break;
         } catch (problem) {
           if (!(problem instanceof Refused) && tried < TRIES) continue;
-          failed();
+          if (!(problem instanceof Refused)) failed();
           this.say(problem instanceof Refused ? `refused: ${problem.message}` : "the server is away: nothing was changed here, try again", 15000);
           break;
         }

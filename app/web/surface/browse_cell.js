@@ -20,7 +20,7 @@ export function dress(cell, item, { index, total, selected, current, still }) {
     return;
   }
   const address = `${ROOT}/thumb/${item.image_id}`;
-  if (item.state === "quarantined") picture.removeAttribute("src");
+  if (item.state === "quarantined" || picture.dataset.broken === address) picture.removeAttribute("src");
   else if (picture.getAttribute("src") !== address) {
     if (still) picture.src = address;
     else picture.removeAttribute("src");
@@ -42,7 +42,10 @@ function told({ suggestion, class_id }) {
 function fill(cell) {
   const part = (name) => h("span", { class: `bw-${name}` });
   const picture = h("img", { alt: "", draggable: "false", decoding: "async" });
-  picture.addEventListener("error", () => picture.removeAttribute("src"));
+  picture.addEventListener("error", () => {
+    picture.dataset.broken = picture.getAttribute("src") ?? "";
+    picture.removeAttribute("src");
+  });
   cell.parts = { picture, sign: part("sign"), what: part("what"), says: part("says"), extra: part("extra") };
   const { sign, what, says, extra } = cell.parts;
   const tick = h("span", { class: "bw-tick", "aria-hidden": "true" });

@@ -63,6 +63,7 @@ export class Windows {
       Object.assign(this, { view: answer.view, total: answer.total, told: answer, stale: answer.stale, sentence: "", problem: "", before: null });
     } catch (problem) {
       if (pages !== this.pages) return;
+      if (this.before) Object.assign(this, { pages: this.before, before: null });
       this.problem = problem instanceof Refused ? problem.message : "the server is away; it is asked again when you scroll";
     } finally {
       pending.delete(page);

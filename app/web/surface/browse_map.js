@@ -46,7 +46,9 @@ export class PoolMap {
     const of = (Kind, at, length) => new Kind(body, at * count, length);
     this.points = { count, ids: of(Int32Array, 0, count), said: of(Int32Array, 4, count), top: of(Int32Array, 8, count), places: of(Uint16Array, 12, 2 * count), state: of(Uint8Array, 16, count) };
     const [all, drawn] = [Number(headers.get("X-RAUM-Images")), Number(headers.get("X-RAUM-Drawn"))];
+    const before = this.name;
     this.name = headers.get("X-RAUM-Map");
+    if (before && before !== this.name) this.lassoed([]); // another map: what was drawn on the old one means nothing here
     const sample = all > drawn ? `A random sample of ${number(all)} images; a lasso takes the images of the sample. ` : "";
     setText(this.said, `${sample}${number(count)} images, without those that measure the model. Draw around some, or use the arrow keys and Enter.`);
     this.draw();
