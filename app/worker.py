@@ -42,7 +42,6 @@ class Worker:
         self.settings = settings
         self.db = database.open(settings.database)
         labelling.ask_several(self.db, overlap=settings.overlap, overlap_rate=settings.overlap_rate)
-        self.parent = processes.parent()
         leftovers.remove(settings.workspace)
         self.pool = self._open_pool()
         self.reviewer, self.measurer = reviewing.Looker(), measuring.Measurer(settings)
@@ -57,7 +56,7 @@ class Worker:
 
     def loop(self) -> None:
         """Look, act, sleep a little; an expected failure of one act is told and the next look goes on."""
-        while not processes.parent_is_gone(self.parent):
+        while True:
             busy = False
             asked = (self.children.look_after_children, self.children.obey)
             for act in (
