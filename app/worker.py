@@ -3,7 +3,6 @@
 import contextlib
 import logging
 import os
-import signal
 import time
 from collections.abc import Callable
 
@@ -25,10 +24,10 @@ GROWTH_FIRST_SHOWN = 48  # embedded images from which a first queue is worth pub
 def run(settings: Settings) -> None:
     """Own the learning of one workspace until SIGTERM. Raises WorkspaceBusy naming the pid of a worker already there."""
     with processes.only_one(processes.writable(settings.workspace), "worker"):
-        signal.signal(signal.SIGTERM, _interrupt)
+        ending = processes.Ending()
         worker = Worker(settings)
         try:
-            worker.loop()
+            worker.loop(ending)
         except KeyboardInterrupt:
             log.info("asked to end")
         finally:
@@ -54,9 +53,9 @@ class Worker:
         self.beat_at = 0.0
         self.phase, self.message, self.fraction = "starting", "reading the workspace", None  # type: str, str, float | None
 
-    def loop(self) -> None:
+    def loop(self, ending: processes.Ending) -> None:
         """Look, act, sleep a little; an expected failure of one act is told and the next look goes on."""
-        while True:
+        while not ending.asked:
             busy = False
             asked = (self.children.look_after_children, self.children.obey)
             for act in (
@@ -213,7 +212,3 @@ class Worker:
                 )  # fmt: skip
         except (store_errors.CannotWrite, store_errors.Busy) as problem:
             log.warning("no sign of life could be written: %s", problem)
-
-
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
