@@ -57,6 +57,21 @@ def parent_is_gone(parent: int) -> bool:
     return os.name == "posix" and os.getppid() != parent
 
 
+class Ending:
+    """A handler of SIGTERM: it interrupts what goes on, as Ctrl-C does, and remembers that it came.
+
+    Python drops an exception that a signal raises inside a destructor: whoever works in a loop looks at `asked`, too.
+    """
+
+    def __init__(self) -> None:
+        self.asked = False
+        signal.signal(signal.SIGTERM, self)
+
+    def __call__(self, *_: object) -> None:
+        self.asked = True
+        raise KeyboardInterrupt
+
+
 def end_with(parent: int) -> None:
     """From now on, SIGTERM for this process as soon as `parent` is gone: also while it imports, or is in a long step.
 

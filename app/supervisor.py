@@ -1,7 +1,6 @@
 """`serve`: starts the page and the worker as two processes, starts again whichever ends, and ends both when asked to."""
 
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -51,13 +50,13 @@ def run(workspace: Path, *, address: tuple[str, int], page_arguments: list[str],
 
     The worker starts once the page answers: people see the first image before torch is imported.
     """
-    signal.signal(signal.SIGTERM, _interrupt)
+    ending = processes.Ending()
     host, port = address
     common = ["--workspace", str(workspace)]
     children = [Child("page", ["page", *common, "--host", host, "--port", str(port), *page_arguments])]
     began = time.monotonic()
     try:
-        while True:
+        while not ending.asked:
             if len(children) == 1 and (answers(address) or time.monotonic() - began > LONGEST_PAUSE):
                 time.sleep(PAGE_FIRST_SECONDS)
                 children.append(Child("worker", ["worker", *common, *worker_arguments]))
@@ -67,9 +66,10 @@ def run(workspace: Path, *, address: tuple[str, int], page_arguments: list[str],
                     return code
             time.sleep(0.2)
     except KeyboardInterrupt:
-        return 0
+        pass
     finally:
         _end(children)
+    return 0
 
 
 def answers(address: tuple[str, int]) -> bool:
@@ -77,10 +77,6 @@ def answers(address: tuple[str, int]) -> bool:
     with socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET) as probe:
         probe.settimeout(0.2)
         return probe.connect_ex(address) == 0
-
-
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
 
 
 def _end(children: list[Child]) -> None:

@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import logging
 import os
-import signal
 import time
 from collections.abc import Callable
 
@@ -27,10 +26,10 @@ GROWTH_FIRST_SHOWN = 48  # embedded images from which a first queue is worth pub
 def run(settings: Settings) -> None:
     """Own the learning of one workspace until SIGTERM. Raises WorkspaceBusy naming the pid of a worker already there."""
     with processes.only_one(processes.writable(settings.workspace), "worker"):
-        signal.signal(signal.SIGTERM, _interrupt)
+        ending = processes.Ending()
         worker = Worker(settings)
         try:
-            worker.loop()
+            worker.loop(ending)
         except KeyboardInterrupt:
             log.info("asked to end")
         finally:
@@ -44,7 +43,6 @@ class Worker:
         self.settings = settings
         self.db = database.open(settings.database)
         labelling.ask_several(self.db, overlap=settings.overlap, overlap_rate=settings.overlap_rate)
-        self.parent = processes.parent()
         leftovers.remove(settings.workspace)
         self.pool = self._open_pool()
         self.reviewer, self.measurer = reviewing.Looker(), measuring.Measurer(settings)
@@ -59,9 +57,9 @@ class Worker:
         self.beat_at = 0.0
         self.phase, self.message, self.fraction = "starting", "reading the workspace", None  # type: str, str, float | None
 
-    def loop(self) -> None:
+    def loop(self, ending: processes.Ending) -> None:
         """Look, act, sleep a little; an expected failure of one act is told and the next look goes on."""
-        while not processes.parent_is_gone(self.parent):
+        while not ending.asked:
             busy = False
             asked = (self.children.look_after_children, self.children.obey)
             for act in (
@@ -252,7 +250,3 @@ class Worker:
                 )  # fmt: skip
         except (store_errors.CannotWrite, store_errors.Busy) as problem:
             log.warning("no sign of life could be written: %s", problem)
-
-
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt

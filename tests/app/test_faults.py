@@ -229,6 +229,23 @@ def test_in_the_middle_of_a_long_step_a_process_ends_with_who_started_it() -> No
         wait(lambda: not _runs(pid), 20)
 
 
+def test_a_signal_that_comes_inside_a_destructor_is_not_forgotten() -> None:
+    script = """
+import os, signal
+from app import processes
+ending = processes.Ending()
+class Dying:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        [None for _ in range(1000)]
+Dying()
+print(ending.asked)
+"""
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "Exception ignored" in done.stderr, "Python dropped the interrupt"
+    assert done.stdout == "True\n"
+
+
 def _runs(pid: int) -> bool:
     try:
         os.kill(pid, 0)
