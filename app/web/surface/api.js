@@ -27,7 +27,7 @@ export async function call(method, path, body, patience = PATIENCE_MS, keepalive
       signal: AbortSignal.timeout(patience),
       cache: "no-store",
     });
-  } catch (problem) {
+  } catch {
     throw new Away("server away");
   }
   const answer = await response.json().catch(() => null);

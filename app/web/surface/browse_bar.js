@@ -1,6 +1,6 @@
 // The filters of the Browse tab: what is asked of the pool, as plain fields; the lasso and "like this one" as chips.
 
-import { ROOT } from "./browse_data.js";
+import { ROOT } from "./root.js";
 import { button, h, number, setText } from "./dom.js";
 
 const STATES = [["all", "all images"], ["open", "open"], ["labelled", "labelled"], ["rejected", "rejected"], ["skipped", "skipped"], ["flagged", "flagged"], ["holdout", "held out"], ["quarantined", "in quarantine"]];

@@ -1,6 +1,6 @@
 // What one cell of the grid shows: the picture, its mark in words and a sign (never by colour alone), what the model says.
 
-import { ROOT } from "./browse_data.js";
+import { ROOT } from "./root.js";
 import { h, percent, setText } from "./dom.js";
 
 const MARKS = { open: ["", "open"], labelled: ["✓", ""], rejected: ["✕", "rejected"], answered: ["…", "answered"], quarantined: ["!", "cannot be read"] };

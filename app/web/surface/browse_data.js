@@ -2,7 +2,6 @@
 
 import { Refused, get } from "./api.js";
 
-export const ROOT = new URL(import.meta.url).pathname.split("/surface/")[0]; // what a proxy puts before the page's paths
 const PAGE = 100;
 const KEPT = 60; // pages
 const PATIENCE_MS = 15000;

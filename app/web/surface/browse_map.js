@@ -1,6 +1,6 @@
 // The map: every image a point, what looks alike lies together. A line drawn around points filters the grid; so do keys.
 
-import { ROOT } from "./browse_data.js";
+import { ROOT } from "./root.js";
 import { button, h, number, setText } from "./dom.js";
 
 const SIDE = 1000; // a lasso's coordinates

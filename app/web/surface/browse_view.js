@@ -1,7 +1,7 @@
 // One image large, beside it what is known of it and who said what when.
 
 import { get } from "./api.js";
-import { ROOT } from "./browse_data.js";
+import { ROOT } from "./root.js";
 import { button, h, percent, setText } from "./dom.js";
 
 const KINDS = { reject: "rejected", skip: "skipped", flag: "flagged", retract: "took an answer back", review: "reviewed: " };

@@ -51,4 +51,4 @@ export function percent(value, digits = 0) {
 }
 
 // Where an image's thumbnail is, also where the page stands under a path of another server.
-export const thumb = (id) => new URL(`../../thumb/${id}`, import.meta.url).pathname;
+export const thumb = (id) => `${ROOT}/thumb/${id}`;

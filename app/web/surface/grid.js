@@ -234,7 +234,7 @@ export class Grid {
   #remember(page, out) {
     const gone = page.cells.filter((cell) => cell.state !== KEPT).map((cell) => cell.image_id);
     const ids = this.struck.get(page.told.class_id) ?? new Set();
-    for (const id of gone) out ? ids.add(id) : ids.delete(id);
+    for (const id of gone) ids[out ? "add" : "delete"](id);
     this.struck.set(page.told.class_id, new Set([...ids].slice(-REMEMBERED)));
     keep(Object.fromEntries([...this.struck].map(([id, set]) => [id, [...set]])));
   }
