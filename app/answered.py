@@ -22,7 +22,7 @@ def own(db: Database, *, annotator: str, count: int, before: str | None = None) 
         raise errors.BadRequest(f"count must be between 1 and {MOST}, not {count}")
     name = labelling.checked_name(annotator)
     with db.read() as tx:
-        person = next((each for each in annotators.all_(tx) if each.name == name), None)
+        person = annotators.by_name(tx, name)
         if person is None:
             return []
         found = answers.own(tx, person.id, count=count, before=_seq(tx, before))

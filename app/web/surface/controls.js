@@ -58,6 +58,7 @@ const ACTS = {
   undo: (label) => label.undo(),
   search: (label) => label.search.open(),
   help: (label) => label.sheet.toggle(),
+  receipts: (label) => label.receipts.list.length && label.receipts.toggle(),
   cycle: (label) => label.changeMap(() => label.stage.cycle()),
   hide: (label) => {
     const { maps } = label.identity.wishes;
@@ -70,13 +71,14 @@ const ACTS = {
   later: (label) => label.walk.later(),
   escape: (label) => {
     if (label.evidence.open) label.evidence.cancel();
-    else if (!label.beside.close() && !label.walk.end()) label.sheet.close();
+    else if (!label.receipts.close() && !label.beside.close() && !label.walk.end()) label.sheet.close();
     label.reasons.end();
   },
 };
 
 export function act(label, action, mode, event = null) {
   ACTS[action](label, mode, event);
+  label.guide.did(action);
 }
 
 function digit(label, number, event) {
