@@ -62,14 +62,6 @@ def test_an_empty_queue_says_so_and_leads_on(page_server: Page, opened: Callable
     tab.wait_for_selector("text=Add images")
 
 
-def test_an_image_that_cannot_be_loaded_is_skipped_with_a_button(page_server: Page, opened: Callable[..., Any]) -> None:
-    tab = opened(page_server)
-    tab.evaluate("raum.label.current.broken = true; raum.label.showEmpty()")
-    tab.click(".rm-state button:has-text('skip')")
-    saved(tab)
-    assert [kind for kind, _, _ in said(page_server)] == ["skip"]
-
-
 def _me(tx: Any) -> int:
     from store import annotators
 
