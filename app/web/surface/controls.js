@@ -92,19 +92,20 @@ function digit(label, number, event) {
 }
 
 function buttons(label) {
-  const made = BUTTONS.map(([action, text]) => {
+  const made = ([action, text]) => {
     const element = button(h("kbd", {}, ""), (mode, event) => act(label, action, mode, event), { class: "rm-key", "data-action": action });
     element.append(text);
     return element;
-  });
-  label.part("keys").append(...made);
+  };
+  label.part("keys").append(...BUTTONS.map(made));
+  label.part("mark").append(made(["evidence", "evidence"]));
   relabel(label);
 }
 
 // Every printed key as this person has it.
 export function relabel(label) {
   keys.use(label.identity.annotator);
-  for (const element of label.part("keys").children) {
+  for (const element of label.root.querySelectorAll(".rm-key[data-action]")) {
     setText(element.querySelector("kbd"), keys.capOf(element.dataset.action));
     element.setAttribute("aria-keyshortcuts", keys.keyOf(element.dataset.action));
   }

@@ -17,7 +17,7 @@ const STEPS = [
 
 export class Guide {
   constructor(label) {
-    Object.assign(this, { label, at: null });
+    Object.assign(this, { label, at: null, seen: recall() !== null });
     this.place = label.part("guide");
     this.count = h("span", { class: "rm-quiet" });
     this.text = h("p", {});
@@ -27,7 +27,7 @@ export class Guide {
 
   // Shown with the first image to a person who has not seen it in this browser.
   greet() {
-    if (this.at === null && recall() === null) this.#go(0);
+    if (this.at === null && !this.seen) this.#go(0);
   }
 
   again() {
@@ -42,6 +42,7 @@ export class Guide {
   end() {
     this.#point(null);
     this.at = null;
+    this.seen = true;
     this.place.hidden = true;
     try {
       localStorage.setItem(DONE, "yes");
