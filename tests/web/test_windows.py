@@ -39,6 +39,10 @@ def test_a_phone_shows_all_nine_classes_and_every_answer(
     tab.tap('.rm-choice:has-text("Kind I")')
     saved(tab)
     assert (server.events()[0].class_id, server.events()[0].input_mode) == (9, "touch")
+    stage = tab.locator(".rm-frames").bounding_box()
+    tab.tap('[data-action="reject"]')
+    assert tab.locator(".rm-reason:visible").count() == 3
+    assert tab.locator(".rm-frames").bounding_box() == stage, "nothing jumps when the reason is asked"
 
 
 def test_no_class_is_wide_on_a_phone_when_asked_blind(page_server: Page, opened: Callable[..., Any]) -> None:

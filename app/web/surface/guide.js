@@ -22,7 +22,7 @@ export class Guide {
     this.count = h("span", { class: "rm-quiet" });
     this.text = h("p", {});
     this.on = button("next", () => this.#go(this.at + 1), { class: "rm-button rm-strong" });
-    this.place.append(h("div", { class: "rm-guide-head" }, h("b", {}, "First steps"), this.count), this.text, h("div", { class: "rm-actions" }, this.on, button("skip the guide", () => this.end(), { class: "rm-button" })));
+    this.place.append(h("div", { class: "rm-guide-head" }, h("h2", {}, "First steps"), this.count), this.text, h("div", { class: "rm-actions" }, this.on, button("skip the guide", () => this.end(), { class: "rm-button" })));
   }
 
   // Shown with the first image to a person who has not seen it in this browser.
