@@ -7,13 +7,14 @@ from typing import Annotated
 
 import typer
 
-from app import bench_cli, safety_cli, simulate_cli
+from app import bench_cli, options, safety_cli, simulate_cli, user_cli
 
 # Several processes share the cores; linear algebra that spins on all of them at once was measured ten times slower.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 app = typer.Typer(add_completion=False, no_args_is_help=False, pretty_exceptions_enable=False, help=__doc__)
 app.add_typer(bench_cli.bench, name="bench")
+app.add_typer(user_cli.user, name="user")
 
 Workspace = Annotated[Path, typer.Option("--workspace", help="the folder that holds everything RAUM stores")]
 FromFolders = Annotated[bool, typer.Option("--labels-from-folders", help="take folder names as labels")]
@@ -45,6 +46,10 @@ def serve(
     labels_from_folders: FromFolders = False,
     host: Annotated[str | None, typer.Option(help="address to listen on")] = None,
     port: Annotated[int | None, typer.Option(help="port to listen on")] = None,
+    tls_cert: options.TlsCert = None,
+    tls_key: options.TlsKey = None,
+    root_path: options.RootPath = None,
+    insecure: options.Insecure = False,
     backbone: Backbone = None,
     demo: Annotated[bool, typer.Option("--demo", help="make the demo pool when the workspace is empty")] = False,
 ) -> None:
@@ -53,18 +58,28 @@ def serve(
 
     sys.exit(
         serving.serve(
-            workspace, images=images, classes=classes, labels_from_folders=labels_from_folders, host=host, port=port,
-            backbone=backbone, demo=demo,
+            workspace, images=images, classes=classes, labels_from_folders=labels_from_folders, backbone=backbone,
+            demo=demo, insecure=insecure, host=host, port=port, tls_cert=tls_cert, tls_key=tls_key, root_path=root_path,
         )
     )  # fmt: skip
 
 
 @app.command(hidden=True)
-def page(workspace: Workspace = HOME, host: str | None = None, port: int | None = None) -> None:
+def page(
+    workspace: Workspace = HOME,
+    host: str | None = None,
+    port: int | None = None,
+    tls_cert: options.TlsCert = None,
+    tls_key: options.TlsKey = None,
+    root_path: options.RootPath = None,
+    insecure: options.Insecure = False,
+) -> None:
     """The page process alone; `serve` starts it."""
     from app import serving
 
-    serving.page(workspace, host=host, port=port)
+    serving.page(
+        workspace, insecure=insecure, host=host, port=port, tls_cert=tls_cert, tls_key=tls_key, root_path=root_path
+    )
 
 
 @app.command(hidden=True)

@@ -12,7 +12,9 @@ from store.records import Event, Lease
 MOST = 100
 
 
-def own(db: Database, *, annotator: str, count: int, before: str | None = None) -> list[dict[str, Any]]:
+def own(
+    db: Database, *, annotator: str, count: int, before: str | None = None, hidden_rate: float = 0.0
+) -> list[dict[str, Any]]:
     """The latest `count` answers that stand, newest first: items as items.build says, with `previous` and its uuid.
 
     `before` is the uuid of the answer to go on from. Nothing is leased: an answer that is changed later is late by then,
@@ -26,7 +28,7 @@ def own(db: Database, *, annotator: str, count: int, before: str | None = None) 
         if person is None:
             return []
         found = answers.own(tx, person.id, count=count, before=_seq(tx, before))
-        built = items.build(tx, [_as_asked(event) for event in found])
+        built = items.build(tx, [_as_asked(event) for event in found], hidden_rate)
     return [
         item | {"previous": labelling.said(event) | {"uuid": event.uuid}}
         for item, event in zip(built, found, strict=True)

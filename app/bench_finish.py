@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app import errors, finishing, ingest_groups, jobs, measure, simulate_data
-from model import acquisition, calibration, held_out, last_layer, out_of_class
+from model import acquisition, calibration, held_out, last_layer, out_of_class, shares
 
 Ints = NDArray[np.int64]
 
@@ -194,7 +194,7 @@ def report_promises(found: list[dict[str, Any]]) -> dict[str, Any]:
     for alpha in ALPHAS:
         each = [run[str(alpha)] for run in found]
         held, used = sum(run["wrong"] <= alpha for run in each), [run for run in each if run["covered"] > 0]
-        low, high = calibration.wilson(held, len(each))
+        low, high = shares.wilson(held, len(each))
         table[str(alpha)] = {
             "held": held / len(each), "low": low, "high": high, "covered": float(np.mean([r["covered"] for r in each])),
             "wrong": float(np.mean([run["wrong"] for run in each])), "model_labelled_in": len(used),

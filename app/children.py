@@ -4,7 +4,7 @@ import json
 import logging
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from sqlalchemy import Connection
 
@@ -15,17 +15,33 @@ from store import settings as stored
 from store.database import Database
 from store.records import Command
 
+STOPPED = "a person stopped it"
+
 log = logging.getLogger("raum.worker")
 
 
 class Children:
     """The child processes of one worker, one of each verb at most."""
 
-    def __init__(self, db: Database, settings: Settings) -> None:
+    def __init__(
+        self, db: Database, settings: Settings, own: Mapping[str, Callable[[Command], None]] | None = None
+    ) -> None:
+        """`own`: commands that the worker does itself; each act finishes its command or raises AppError."""
         self.db, self.settings = db, settings
+        self.acts: dict[str, Callable[[Command], None]] = {
+            "ingest": self._ingest,
+            "demo": self._ingest,
+            "train": self._train_now,
+            "stop": self._stop_round,
+            "backup": self._back_up_now,
+            "pause": lambda command: self._pause(command, True),
+            "resume": lambda command: self._pause(command, False),
+            **(own or {}),
+        }
         self.running: dict[str, processes.Child] = {}  # by verb
         self.next_look_at_backups = 0.0
         self.round_failed_at = -1  # watermark of the last failed round, -1 after a good one
+        self.round_stopped = False  # by a person
         with self.db.write() as tx:  # what the worker before left behind
             rounds.fail_stale(tx, time.time(), alive=lambda pid: False)
             commands.recover(tx, time.time(), again=("ingest", "demo", "train"))
@@ -51,18 +67,20 @@ class Children:
             code = child.process.poll()
             if code is None:
                 continue
+            stopped = name == "round" and self.round_stopped
             with self.db.write() as tx:
                 if child.command_id is not None:
-                    commands.finish(
-                        tx, child.command_id, error=child.complaint(code) if code else None, now=time.time()
-                    )
+                    problem = (STOPPED if stopped else child.complaint(code)) if code else None
+                    commands.finish(tx, child.command_id, error=problem, now=time.time())
                 if name == "backup":
                     self._tell_of_backup(tx, child.complaint(code) if code else None)
                 if name == "round":
-                    how = processes.ending(code) if code < 0 else None
+                    how = STOPPED if stopped else processes.ending(code) if code < 0 else None
                     rounds.fail_stale(tx, time.time(), alive=lambda pid: False, how=how)
                     self.round_failed_at = labels.watermark(tx) if code else -1
                 workers.beat(tx, name, pid=0, phase="idle", fraction=None, message="", now=time.time())
+            if stopped:
+                self.round_stopped = False
             del self.running[name]  # after it is written down: a full disk is tried again
             log.info("%s ended with code %s", name, code)
         return False
@@ -76,17 +94,10 @@ class Children:
             command = commands.take(tx, time.time())
         if command is None:
             return False
-        acts: dict[str, Callable[[Command], None]] = {
-            "ingest": self._ingest,
-            "demo": self._ingest,
-            "train": self._train_now,
-            "pause": lambda c: self._pause(c, True),
-            "resume": lambda c: self._pause(c, False),
-        }
         try:
-            if command.kind not in acts:
+            if command.kind not in self.acts:
                 raise errors.BadRequest(f"unknown command {command.kind!r}")
-            acts[command.kind](command)
+            self.acts[command.kind](command)
         except errors.AppError as problem:
             with self.db.write() as tx:
                 commands.finish(tx, command.id, error=str(problem), now=time.time())
@@ -143,6 +154,21 @@ class Children:
         if "round" in self.running:
             raise errors.BadRequest("a round is running already")
         self._start("round", [], command.id)
+
+    def _stop_round(self, command: Command) -> None:
+        """The next one then waits for new labels, as after a failure."""
+        if "round" not in self.running:
+            raise errors.BadRequest("no round is running")
+        self.round_stopped = True
+        self.running["round"].process.terminate()
+        with self.db.write() as tx:
+            commands.finish(tx, command.id, now=time.time())
+
+    def _back_up_now(self, command: Command) -> None:
+        if "backup" in self.running:
+            raise errors.BadRequest("a backup is being written already")
+        name = time.strftime("raum-%Y-%m-%d-%H%M%S.db", time.gmtime())
+        self._start("backup", ["--to", str(backups.folder(self.settings) / name)], command.id)
 
     def _pause(self, command: Command, paused: bool) -> None:
         with self.db.write() as tx:

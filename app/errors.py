@@ -2,6 +2,10 @@
 
 AppError
 ├── BadRequest      what was asked cannot be done as asked: says the value and what to do
+│   ├── WeakPassword    a password that is too short, too common, or the name
+│   └── InviteRefused   an invitation that is unknown, used or expired
+├── LoginRefused    name or password is wrong
+├── TooManyTries    too many logins failed; `seconds` to wait
 ├── NotFound        an image, class or publication of that id does not exist
 ├── SettingsError   an unknown or unusable setting
 ├── Stopped         the person stopped it; the message says what is kept
@@ -15,6 +19,26 @@ class AppError(Exception):
 
 class BadRequest(AppError):
     """The request cannot be taken as it stands; the message gives the value and the mend."""
+
+
+class WeakPassword(BadRequest):
+    """The password is too easy; the message says why."""
+
+
+class InviteRefused(BadRequest):
+    """The invitation is unknown, used or expired."""
+
+
+class LoginRefused(AppError):
+    """Name or password is wrong; which of them is not said."""
+
+
+class TooManyTries(AppError):
+    """Too many logins failed of late; `seconds` is how long to wait."""
+
+    def __init__(self, sentence: str, seconds: float) -> None:
+        super().__init__(sentence)
+        self.seconds = seconds
 
 
 class NotFound(AppError):

@@ -1,5 +1,6 @@
 """One asked image as the page sees it: why it is asked, what the model suggests, its neighbours and its maps."""
 
+import hashlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,17 +17,32 @@ PLAIN = {
     "audit": "audit: drawn at random, asked blind",
     "holdout": "holdout: asked blind, never trained on",
     "again": "asked again: two people would make sure",
+    "grid": "one of many that the model holds for one class",
+    "yesno": "the model holds it for one class: yes or no?",
 }
+HIDDEN = "suggestion hidden, to see how far suggestions steer"
 
 
-def build(tx: Connection, leases: Sequence[Lease]) -> list[dict[str, Any]]:
-    """The leased images in their order; suggestions come from the current publication, or are marked as older."""
+def build(tx: Connection, leases: Sequence[Lease], hidden_rate: float = 0.0) -> list[dict[str, Any]]:
+    """The leased images in their order; suggestions come from the current publication, or are marked as older.
+
+    `hidden_rate`: share of the images that come without suggestion and map, though there are some."""
     current = queue.current(tx)
     ids = [lease.image_id for lease in leases]
     rows = queue.rows_for(tx, current.id, ids) if current else {}
     found = {image.id: image for image in images.get_many(tx, ids)}
     names = {each.id: each.name for each in classes.all_(tx)}
-    return [_item(tx, lease, found[lease.image_id], current, rows.get(lease.image_id), names) for lease in leases]
+    made = [_item(tx, lease, found[lease.image_id], current, rows.get(lease.image_id), names) for lease in leases]
+    for lease, item in zip(leases, made, strict=True):
+        if item["suggestions"] and _lot(lease) < hidden_rate:
+            item.update(blind=True, suggestions=[], neighbours=[], overlays=[], why=f"{item['why']}; {HIDDEN}")
+    return made
+
+
+def _lot(lease: Lease) -> float:
+    """From [0, 1), the same for this person and image every time, so that a reload or an undo shows what was shown."""
+    digest = hashlib.sha256(f"{lease.annotator_id}/{lease.image_id}".encode()).digest()
+    return int.from_bytes(digest[:4], "big") / 2**32
 
 
 def _item(

@@ -10,7 +10,7 @@ from pathlib import Path
 from rich import console
 from rich import progress as bars
 
-from app import errors, ingest_files, ingest_labels, processes, settings
+from app import archives, errors, ingest_files, ingest_labels, processes, settings
 from store import database, images, queue, workers
 
 BEAT_SECONDS = 0.5
@@ -42,6 +42,9 @@ def ingest(
         if demo:
             folder, names = _demo(chosen, tell)
         assert folder is not None
+        folder = archives.source(
+            folder, chosen.workspace, lambda fraction, message: tell("unpacking", fraction, message)
+        )
         report = reading.ingest(
             db,
             folder,

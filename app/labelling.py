@@ -1,5 +1,6 @@
 """What people do: next, submit, undo, renew, release. Each is one transaction and returns values ready for JSON."""
 
+import dataclasses
 import math
 import uuid as uuids
 from typing import Any
@@ -28,6 +29,7 @@ def next_images(
     rng: np.random.Generator,
     lease_seconds: float = 300.0,
     holdout_rate: float = 0.1,
+    hidden_rate: float = 0.0,
 ) -> list[dict[str, Any]]:
     """Up to `count` images leased to this annotator's tab, first those that it already holds, each as items.build says."""
     if not 1 <= count <= 100:
@@ -45,7 +47,7 @@ def next_images(
             rng=rng,
             holdout_rate=holdout_rate,
         )
-        return items.build(tx, leases)
+        return items.build(tx, leases, hidden_rate)
 
 
 def ask_several(db: Database, *, overlap: int, overlap_rate: float) -> None:
@@ -70,12 +72,23 @@ def submit(db: Database, event: dict[str, Any], *, now: float) -> dict[str, Any]
     try:
         with db.write(durable=True) as tx:
             person = annotators.ensure(tx, name, now)
-            saved, _ = labels.append(tx, new_event(event, person.id), now)
+            saved, _ = labels.append(tx, _with_suggestion(tx, new_event(event, person.id)), now)
     except store_errors.UnknownImage as problem:
         raise errors.NotFound(str(problem)) from problem
     except (store_errors.Unknown, store_errors.Refused) as problem:
         raise errors.BadRequest(str(problem)) from problem
     return {"saved": True, "event_id": saved.seq}
+
+
+def _with_suggestion(tx: Any, event: NewEvent) -> NewEvent:
+    """What the model would have suggested where it was not shown: the page did not know it, the queue does."""
+    if event.suggestion_visible or event.suggestion_class_id is not None or event.publication_id is None:
+        return event
+    row = queue.row(tx, event.publication_id, event.image_id)
+    if row is None or not row.suggestions:
+        return event
+    class_id, probability = row.suggestions[0]
+    return dataclasses.replace(event, suggestion_class_id=class_id, suggestion_probability=probability)
 
 
 def undo(
@@ -89,12 +102,13 @@ def undo(
     target: str | None = None,
     only: bool = False,
     lease_seconds: float = 300.0,
+    hidden_rate: float = 0.0,
 ) -> dict[str, Any]:
     """Retract this annotator's latest standing answer and lease its image again, so that it is shown as it was.
 
     `target` is the uuid of the answer that the tab means; with two tabs it may not be the latest. Where it does not
-    stand any more the latest is meant, or with `only` nothing. A reject and the
-    reason that followed it are taken back together. Repeating a uuid changes nothing. `lease_now`: the leases' own time.
+    stand any more the latest is meant, or with `only` nothing. A reject and the reason that followed it are taken back
+    together, and so is a page of the grid. Repeating a uuid changes nothing. `lease_now`: the leases' own time.
     """
     name, identifier = checked_name(annotator), checked_uuid(uuid)
     with db.write(durable=True) as tx:
@@ -114,7 +128,7 @@ def undo(
         lease = queue.lease_for(tx, taken.image_id, person.id, client, now=held_from, lease_seconds=lease_seconds)
         if lease is None:  # somebody else holds the image by now
             return {"undone": True, "event_id": event_id, "item": None}
-        item = items.build(tx, [lease])[0]
+        item = items.build(tx, [lease], hidden_rate)[0]
     item["previous"] = said(taken)
     return {"undone": True, "event_id": event_id, "item": item}
 
@@ -151,13 +165,19 @@ def _meant(tx: Any, annotator_id: int, target: str | None, only: bool) -> Any:
 def _retract(tx: Any, taken: Any, identifier: str, annotator_id: int, now: float) -> int:
     event_id = _append_retract(tx, taken, identifier, annotator_id, now)
     before = labels.last_undoable(tx, annotator_id)
-    while (
-        taken.kind == "reject" and before is not None and (before.kind, before.image_id) == ("reject", taken.image_id)
-    ):
+    while before is not None and _together(taken, before):
         follow = str(uuids.uuid5(uuids.UUID(identifier), str(before.seq)))
         _append_retract(tx, before, follow, annotator_id, now)
         before = labels.last_undoable(tx, annotator_id)
     return event_id
+
+
+def _together(taken: Any, before: Any) -> bool:
+    """Whether two answers were one gesture: a reject and its reason, or images of one page of the grid."""
+    if taken.kind == "reject":
+        return (before.kind, before.image_id) == ("reject", taken.image_id)
+    page = ("grid", taken.received_at)
+    return (taken.input_mode, taken.received_at) == page == (before.input_mode, before.received_at)
 
 
 def _append_retract(tx: Any, taken: Any, identifier: str, annotator_id: int, now: float) -> int:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.ranking_spots import Spots
-from model import calibration, last_layer, roc, uncertainty
+from model import calibration, last_layer, roc, shares, uncertainty
 
 Floats = NDArray[np.floating]
 
@@ -31,7 +31,7 @@ def measure(
         layer = layer.tempered(calibration.fit_temperature(scores, spots.held_labels_N[half_N]))
     log_probs_NK = layer.log_probs_at(x_NR[spots.held_N])
     right = int((log_probs_NK.argmax(axis=1) == spots.held_labels_N).sum())
-    low, high = calibration.wilson(right, held)
+    low, high = shares.wilson(right, held)
     figures = {"accuracy": right / held, "low": low, "high": high, **_calibration(log_probs_NK, spots, half_N)}
     return layer, figures, held >= CALIBRATED_FROM
 

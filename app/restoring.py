@@ -5,16 +5,18 @@ from __future__ import annotations
 import contextlib
 import datetime
 import filecmp
+import itertools
 import os
 import shutil
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
 import sqlalchemy as sa
 
-from app import backups, consensus_file, errors, processes, review_file
+from app import accounts, backups, consensus_file, errors, processes, review_file
 from app.settings import Settings
-from store import backup, database, images, labels, queue
+from store import backup, database, images, labels, queue, records
 from store import errors as store_errors
 
 # Made from the database, by image id or publication id: after a restore the same ids may mean others.
@@ -44,6 +46,8 @@ def restore(settings: Settings, source: Path, *, now: float) -> str:
                 left.unlink(missing_ok=True)
         brought = _bring(source, settings) if source.is_dir() else []
         network = _start_over_without_network(settings, now=now)
+        with contextlib.closing(database.open(settings.database)) as db:
+            people = accounts.restored(db, now=now)
     told = [f"restored {done} from {given}"]
     if kept is not None:
         told.append(
@@ -52,6 +56,11 @@ def restore(settings: Settings, source: Path, *, now: float) -> str:
     told += [f"{name} came with it" for name in brought]
     if not same:
         told.append("small pictures, cached pixels and embeddings are made anew, since the images may be others")
+    if people:
+        told.append(
+            "users, passwords and API tokens are as they were then, everybody logs in anew: look at user list and "
+            "user token list for whom or what was locked out since"
+        )
     return "; ".join([*told, *network])
 
 
@@ -118,18 +127,28 @@ def _alone(path: Path) -> None:
 
 def _compared(old: Path, fresh: Path) -> tuple[int, bool]:
     """How many events only `old` has, and whether both know the same images; nothing is known of a damaged one."""
-    watermarks, known = [], []
-    for path in (old, fresh):
-        db = database.Database(database.to_url(path))
-        try:
-            with db.read() as tx:
-                watermarks.append(labels.watermark(tx))
-                known.append([(image.id, image.path, image.digest) for image in images.all_ok(tx)])
-        except (sa.exc.DatabaseError, store_errors.StoreError):
-            return 0, False
-        finally:
-            db.close()
-    return max(0, watermarks[0] - watermarks[1]), known[0] == known[1]
+    try:
+        with contextlib.ExitStack() as opened:
+            before, after = (opened.enter_context(_reading(path)) for path in (old, fresh))
+            pairs = itertools.zip_longest(images.each_ok(before), images.each_ok(after))
+            same = all(mine and theirs and _same(mine, theirs) for mine, theirs in pairs)
+            return max(0, labels.watermark(before) - labels.watermark(after)), same
+    except (sa.exc.DatabaseError, store_errors.StoreError):
+        return 0, False
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[sa.Connection]:
+    db = database.Database(database.to_url(path))
+    try:
+        with db.read() as tx:
+            yield tx
+    finally:
+        db.close()
+
+
+def _same(mine: records.Image, theirs: records.Image) -> bool:
+    return (mine.id, mine.path, mine.digest) == (theirs.id, theirs.path, theirs.digest)
 
 
 def _forget(workspace: Path, *, keep_images: bool) -> None:

@@ -1,14 +1,19 @@
 """`serve` and its two processes, before either is heavy: checks what was asked, writes it down, starts them."""
 
+import contextlib
+import dataclasses
 import gc
 import logging
 import os
+import sys
 import time
 from logging import handlers
 from pathlib import Path
 from typing import Any
 
 from app import errors, processes, settings, supervisor
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def serve(
@@ -17,34 +22,95 @@ def serve(
     images: Path | None,
     classes: Path | None,
     labels_from_folders: bool,
-    host: str | None,
-    port: int | None,
     backbone: str | None,
     demo: bool,
+    insecure: bool,
+    **listening: Any,
 ) -> int:
-    """Ask the worker for the images that were named, then supervise page and worker until interrupted."""
-    chosen = settings.load(workspace, host=host, port=port, backbone=backbone)
+    """Ask the worker for the images that were named, then supervise page and worker until interrupted.
+
+    `listening` are the settings of the address: host, port, tls_cert, tls_key, root_path.
+    """
+    chosen = checked(settings.load(workspace, backbone=backbone, **listening), insecure=insecure)
     if supervisor.answers((chosen.host, chosen.port)):
         raise errors.BadRequest(
             f"something already serves {chosen.host}:{chosen.port}: stop it, or choose another port with --port"
         )
-    processes.writable(chosen.workspace)
     _ask_for_images(chosen, images, classes, labels_from_folders, demo)
-    print(f"RAUM serves {chosen.workspace} at http://{chosen.host}:{chosen.port} (Ctrl-C ends it)", flush=True)
+    print(f"RAUM serves {chosen.workspace} at {address(chosen)} (Ctrl-C ends it)", flush=True)
+    if chosen.host not in LOOPBACK and not chosen.tls_cert:
+        told = "names, answers and passwords cross the network unencrypted: see --tls-cert, or put a proxy in front"
+        print(f"warning: {told}", file=sys.stderr, flush=True)
+    arguments = ["--tls-cert", chosen.tls_cert, "--tls-key", chosen.tls_key] if chosen.tls_cert else []
+    arguments += ["--root-path", chosen.root_path] if chosen.root_path else []
     return supervisor.run(
-        chosen.workspace, address=(chosen.host, chosen.port), worker_arguments=["--backbone", chosen.backbone]
+        chosen.workspace,
+        address=(chosen.host, chosen.port),
+        page_arguments=[*arguments, *(["--insecure"] if insecure else [])],
+        worker_arguments=["--backbone", chosen.backbone],
     )
 
 
-def page(workspace: Path, *, host: str | None, port: int | None) -> None:
+def page(workspace: Path, *, insecure: bool, **listening: Any) -> None:
     """The page process. What its imports make lives as long as it does: looked through for garbage, they take a sixth
     longer."""
     gc.disable()
-    chosen = settings.load(workspace, host=host, port=port)
-    with processes.only_one(processes.writable(chosen.workspace), "page"):
+    chosen = checked(settings.load(workspace, **listening), insecure=insecure)
+    with processes.only_one(chosen.workspace, "page"):
+        processes.end_with(processes.parent())
         from app.web import server
 
-        server.serve(chosen, processes.parent())
+        server.serve(chosen)
+
+
+def address(chosen: settings.Settings) -> str:
+    """What to type into a browser on this machine."""
+    host = f"[{chosen.host}]" if ":" in chosen.host else chosen.host
+    return f"http{'s' if chosen.tls_cert else ''}://{host}:{chosen.port}{chosen.root_path}"
+
+
+def checked(chosen: settings.Settings, *, insecure: bool) -> settings.Settings:
+    """The settings with whole paths of certificate and key; raises BadRequest where the page must not be served so."""
+    processes.writable(chosen.workspace)
+    if bool(chosen.tls_cert) != bool(chosen.tls_key):
+        raise errors.BadRequest("TLS needs both: give --tls-cert FILE and --tls-key FILE, or neither")
+    if chosen.tls_cert:
+        pair = [chosen.workspace / Path(each).expanduser() for each in (chosen.tls_cert, chosen.tls_key)]
+        _check_pair(*pair)
+        chosen = dataclasses.replace(chosen, tls_cert=str(pair[0]), tls_key=str(pair[1]))
+    if chosen.host not in LOOPBACK and not insecure and not _any_users(chosen):
+        raise errors.BadRequest(
+            f"whoever reaches {chosen.host}:{chosen.port} could do everything, as this workspace has no users: add the "
+            "first with launch.py user add NAME --role admin, or say --insecure where nobody else can reach it"
+        )
+    return chosen
+
+
+def _check_pair(cert: Path, key: Path) -> None:
+    for path in (cert, key):
+        try:
+            path.read_bytes()
+        except OSError as problem:
+            raise errors.BadRequest(f"{path} cannot be read ({problem.strerror}): give another file") from problem
+    import ssl
+
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key, password=_no_passphrase)
+    except ssl.SSLError as problem:
+        why = "the key is not this certificate's" if problem.reason == "KEY_VALUES_MISMATCH" else "PEM files are needed"
+        raise errors.BadRequest(f"{cert} and {key} do not serve for TLS: {why}") from problem
+
+
+def _no_passphrase() -> str:
+    raise errors.BadRequest("the key of --tls-key asks for a passphrase: give one without, readable by its owner only")
+
+
+def _any_users(chosen: settings.Settings) -> bool:
+    from app import accounts
+    from store import database
+
+    with contextlib.closing(database.open(chosen.database)) as db:
+        return accounts.any_users(db)
 
 
 def worker(workspace: Path, *, backbone: str | None) -> None:
@@ -55,6 +121,7 @@ def worker(workspace: Path, *, backbone: str | None) -> None:
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // 2)))
     chosen = settings.load(workspace, backbone=backbone)
     processes.writable(chosen.log_dir)
+    processes.end_with(processes.parent())
     from app import worker as working
 
     processes.keep_memory()
@@ -72,14 +139,16 @@ def _ask_for_images(
 ) -> None:
     if images is None and classes is None and not demo:
         return
-    from app import ingest_files  # here, because without images to take the page starts half a second sooner
+    from app import archives, ingest_files  # here, because without images to take the page starts half a second sooner
     from store import commands, database
 
     payload: dict[str, Any] = {}
     if images is not None:
         folder = images.expanduser().absolute()
-        if not folder.is_dir():
-            raise errors.BadRequest(f"there is no folder {folder}; give the path of a folder with images to --images")
+        if not folder.is_dir() and not (archives.is_archive(folder) and folder.is_file()):
+            raise errors.BadRequest(
+                f"there is no folder {folder}; give the path of a folder with images, or of a zip or tar file, to --images"
+            )
         payload = {"folder": str(folder), "labels_from_folders": labels_from_folders}
         if classes is not None:
             payload["classes"] = ingest_files.read_classes(classes)

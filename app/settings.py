@@ -2,6 +2,8 @@
 
 import dataclasses
 import difflib
+import ipaddress
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,10 @@ class Settings:
     workspace: Path = Path("workspace")
     host: str = "127.0.0.1"
     port: int = 7860
+    tls_cert: str = ""  # PEM files, the certificate with its chain; a relative path starts at the workspace
+    tls_key: str = ""
+    root_path: str = ""  # where a proxy shows the page, e.g. /raum
+    trusted_proxies: str = "127.0.0.1,::1"  # whose X-Forwarded-For and -Proto are believed; addresses or networks
     # network
     backbone: str = "vmamba_nano"
     image_size: int = 0  # 0: the backbone's own
@@ -35,6 +41,7 @@ class Settings:
     strategy: str = "auto"
     draws: int = 20
     overlay_head: int = 64
+    hidden_rate: float = 0.05  # share of the images shown without suggestion and map, to see how far those steer people
     # several people
     overlap: int = 1  # people who are to answer an image of the overlap share
     overlap_rate: float = 0.1  # share of the images that `overlap` people are to answer, holdout included
@@ -107,6 +114,29 @@ def _checked(name: str, value: Any) -> Any:
         raise errors.SettingsError(f"setting 'overlap' is a number of people, 1 or more, not {value!r}")
     if name in ("backup_days", "backup_weeks") and value < 0:
         raise errors.SettingsError(f"setting {name!r} is a number of backups, 0 or more, not {value!r}")
+    if name == "root_path":
+        return _root_path(value)
+    if name == "trusted_proxies":
+        _check_proxies(value)
     if name.endswith("_rate") and not 0 <= value <= 1:
         raise errors.SettingsError(f"setting {name!r} is a share between 0 and 1, not {value!r}")
     return value
+
+
+def _root_path(value: str) -> str:
+    """Without a slash at its end; what could leave an address or a header is refused."""
+    text = value.rstrip("/")
+    if text and not re.fullmatch(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+", text):
+        raise errors.SettingsError(f"setting 'root_path' is a path such as /raum, not {value!r}")
+    return text
+
+
+def _check_proxies(value: str) -> None:
+    """Each an address or a network: a name would never match, and whoever is trusted may claim any address."""
+    for part in value.split(","):
+        try:
+            ipaddress.ip_network(part.strip())
+        except ValueError as problem:
+            raise errors.SettingsError(
+                f"setting 'trusted_proxies' takes addresses or networks such as 10.0.0.5, not {part.strip()!r}"
+            ) from problem

@@ -46,7 +46,7 @@ class Child:
         return None
 
 
-def run(workspace: Path, *, address: tuple[str, int], worker_arguments: list[str]) -> int:
+def run(workspace: Path, *, address: tuple[str, int], page_arguments: list[str], worker_arguments: list[str]) -> int:
     """Supervise until SIGINT or SIGTERM; returns the exit code for the shell.
 
     The worker starts once the page answers: people see the first image before torch is imported.
@@ -54,7 +54,7 @@ def run(workspace: Path, *, address: tuple[str, int], worker_arguments: list[str
     signal.signal(signal.SIGTERM, _interrupt)
     host, port = address
     common = ["--workspace", str(workspace)]
-    children = [Child("page", ["page", *common, "--host", host, "--port", str(port)])]
+    children = [Child("page", ["page", *common, "--host", host, "--port", str(port), *page_arguments])]
     began = time.monotonic()
     try:
         while True:

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from app import errors, pool
-from model import calibration, checkpoint, config, predict, roc, uncertainty
+from model import calibration, checkpoint, config, predict, roc, shares, uncertainty
 from model import errors as model_errors
 from model import train as training
 from model.data import datasets, occlusion, pixels
@@ -92,7 +92,7 @@ def test(net: Any, images_NHWC: NDArray[np.uint8], labels_N: NDArray[np.int64], 
         draws_NSK = net.posterior(embeddings, DRAWS, generator).float().cpu().numpy()
     told = uncertainty.decompose(draws_NSK)
     right_N = told.mean_NK.argmax(axis=1) == labels_N
-    low, high = calibration.wilson(int(right_N.sum()), len(right_N))
+    low, high = shares.wilson(int(right_N.sum()), len(right_N))
     return {
         "n": len(labels_N),
         "accuracy": float(right_N.mean()),

@@ -1,6 +1,7 @@
 """WHEN to learn: refreshes soon after labels, lets children run beside it, and survives a failed step."""
 
 import contextlib
+import dataclasses
 import logging
 import os
 import signal
@@ -9,10 +10,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from app import children, labelling, learning, leftovers, measuring, pool, processes, reviewing
+from app import children, errors, labelling, learning, leftovers, measuring, pool, processes, reviewing
 from app.settings import Settings
-from store import database, images, labels, queue, rounds, workers
+from store import commands, database, images, labels, queue, rounds, workers
 from store import errors as store_errors
+from store.records import Command
 
 log = logging.getLogger("raum.worker")
 
@@ -46,7 +48,8 @@ class Worker:
         leftovers.remove(settings.workspace)
         self.pool = self._open_pool()
         self.reviewer, self.measurer = reviewing.Looker(), measuring.Measurer(settings)
-        self.children = children.Children(self.db, settings)
+        own = {"refresh": self._refresh_now, "roll_back": self._roll_back}
+        self.children = children.Children(self.db, settings, own)
         self.seen = self.published = -1  # watermarks: last looked at, last published
         self.first_unseen = self.last_unseen = 0.0
         self.shown_images = 0
@@ -108,6 +111,29 @@ class Worker:
         self.shown_images = len(self.pool.image_ids)
         self.published = -1  # labels that came after the round's last look are taken in at once
         return True
+
+    def _refresh_now(self, command: Command) -> None:
+        self.published = -1  # as if labels had come that no refresh has seen
+        with self.db.write() as tx:
+            commands.finish(tx, command.id, now=time.time())
+
+    def _roll_back(self, command: Command) -> None:
+        """Learn and ask on an earlier round's network from now on, until the next round publishes."""
+        wanted = command.payload.get("round")
+        with self.db.read() as tx:
+            current, known = queue.current(tx), images.all_ok(tx)
+            chosen = next((each for each in rounds.all_(tx) if each.id == wanted and each.checkpoint), None)
+            self.seen = labels.watermark(tx)
+        if chosen is None or current is None:
+            raise errors.BadRequest(f"there is no published round {wanted!r} to go back to")
+        found = pool.open_(self.settings, dataclasses.replace(current, checkpoint=chosen.checkpoint), known)
+        if found.checkpoint != chosen.checkpoint:
+            raise errors.BadRequest(f"round {chosen.id} cannot be taken up: {found.note.partition(';')[0]}")
+        found.asked, found.stands_for = current.checkpoint, current.round_id
+        self.pool, self.shown_images = found, 0
+        self._publish()
+        with self.db.write() as tx:
+            commands.finish(tx, command.id, now=time.time())
 
     def _grow(self) -> bool:
         now = time.monotonic()

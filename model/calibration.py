@@ -1,4 +1,4 @@
-"""How far probabilities can be believed: temperature, calibration error, scores and intervals."""
+"""How far probabilities can be believed: temperature, calibration error, and scores."""
 
 from __future__ import annotations
 
@@ -103,18 +103,6 @@ def ece(log_probs_NK: npt.ArrayLike, labels_N: npt.ArrayLike, *, bins: int = 15)
     diagram = reliability(log_probs_NK, labels_N, bins=bins)
     total = sum(b.count for b in diagram)
     return sum(b.count * abs(b.accuracy - b.confidence) for b in diagram) / total if total else float("nan")
-
-
-def wilson(successes: int, n: int, *, z: float = 1.959964) -> tuple[float, float]:
-    """Wilson's score interval of a share (95 % by default); (0, 1) when nothing was measured."""
-    if not 0 <= successes <= n:
-        raise errors.BadInput(f"{successes} successes of {n} trials is no share")
-    if n == 0:
-        return 0.0, 1.0
-    share, square = successes / n, z * z / n
-    centre = (share + square / 2) / (1 + square)
-    half = z * np.sqrt(share * (1 - share) / n + square / (4 * n)) / (1 + square)
-    return max(0.0, float(centre - half)), min(1.0, float(centre + half))
 
 
 def _best_temperature(logits_NK: Floats, labels: npt.NDArray[np.int64]) -> float:

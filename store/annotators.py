@@ -32,6 +32,11 @@ def by_name(tx: Connection, name: str) -> records.Annotator | None:
     return None if row is None else _annotator(row)
 
 
+def set_role(tx: Connection, annotator_id: int, role: str) -> None:
+    """Give an annotator another role."""
+    tx.execute(sa.update(_T).where(_T.c.id == annotator_id).values(role=role))
+
+
 def all_(tx: Connection) -> list[records.Annotator]:
     """List everyone, by id."""
     return [_annotator(row) for row in tx.execute(sa.select(_T).order_by(_T.c.id))]

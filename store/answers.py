@@ -78,6 +78,13 @@ def flagged(tx: Connection) -> list[int]:
     return list(tx.scalars(sa.select(_S.c.image_id).where(_S.c.flags > 0).order_by(_S.c.image_id)))
 
 
+def of_holdout(tx: Connection) -> list[tuple[int, int]]:
+    """List the holdout images that a class was settled for, as (image, class), by id."""
+    query = sa.select(_S.c.image_id, _S.c.class_id).join(schema.images, schema.images.c.id == _S.c.image_id)
+    query = query.where(schema.images.c.holdout > 0, schema.images.c.status == "ok", _S.c.kind == "label")
+    return [(row.image_id, row.class_id) for row in tx.execute(query.order_by(_S.c.image_id))]
+
+
 def people(tx: Connection) -> list[int]:
     """List the annotators who have ever answered or reviewed anything, by id."""
     said_so = sa.exists().where(_E.c.annotator_id == schema.annotators.c.id, _E.c.kind.in_(fold.SETTLING))

@@ -12,10 +12,10 @@ StoreError
     NestedWrite             a write was begun inside a write of the same thread
     WrongProcess            a database opened before a fork was used after it
     Unknown                 a row that should be there is not
-        UnknownImage  UnknownClass  UnknownEvent  UnknownRound  UnknownCommand
+        UnknownImage  UnknownClass  UnknownEvent  UnknownRound  UnknownCommand  UnknownUser  UnknownToken
     Refused                 the value itself cannot be stored
         BadName             an empty class or annotator name
-        NameTaken           a second class of the same name
+        NameTaken           a second class or user of the same name
         BadMerge            a class merged into itself or into one that is gone
         BadEvent            an event that contradicts itself
         UuidTaken           another event already carries this uuid
@@ -95,6 +95,14 @@ class UnknownCommand(Unknown):
     """No command has this id."""
 
 
+class UnknownUser(Unknown):
+    """No user has this id."""
+
+
+class UnknownToken(Unknown):
+    """No API token has this id."""
+
+
 class Refused(StoreError):
     """The value itself cannot be stored."""
 
@@ -104,7 +112,7 @@ class BadName(Refused):
 
 
 class NameTaken(Refused):
-    """Another class has this name."""
+    """Another class or user has this name."""
 
 
 class BadMerge(Refused):

@@ -32,6 +32,26 @@ class Image(NewImage):
     id: int
 
 
+class Hour(NamedTuple):
+    """What one annotator answered in the hour that begins at `at`."""
+
+    name: str
+    at: float
+    answers: int
+
+
+class Following(NamedTuple):
+    """How often one annotator said what was suggested, for one suggested class; see following.counts."""
+
+    name: str
+    class_id: int
+    shown: bool
+    answers: int
+    agree: int
+    judged: int
+    misled: int
+
+
 class Hashes(NamedTuple):
     """Parallel lists over the usable images, by id; the group is -1 where none was given."""
 

@@ -1,16 +1,17 @@
-"""The tables, all on one page: what is stored, under which names, and which indexes the hot queries use.
+"""The tables on one page: what is stored, under which names, and which indexes the hot queries use.
 
+Those of accounts stand on a page of their own, schema_accounts.py.
 Times are unix seconds (float), durations say their unit, JSON is text. Only types that SQLite and PostgreSQL share.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 import sqlalchemy as sa
 
+from store import columns, schema_accounts
+
 # Every revision this program knows, oldest first; the last is the one it works with.
-VERSIONS: tuple[str, ...] = ("0001", "0002")
+VERSIONS: tuple[str, ...] = ("0001", "0002", "0003")
 
 WATERMARK = "watermark"  # counters row: seq of the newest label event
 CLAIMS = "claims"  # counters row: locked while images are leased, so that PostgreSQL's claims queue up too
@@ -20,33 +21,8 @@ OVERLAP = "overlap"  # settings row: how many people are to answer an image, see
 # image_state.lane: who may draw the image. "more": answered, but by fewer people than are wanted; drawn by others only.
 POOL, HOLDOUT, MORE, CLOSED = "pool", "holdout", "more", "closed"
 
-metadata = sa.MetaData(
-    naming_convention={
-        "pk": "pk_%(table_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "ck": "ck_%(table_name)s_%(constraint_name)s",
-    }
-)
-
-
-def _id() -> sa.Column[int]:
-    return sa.Column("id", sa.Integer, primary_key=True)
-
-
-def _ref(name: str, target: str, **options: Any) -> sa.Column[Any]:
-    return sa.Column(name, sa.Integer, sa.ForeignKey(f"{target}"), **options)
-
-
-def _json(name: str, default: str) -> sa.Column[str]:
-    return sa.Column(name, sa.Text, nullable=False, default=default)
-
-
-def _one_of(column: str, *values: str) -> sa.CheckConstraint:
-    allowed = ", ".join(f"'{value}'" for value in values)
-    return sa.CheckConstraint(f"{column} IN ({allowed})", name=column)
-
+metadata = columns.metadata
+_id, _ref, _json, _one_of = columns.id_, columns.ref, columns.json_, columns.one_of
 
 counters = sa.Table(
     "counters",
@@ -282,3 +258,6 @@ workers = sa.Table(
     sa.Column("device", sa.Text),
     sa.Column("beat_at", sa.Float, nullable=False),
 )
+
+users, invites, sessions = schema_accounts.users, schema_accounts.invites, schema_accounts.sessions
+api_tokens, tries, acts = schema_accounts.api_tokens, schema_accounts.tries, schema_accounts.acts

@@ -31,7 +31,7 @@ def test_the_two_files_replace_each_other() -> None:
     assert "torch==2.13.0" in (ROOT / "requirements.txt").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("file", ["requirements.txt", "requirements-gpu.txt"])
+@pytest.mark.parametrize("file", ["requirements-dev.txt", "requirements-gpu.txt"])
 def test_the_file_resolves_for_linux(file: str, tmp_path: Path) -> None:
     target = tmp_path / "locked.txt"
     command = [sys.executable, "-m", "uv", "pip", "compile", str(ROOT / file), "-q", "--no-header", "-o", str(target)]

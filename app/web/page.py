@@ -1,11 +1,11 @@
-"""The Gradio page: four tabs, each one gr.HTML surface whose files lie in surface/."""
+"""The Gradio page: five tabs, each one gr.HTML surface whose files lie in surface/."""
 
 from pathlib import Path
 
 import gradio
 
 SURFACE = Path(__file__).parent / "surface"
-TABS = ("Label", "Review", "Progress", "Data")
+TABS = ("Label", "Review", "Browse", "Progress", "Data")
 HANDED_OVER = """
 (window.raumSlots = window.raumSlots || []).push(["NAME", element.querySelector(".raum-slot")]);
 window.dispatchEvent(new Event("raum-slot"));
@@ -17,7 +17,7 @@ def build() -> gradio.Blocks:
     blocks = gradio.Blocks(title="RAUM", analytics_enabled=False, fill_width=True)
     with blocks, gradio.Tabs(elem_id="raum-tabs"):
         for name in TABS:
-            with gradio.Tab(name, id=name.lower(), elem_classes=["raum-tab"]):
+            with gradio.Tab(name, id=name.lower(), elem_id=f"raum-tab-{name.lower()}", elem_classes=["raum-tab"]):
                 _surface(name.lower())
     return blocks
 

@@ -30,10 +30,11 @@ def _plain(value: Any, where: str = "", depth: int = 0) -> Any:
     return value
 
 
-def _checked(value: Any) -> Any:
+def checked(value: Any) -> Any:
+    """The value itself, for any parameter; raises ValueError for what no database or page can take."""
     return _plain(value)
 
 
-Object = Annotated[dict[str, Any], Body(), AfterValidator(_checked)]
+Object = Annotated[dict[str, Any], Body(), AfterValidator(checked)]
 Id = Annotated[int, Path(ge=0, le=LARGEST)]
-Tab = Annotated[str, Query(max_length=100), AfterValidator(_checked)]
+Tab = Annotated[str, Query(max_length=100), AfterValidator(checked)]

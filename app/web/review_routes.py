@@ -6,29 +6,31 @@ from typing import Any
 from fastapi import APIRouter, Request
 
 from app import review
-from app.web import plain
+from app.web import door, plain
 
 router = APIRouter()
 Json = dict[str, Any]
 
 
 @router.get("/api/v1/review")
-def items(request: Request, annotator: str, kind: str = "suspected", count: int = 40) -> Json:
+def items(request: Request, annotator: str = "", kind: str = "suspected", count: int = 40) -> Json:
     """The first open images of one list, and how many each list holds."""
     state = request.app.state
-    return review.items(state.db, state.settings.workspace, kind=kind, count=count, reviewer=annotator)
+    reviewer = door.speaker(request, annotator)
+    return review.items(state.db, state.settings.workspace, kind=kind, count=count, reviewer=reviewer)
 
 
 @router.post("/api/v1/review")
 def decide(request: Request, event: plain.Object) -> Json:
     """One decision; when this returns, it is on disk."""
-    return review.decide(request.app.state.db, event, now=time.time())
+    said = {**event, "annotator": door.speaker(request, event.get("annotator"))}
+    return review.decide(request.app.state.db, said, now=time.time())
 
 
 @router.post("/api/v1/review/undo")
 def undo(request: Request, body: plain.Object) -> Json:
     """Take back this reviewer's decision."""
-    name, target = str(body.get("annotator") or ""), body.get("target")
+    name, target = str(door.speaker(request, body.get("annotator")) or ""), body.get("target")
     return review.undo(request.app.state.db, uuid=str(body.get("uuid")), annotator=name, target=target, now=time.time())
 
 

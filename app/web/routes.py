@@ -1,17 +1,30 @@
 """The page's requests as JSON: each route is one call of a use case; times and randomness enter here."""
 
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from fastapi import APIRouter, Request
 
-from app import answered, errors, finishing, ingest_files, labelling, progress, receipts, review, settings, taxonomy
-from app.web import plain
+from app import (
+    answered,
+    archives,
+    errors,
+    finishing,
+    ingest_files,
+    labelling,
+    progress,
+    receipts,
+    review,
+    settings,
+    taxonomy,
+)
+from app.web import door, plain
 from store import commands as orders
 from store import database
 
-COMMANDS = ("train", "pause", "resume", "refresh", "ingest", "demo")
+COMMANDS = ("train", "stop", "roll_back", "pause", "resume", "refresh", "ingest", "demo", "backup")
 RELOAD_SECONDS = 10.0
 
 router = APIRouter()
@@ -25,18 +38,19 @@ def healthz() -> Json:
 
 
 @router.post("/api/v1/next")
-def next_images(request: Request, annotator: str, client: plain.Tab, count: int = 6) -> Json:
+def next_images(request: Request, client: plain.Tab, annotator: str = "", count: int = 6) -> Json:
     """This tab's leased images, topped up to `count`."""
     chosen = _settings(request)
     items = labelling.next_images(
         _db(request),
-        annotator=annotator,
+        annotator=door.speaker(request, annotator),
         client=client,
         count=count,
         now=_lease_clock(request),
         rng=np.random.default_rng(),
         lease_seconds=chosen.lease_seconds,
         holdout_rate=chosen.holdout_rate,
+        hidden_rate=chosen.hidden_rate,
     )
     return {"images": items}
 
@@ -44,13 +58,14 @@ def next_images(request: Request, annotator: str, client: plain.Tab, count: int 
 @router.post("/api/v1/events")
 def events(request: Request, event: plain.Object) -> Json:
     """One answer; when this returns, it is on disk."""
-    return labelling.submit(_db(request), event, now=time.time())
+    said = {**event, "annotator": door.speaker(request, event.get("annotator"))}
+    return labelling.submit(_db(request), said, now=time.time())
 
 
 @router.post("/api/v1/undo")
 def undo(request: Request, body: plain.Object) -> Json:
     """Take back this annotator's last answer."""
-    annotator, client = _person(body)
+    annotator, client = _person(request, body)
     return labelling.undo(
         _db(request),
         uuid=str(body.get("uuid")),
@@ -61,25 +76,35 @@ def undo(request: Request, body: plain.Object) -> Json:
         target=body.get("target"),
         only=bool(body.get("only")),
         lease_seconds=_settings(request).lease_seconds,
+        hidden_rate=_settings(request).hidden_rate,
     )
 
 
 @router.get("/api/v1/answers")
-def own_answers(request: Request, annotator: plain.Tab, count: int = 20, before: plain.Tab | None = None) -> Json:
+def own_answers(
+    request: Request, annotator: plain.Tab | None = None, count: int = 20, before: plain.Tab | None = None
+) -> Json:
     """This annotator's own last answers that stand, newest first."""
-    return {"answers": answered.own(_db(request), annotator=annotator, count=count, before=before)}
+    found = answered.own(
+        _db(request),
+        annotator=door.speaker(request, annotator),
+        count=count,
+        before=before,
+        hidden_rate=_settings(request).hidden_rate,
+    )
+    return {"answers": found}
 
 
 @router.get("/api/v1/receipts")
-def receipt_list(request: Request, annotator: plain.Tab, count: int = 20) -> Json:
+def receipt_list(request: Request, annotator: plain.Tab | None = None, count: int = 20) -> Json:
     """What this annotator's latest answers changed among the suggestions, refresh by refresh, newest first."""
-    return {"receipts": receipts.listed(_db(request), annotator=annotator, count=count)}
+    return {"receipts": receipts.listed(_db(request), annotator=door.speaker(request, annotator), count=count)}
 
 
 @router.post("/api/v1/renew")
 def renew(request: Request, body: plain.Object) -> Json:
     """Keep this tab's images."""
-    annotator, client = _person(body)
+    annotator, client = _person(request, body)
     seconds = _settings(request).lease_seconds
     return labelling.renew(
         _db(request), annotator=annotator, client=client, now=_lease_clock(request), lease_seconds=seconds
@@ -89,7 +114,7 @@ def renew(request: Request, body: plain.Object) -> Json:
 @router.post("/api/v1/release")
 def release(request: Request, body: plain.Object) -> Json:
     """The tab went away: its images are free a moment later, so that a reload gets its own ones back."""
-    annotator, client = _person(body)
+    annotator, client = _person(request, body)
     return labelling.renew(
         _db(request), annotator=annotator, client=client, now=_lease_clock(request), lease_seconds=RELOAD_SECONDS
     )
@@ -98,7 +123,7 @@ def release(request: Request, body: plain.Object) -> Json:
 @router.get("/api/v1/status")
 def status(request: Request, annotator: str | None = None) -> Json:
     """What the page shows about counts, worker and round."""
-    told = progress.status(_db(request), now=time.time(), annotator=annotator)
+    told = progress.status(_db(request), now=time.time(), annotator=door.speaker(request, annotator) or None)
     with _db(request).read() as tx:
         return {**told, "review": review.counts(tx, _settings(request).workspace)}
 
@@ -156,7 +181,8 @@ def _checked_ingest(payload: Json) -> Json:
     if not isinstance(text, str) or not text.strip():
         raise errors.BadRequest("type the path of a folder with images on this machine")
     try:
-        folder = ingest_files.root(text.strip())
+        named = Path(text.strip()).expanduser().absolute()
+        folder = named if archives.is_archive(named) and named.is_file() else ingest_files.root(named)
     except ingest_files.IngestError as problem:
         raise errors.BadRequest(str(problem)) from problem
     names = payload.get("classes") or []
@@ -165,8 +191,8 @@ def _checked_ingest(payload: Json) -> Json:
     return {**payload, "folder": str(folder), "classes": [name.strip() for name in names if name.strip()]}
 
 
-def _person(body: Json) -> tuple[str, str]:
-    return str(body.get("annotator") or ""), str(body.get("client") or "")
+def _person(request: Request, body: Json) -> tuple[str, str]:
+    return str(door.speaker(request, body.get("annotator")) or ""), str(body.get("client") or "")
 
 
 def _lease_clock(request: Request) -> float:

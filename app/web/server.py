@@ -2,25 +2,42 @@
 
 import asyncio
 import gc
-import threading
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from app import clock, errors, labelling, processes
+from app import browse, clock, errors, labelling, mode_board
 from app.settings import Settings
-from app.web import downloads, early, guard, pictures, quick_gradio, review_routes, routes, surface_files
+from app.web import (
+    browse_routes,
+    door,
+    downloads,
+    early,
+    entry,
+    guests,
+    headers,
+    mode_routes,
+    overview_routes,
+    people_routes,
+    pictures,
+    quick_gradio,
+    review_routes,
+    routes,
+    surface_files,
+    upload_routes,
+)
 from store import database, queue
 from store import errors as store_errors
 
 IDLE_SECONDS = 0.5
-PARENT_SECONDS = 0.5
+ROOMS = (
+    entry, routes, mode_routes, browse_routes, overview_routes, review_routes, people_routes, pictures, downloads,
+    upload_routes, surface_files,
+)  # fmt: skip
 STATUS = {
     errors.BadRequest: 400,
     errors.NotFound: 404,
@@ -43,16 +60,20 @@ def create_app(settings: Settings) -> FastAPI:
 
     app = FastAPI(title="RAUM", openapi_url=None, docs_url=None, redoc_url=None, lifespan=lifespan)
     app.state.settings, app.state.db = settings, db
+    app.state.board = mode_board.Board(settings.workspace)
+    app.state.browser = browse.Browser(db, settings.workspace, app.state.board.reader)
     app.state.lease_clock = _lease_clock(db, settings.lease_seconds)
-    for router in (r.router for r in (routes, review_routes, pictures, downloads, surface_files)):
+    app.state.guests, app.state.counter = guests.Guests(db), entry.Counter()
+    for router in (r.router for r in ROOMS):
         app.include_router(router)
     app.add_exception_handler(errors.AppError, _refused)
     app.add_exception_handler(store_errors.StoreError, _refused)
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(HTTPException, _not_served)
+    app.add_exception_handler(Exception, _broken)
     asyncio.run(_mount_gradio(app))
-    app.add_middleware(early.EarlyHead, head=surface_files.head())
-    app.add_middleware(guard.Guard, host=settings.host)
+    app.add_middleware(early.EarlyHead, head=surface_files.head)
+    app.add_middleware(door.Door, host=settings.host, known=app.state.guests)
     return app
 
 
@@ -63,8 +84,8 @@ def _lease_clock(db: database.Database, lease_seconds: float) -> clock.Steady:
     return clock.Steady(at_least=max(renewed, default=0.0))
 
 
-def serve(settings: Settings, parent: int) -> None:
-    """Serve until the process is told to stop, or `parent`, the pid of who started it, is gone."""
+def serve(settings: Settings) -> None:
+    """Serve until the process is told to stop."""
     import uvicorn
 
     app = create_app(settings)
@@ -74,20 +95,16 @@ def serve(settings: Settings, parent: int) -> None:
         app,
         host=settings.host,
         port=settings.port,
+        ssl_certfile=settings.tls_cert or None,
+        ssl_keyfile=settings.tls_key or None,
+        root_path=settings.root_path,
+        forwarded_allow_ips=settings.trusted_proxies,
+        server_header=False,
         log_level="warning",
         access_log=False,
         timeout_graceful_shutdown=3,
     )
-    server = uvicorn.Server(config)
-    threading.Thread(target=_end_with, args=(parent, server), daemon=True).start()
-    server.run()
-
-
-def _end_with(parent: int, server: Any) -> None:
-    """A page whose supervisor was killed would keep the port and the workspace from the next one."""
-    while not processes.parent_is_gone(parent):
-        time.sleep(PARENT_SECONDS)
-    server.should_exit = True
+    uvicorn.Server(config).run()
 
 
 async def _mount_gradio(app: FastAPI) -> None:
@@ -140,3 +157,9 @@ async def _not_served(request: Request, problem: Exception) -> JSONResponse:
     where = f"{request.method} {request.url.path}"[:200]
     mend = "send JSON" if problem.status_code == 400 else "see the README for what is"
     return JSONResponse({"error": f"{where}: {problem.detail}; {mend}"}, status_code=problem.status_code)
+
+
+async def _broken(request: Request, problem: Exception) -> JSONResponse:
+    """What nobody foresaw; it is answered outside the door, and logged by uvicorn."""
+    said = {"error": "the server failed at this request; its log says why"}
+    return JSONResponse(said, status_code=500, headers=headers.ALWAYS)

@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import html
 from pathlib import Path
 
 from fastapi import APIRouter, Response
@@ -30,23 +31,24 @@ def version() -> str:
     return digest.hexdigest()[:12]
 
 
-def address(name: str) -> str:
-    """Where the browser finds this file."""
-    return f"/surface/{version()}/{name}"
+def address(name: str, root: str = "") -> str:
+    """Where the browser finds this file; `root` is the path that a proxy puts before the page's own."""
+    return f"{html.escape(root)}/surface/{version()}/{name}"
 
 
 @functools.cache
-def head() -> str:
+def head(root: str = "") -> str:
     """What the page's head needs: the style sheets, the modules ahead of their use, and the start."""
     names = list(contents())
-    styles = [f'<link rel="stylesheet" href="{address(name)}">' for name in names if name.endswith(".css")]
-    ahead = [f'<link rel="modulepreload" href="{address(name)}">' for name in names if name.endswith(".js")]
+    styles = [f'<link rel="stylesheet" href="{address(name, root)}">' for name in names if name.endswith(".css")]
+    ahead = [f'<link rel="modulepreload" href="{address(name, root)}">' for name in names if name.endswith(".js")]
     template = (FOLDER / "label.html").read_text(encoding="utf-8")
     start = [
         f'<template id="raum-label">{template}</template>',
-        f'<script type="module" src="{address("main.js")}"></script>',
+        f'<script type="module" src="{address("main.js", root)}"></script>',
     ]
-    return "\n".join(styles + ahead + start)
+    icon = f'<link rel="icon" href="{html.escape(root)}/favicon.ico">'
+    return "\n".join([icon, *styles, *ahead, *start])
 
 
 @router.get("/surface/{edition}/{name}")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from app import consensus_crowd
-from model import annotators, calibration, consensus, errors
+from model import annotators, consensus, errors, shares
 
 
 def test_intervals_hold_the_truth_and_uncertain_others_make_them_wide() -> None:
@@ -72,7 +72,7 @@ def test_alpha_left_out_by_formula_is_alpha_of_the_others() -> None:
 
 def test_wilson_is_calibrations() -> None:
     low, high = annotators.wilson(np.array([0.7, 0.0]), np.array([10.0, 0.0]))
-    assert (low[0], high[0]) == pytest.approx(calibration.wilson(7, 10), abs=1e-6)
+    assert (low[0], high[0]) == pytest.approx(shares.wilson(7, 10), abs=1e-6)
     assert (low[1], high[1]) == (0.0, 1.0)
 
 

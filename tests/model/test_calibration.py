@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import special
 
-from model import calibration, errors
+from model import calibration, errors, shares
 
 
 def _sharpened(n: int, factor: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -52,13 +52,13 @@ def test_brier_and_nll_of_a_coin() -> None:
 
 
 def test_wilson_matches_the_published_interval_and_stays_inside() -> None:
-    low, high = calibration.wilson(8, 10)  # 0.4902 .. 0.9433, Agresti and Coull 1998
+    low, high = shares.wilson(8, 10)  # 0.4902 .. 0.9433, Agresti and Coull 1998
     assert (round(low, 4), round(high, 4)) == (0.4902, 0.9433)
-    assert calibration.wilson(0, 0) == (0.0, 1.0)
-    assert calibration.wilson(0, 20)[0] == 0.0
-    assert calibration.wilson(20, 20)[1] == pytest.approx(1.0)
+    assert shares.wilson(0, 0) == (0.0, 1.0)
+    assert shares.wilson(0, 20)[0] == 0.0
+    assert shares.wilson(20, 20)[1] == pytest.approx(1.0)
     with pytest.raises(errors.BadInput):
-        calibration.wilson(3, 2)
+        shares.wilson(3, 2)
 
 
 def test_wrong_shapes_and_values_are_refused() -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from app import finishing
-from model import calibration, errors, estimate, finish
+from model import errors, estimate, finish, shares
 
 ALPHAS = (0.01, 0.02, 0.05, 0.1)
 
@@ -100,7 +100,7 @@ def test_promise_and_estimate_hold_in_two_hundred_sessions_calibrated_or_not() -
     for alpha in ALPHAS:
         assert np.mean([shares[alpha] <= alpha for shares, _, _ in runs]) >= 0.95
     inside = sum(told.low <= truth <= told.high for _, told, truth in runs)
-    assert calibration.wilson(inside, 200)[1] > 0.95
+    assert shares.wilson(inside, 200)[1] > 0.95
     bias = np.array([told.accuracy - truth for _, told, truth in runs])
     assert abs(bias.mean()) < 3 * bias.std() / np.sqrt(200)
 

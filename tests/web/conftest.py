@@ -17,6 +17,7 @@ from app.web import server
 from store import classes, database, images, queue
 from store.records import NewImage, NewPublication, QueueRow
 from tests.web import browser
+from tests.web import team as people
 
 NAMES = ("Ash", "Birch", "Cedar", "Elm")
 POOL, HOLDOUT = 24, 4
@@ -106,7 +107,7 @@ class Page:
 
     def __init__(self, workspace: Path, **overrides: Any) -> None:
         self.workspace = workspace
-        self.settings = settings.load(workspace, port=0, holdout_rate=0.0, **overrides)
+        self.settings = settings.load(workspace, **{"port": 0, "holdout_rate": 0.0, "hidden_rate": 0.0, **overrides})
         self.port = 0
         self.start()
 
@@ -126,8 +127,9 @@ class Page:
 
     def _serve(self) -> None:
         """The app is made in this thread: the test's own already runs Playwright's event loop."""
+        self.app = server.create_app(self.settings)
         config = uvicorn.Config(
-            server.create_app(self.settings),
+            self.app,
             host="127.0.0.1",
             port=self.port,
             log_level="error",
@@ -164,15 +166,24 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return workspace
 
 
+@pytest.fixture(scope="session")
+def team_template(tmp_path_factory: pytest.TempPathFactory, template: Path) -> Path:
+    """The standard workspace with the people of team.PEOPLE, to be copied: hashing passwords takes a moment."""
+    workspace = tmp_path_factory.mktemp("team") / "workspace"
+    shutil.copytree(template, workspace)
+    people.fill(workspace)
+    return workspace
+
+
 @pytest.fixture
-def make_page(tmp_path: Path, template: Path) -> Iterator[Callable[..., Page]]:
-    """Makes served pages over a fresh workspace: make_page(names) or make_page(empty=True)."""
+def make_page(tmp_path: Path, template: Path, request: pytest.FixtureRequest) -> Iterator[Callable[..., Page]]:
+    """Makes served pages over a fresh workspace: make_page(names), make_page(empty=True), make_page(team=True)."""
     made: list[Page] = []
 
-    def make(names: tuple[str, ...] = NAMES, *, empty: bool = False, **overrides: Any) -> Page:
+    def make(names: tuple[str, ...] = NAMES, *, empty: bool = False, team: bool = False, **overrides: Any) -> Page:
         workspace = tmp_path / "workspace"
         if names == NAMES and not empty:
-            shutil.copytree(template, workspace)
+            shutil.copytree(request.getfixturevalue("team_template") if team else template, workspace)
         else:
             workspace.mkdir()
         if names != NAMES:

@@ -1,5 +1,6 @@
 // A labelled neighbour enlarged beside the image, with the same zoom; digits go on answering, Esc leads back.
 
+import { ROOT } from "./login.js";
 import { picture } from "./stock.js";
 
 export class Beside {
@@ -35,7 +36,7 @@ export class Beside {
     const { stage } = this.host;
     if (this.shown?.id === id && this.shown.name === name) return this.close();
     const of = this.host.shown();
-    const image = picture(`/image/${id}`, `labelled ${name}`);
+    const image = picture(`${ROOT}/image/${id}`, `labelled ${name}`);
     this.wanted = image;
     await image.decode().catch(() => {});
     if (this.wanted !== image || this.host.shown() !== of || !image.naturalWidth) return undefined;

@@ -4,6 +4,7 @@ import { button, h, setText } from "./dom.js";
 import * as gestures from "./gestures.js";
 import * as keys from "./keys.js";
 import { KeySheet } from "./keysheet.js";
+import { control, person } from "./login.js";
 
 // [action, what its button says]
 const BUTTONS = [
@@ -109,12 +110,17 @@ export function relabel(label) {
     setText(element.querySelector("kbd"), keys.capOf(element.dataset.action));
     element.setAttribute("aria-keyshortcuts", keys.keyOf(element.dataset.action));
   }
+  label.modes?.showKeys();
   label.panel.relabel();
   label.sheet?.draw();
 }
 
 function name(label) {
   const field = label.part("name");
+  if (person) {
+    field.closest(".rm-name").replaceWith(control(label));
+    return;
+  }
   field.value = label.identity.annotator;
   field.addEventListener("change", () => {
     label.rename(field.value);

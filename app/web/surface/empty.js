@@ -1,8 +1,9 @@
 // What stands where the image would be when there is none, or when something hinders: a sentence and a button that helps.
 
-import { Refused, post } from "./api.js";
+import { Refused, get, post } from "./api.js";
 import * as controls from "./controls.js";
 import { button, h, number, percent, setText } from "./dom.js";
+import { ended, may } from "./login.js";
 import * as setup from "./setup.js";
 
 // Chooses and shows the state of the labelling surface.
@@ -22,9 +23,10 @@ export function show(label) {
 function choose(label) {
   const status = label.status.value;
   if (label.current?.broken) return simple("broken", "This image could not be loaded. Skip it, or reject it as a bad image.", [["skip", () => controls.act(label, "skip", "click")], ["reject", () => controls.act(label, "reject", "click")]]);
-  if (status && !status.images) return status.ingest && !status.ingest.error ? arriving(status) : { ...setup.state(status), mode: "setup" };
-  if (label.current && !label.classes.length && status) return { kind: "classes", mode: "label", make: () => setup.classNames(label) };
+  if (status && !status.images) return status.ingest && !status.ingest.error ? arriving(status) : setting(status);
+  if (label.current && !label.classes.length && status) return may("review") ? { kind: "classes", mode: "label", make: () => setup.classNames(label) } : simple("classes", "No classes yet: a reviewer or an admin adds them.", []);
   if (label.current) return null;
+  if (ended()) return simple("out", "Nothing can be fetched until you are logged in again. Your answers are kept here.", []);
   if (label.status.away || label.stock.problem) return simple("away", "The server is away. Your answers are kept here and sent when it is back.", [["try again", () => label.status.ask()]]);
   if (!status || !label.stock.asked || label.stock.first) return simple("fetching", "fetching the next image …", []);
   return drained(label, status);
@@ -33,7 +35,13 @@ function choose(label) {
 function drained(label, status) {
   const left = (status.labels?.pool ?? 0) + (status.labels?.holdout_open ?? 0);
   if (left > 0) return simple("others", `${number(left)} images are left, but others are looking at them, or you have skipped them.`, [["look again", () => label.stock.topUp()]]);
-  return simple("done", "Everything is labelled. Export the labels, or add more images.", [["open Data", () => openTab("Data")], ["undo my last answer", () => label.undo()]]);
+  const undo = ["undo my last answer", () => label.undo()];
+  if (!may("manage")) return simple("done", "Everything is labelled. Thank you.", [undo]);
+  return simple("done", "Everything is labelled. Export the labels, or add more images.", [["open Data", () => openTab("Data")], undo]);
+}
+
+function setting(status) {
+  return may("manage") ? { ...setup.state(status), mode: "setup" } : simple("setup", "No images yet: an admin adds them.", []);
 }
 
 function simple(kind, sentence, actions) {
@@ -53,7 +61,7 @@ function arriving(status) {
 // What hinders in the background, as one quiet button in the status line that leads to where it is told.
 export function notice(place, status) {
   const stopped = status && !status.worker_alive && status.images > 0;
-  const aside = status?.quarantined ?? 0;
+  const aside = may("manage") ? (status?.quarantined ?? 0) : 0;
   const told = stopped ? "worker stopped" : aside ? `${number(aside)} set aside` : "";
   if (place.dataset.told === told) return;
   place.dataset.told = told;
@@ -72,5 +80,21 @@ export async function command(kind, payload = {}) {
     return null;
   } catch (problem) {
     return problem instanceof Refused ? problem.message : "The server is away; try again in a moment.";
+  }
+}
+
+// The same, and what became of it as soon as the worker has taken it up; `told` is called with each sentence.
+export async function commanded(kind, payload, { asked, done }, told) {
+  let id;
+  try {
+    id = (await post("/api/v1/commands", { kind, payload })).command_id;
+  } catch (problem) {
+    return told(problem instanceof Refused ? problem.message : "The server is away; try again in a moment.");
+  }
+  told(asked);
+  for (let wait = 500; wait < 60000; wait *= 1.5) {
+    await new Promise((resolve) => setTimeout(resolve, wait));
+    const answer = await get(`/api/v1/commands/${id}`).catch(() => null);
+    if (answer?.finished) return told(answer.error ?? done);
   }
 }

@@ -2,6 +2,7 @@
 
 import { get } from "./api.js";
 import { h, number, percent, setText } from "./dom.js";
+import { ROOT, may } from "./login.js";
 
 // Positions of the slider, in percent: fine where it matters.
 export const RATES = [0.5, 1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10, 12, 15, 20];
@@ -49,12 +50,12 @@ export function make(heard) {
 
 function show(parts, answer, wrong) {
   setText(parts.sentence, answer.measured ? unbroken(answer.sentence) : "Not yet measured: it needs labels of two classes and a moment in which nobody answers.");
-  parts.save.hidden = !answer.measured;
+  parts.save.hidden = !answer.measured || !may("manage");
   parts.bar.hidden = !answer.measured;
   parts.facts.replaceChildren();
   setText(parts.proof, "");
   if (!answer.measured) return;
-  parts.save.setAttribute("href", `/api/v1/export?certified_wrong=${wrong}`);
+  parts.save.setAttribute("href", `${ROOT}/api/v1/export?certified_wrong=${wrong}`);
   parts.save.setAttribute("download", "labels-certified.csv");
   filled(parts.bar, answer);
   setText(parts.proof, answer.model

@@ -1,5 +1,7 @@
 // Who answers: the tab (a client id that a reload keeps and a second tab does not share), the person's name, the person's wishes.
 
+import { person } from "./login.js";
+
 export function uuid() {
   if (globalThis.crypto?.randomUUID) return crypto.randomUUID();
   const bytes = crypto.getRandomValues(new Uint8Array(16));
@@ -31,7 +33,7 @@ export class Identity {
   constructor() {
     this.client = recall(sessionStorage, "raum.client") ?? uuid();
     keep(sessionStorage, "raum.client", this.client);
-    this.annotator = recall(localStorage, "raum.name") || "me";
+    this.annotator = person?.name ?? (recall(localStorage, "raum.name") || "me");
     this.wishes = { ...WISHES, ...JSON.parse(recall(localStorage, "raum.wishes") ?? "{}") };
   }
 

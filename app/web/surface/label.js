@@ -11,6 +11,7 @@ import { Flagging } from "./flagging.js";
 import { Guide } from "./guide.js";
 import * as keys from "./keys.js";
 import * as leases from "./leases.js";
+import { ROOT } from "./login.js";
 import { Panel } from "./panel.js";
 import { Reasons } from "./reasons.js";
 import { Receipts } from "./receipts.js";
@@ -48,7 +49,7 @@ export class Label {
   }
 
   begin() {
-    this.outbox.key = `raum.outbox.${this.identity.client}`;
+    this.outbox.key = this.outbox.prefix + this.identity.client;
     this.outbox.adopt(Date.now());
     void this.stock.topUp();
     void this.loadClasses();
@@ -120,6 +121,7 @@ export class Label {
     if (previous && !this.walk.open) this.say(`undone: ${undoing.described(previous, this.classes)}`);
     this.flagging.left();
     this.guide.greet();
+    this.modes?.shown();
     requestAnimationFrame(() => (this.shown.at = performance.now()));
   }
 
@@ -227,6 +229,7 @@ export class Label {
 
   // Another person sits down: the images of the one before go back.
   rename(name) {
+    this.modes?.reset();
     leases.release(this.identity);
     this.identity.rename(name);
     this.history = [];
@@ -235,6 +238,12 @@ export class Label {
     this.receipts.forget();
     this.next();
     void this.status.ask();
+  }
+
+  async logout() {
+    await leases.giveBack(this.identity);
+    await post("/logout");
+    location.assign(`${ROOT}/login`);
   }
 
   listen() {

@@ -1,6 +1,6 @@
 // The tab's right to its images: claim, keep, give back.
 
-import { post } from "./api.js";
+import { leave, post } from "./api.js";
 
 const MOST = 100;
 
@@ -14,8 +14,11 @@ export function renew({ annotator, client }) {
   post("/api/v1/renew", { annotator, client }).catch(() => {});
 }
 
+export function giveBack({ annotator, client }) {
+  return post("/api/v1/release", { annotator, client }).catch(() => {});
+}
+
 // Works while the page is being closed; the server waits a moment, in case it was a reload.
 export function release({ annotator, client }) {
-  const body = new Blob([JSON.stringify({ annotator, client })], { type: "application/json" });
-  navigator.sendBeacon("/api/v1/release", body);
+  leave("/api/v1/release", { annotator, client });
 }

@@ -1,5 +1,7 @@
 // Attention maps: a small grey picture becomes a smooth tint and a contour, ready to be drawn in one step.
 
+import { ROOT } from "./login.js";
+
 const LONG_SIDE = 160; // grid of the smooth map
 const FAINT = 0.12; // values below are not tinted
 export const HUE = [255, 140, 0];
@@ -9,7 +11,7 @@ let level = 0.5; // where the contour runs: a share of the map's maximum; 1 draw
 // Loads one map; resolves to {kind, caption, smooth, tint: canvas}, or null when there is none.
 export async function load(overlay, width, height) {
   const image = new Image();
-  image.src = overlay.url;
+  image.src = ROOT + overlay.url;
   try {
     await image.decode();
   } catch {

@@ -1,14 +1,18 @@
 // Answers on their way: kept in the browser's storage until the server says that they are on its disk, sent in order.
 
 const PREFIX = "raum.outbox.";
+const PERSONAL = "raum.kept."; // with accounts: each person's own, so that nobody sends what another said
 const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 8000;
 const ORPHANED_MS = 20000;
 
 export class Outbox {
   // send(path, body) resolves with the reply, or throws Refused (4xx) or Away; changed() is called at every change of state.
-  constructor({ storage, client, send, isRefusal, changed, answered, refused }) {
-    Object.assign(this, { storage, key: PREFIX + client, send, isRefusal, changed, answered, refused });
+  // person: {id, name} who is logged in, or null on a page without accounts.
+  constructor({ storage, client, person = null, send, isRefusal, changed, answered, refused }) {
+    Object.assign(this, { storage, person, send, isRefusal, changed, answered, refused });
+    this.prefix = person ? `${PERSONAL}${person.id}.` : PREFIX;
+    this.key = this.prefix + client;
     this.entries = this.#read(this.key);
     this.away = null;
     this.wait = FIRST_WAIT_MS;
@@ -39,13 +43,17 @@ export class Outbox {
     if (!this.busy) void this.#run();
   }
 
-  // Entries that a closed or crashed tab left behind; resending is harmless, the server knows each uuid.
+  // Entries that a closed or crashed tab left behind, or that were said under this name before there were accounts; resending is harmless, the server knows each uuid.
   adopt(now) {
     for (const key of this.#keys()) {
       if (key === this.key || now - this.#touched(key) < ORPHANED_MS) continue;
       const left = this.#read(key);
-      this.storage.removeItem(key);
-      this.entries.push(...left);
+      const mine = left.filter((entry) => key.startsWith(this.prefix) || entry.body.annotator === this.person?.name);
+      if (!mine.length) continue;
+      const others = left.filter((entry) => !mine.includes(entry));
+      if (others.length) this.storage.setItem(key, JSON.stringify({ at: now, entries: others }));
+      else this.storage.removeItem(key);
+      this.entries.push(...mine);
     }
     this.#write();
     if (this.size) this.kick();
@@ -90,7 +98,7 @@ export class Outbox {
   }
 
   #keys() {
-    return Object.keys(this.storage).filter((key) => key.startsWith(PREFIX));
+    return Object.keys(this.storage).filter((key) => key.startsWith(this.prefix) || key.startsWith(PREFIX));
   }
 
   #touched(key) {

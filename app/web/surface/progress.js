@@ -2,21 +2,32 @@
 
 import { get } from "./api.js";
 import { button, duration, h, number, percent, setText } from "./dom.js";
-import { command } from "./empty.js";
+import { command, commanded } from "./empty.js";
+import { Confusion } from "./confusion.js";
 import * as finish from "./finish.js";
+import { may } from "./login.js";
+import * as pace from "./pace.js";
 import * as plots from "./plots.js";
+import { Rounds } from "./rounds.js";
+import * as steering from "./steering.js";
 import { line } from "./status.js";
 
 const FINISH_MS = 4000;
 
 export function mount(slot, status) {
   const part = (name, ...children) => h("section", { class: "rp-card", "data-part": name }, ...children);
+  const wide = (name, title, body) => h("section", { class: "rp-card rp-wide", "data-part": name }, h("h2", {}, title), body);
   const parts = {
     figures: h("div", { class: "rp-figures" }),
     worker: h("div", {}),
     accuracy: h("div", {}),
     calibration: h("div", {}),
     classes: h("div", { class: "rp-classes" }),
+    pace: h("div", {}),
+    steering: h("div", {}),
+    rounds: new Rounds(h("div", {})),
+    confusion: new Confusion(h("div", {})),
+    log: log(),
     said: h("p", { class: "rp-quiet", role: "status" }),
     publication: undefined,
     foreseen: null,
@@ -31,15 +42,21 @@ export function mount(slot, status) {
     if (JSON.stringify(parts.foreseen) !== before && parts.curve) drawCurve(parts);
   });
   const ask = async (kind, done) => setText(parts.said, (await command(kind)) ?? done);
+  const stop = () => commanded("stop", {}, { asked: "asked …", done: "the round ends, nothing of it is used; the next one waits for new labels" }, (text) => setText(parts.said, text));
+  parts.stop = button("stop the round", stop, { class: "rm-button" });
   parts.pause = button("pause training", () => ask(status.value?.paused ? "resume" : "pause", "asked"), { class: "rm-button" });
+  const orders = may("manage") ? [button("train now", () => ask("train", "asked: a round starts as soon as the worker is free"), { class: "rm-button rm-strong" }), parts.pause, parts.stop] : [];
   slot.replaceChildren(
     h("div", { class: "rp", tabindex: "-1" },
       parts.figures,
       part("finish", h("h2", {}, "Finish"), parts.finish.body),
       part("accuracy", h("h2", {}, "Accuracy on the holdout"), parts.accuracy),
       part("calibration", h("h2", {}, "Calibration"), parts.calibration),
-      part("worker", h("h2", {}, "Worker"), parts.worker, h("div", { class: "rm-actions" }, button("train now", () => ask("train", "asked: a round starts as soon as the worker is free"), { class: "rm-button rm-strong" }), parts.pause), parts.said),
-      part("classes", h("h2", {}, "Labels by class"), parts.classes)),
+      part("worker", h("h2", {}, "Worker"), parts.worker, h("div", { class: "rm-actions" }, ...orders), parts.said, ...(may("manage") ? [parts.log] : [])),
+      part("classes", h("h2", {}, "Labels by class"), parts.classes),
+      ...(may("review") ? [part("pace", h("h2", {}, "Pace"), parts.pace), wide("steering", "How far suggestions steer people", parts.steering)] : []),
+      wide("rounds", "Rounds", parts.rounds.place),
+      ...(may("review") ? [wide("confusion", "What the model takes for what", parts.confusion.place)] : [])),
   );
   const hear = (value, away) => slot.isConnected && slot.checkVisibility() && update(parts, value, away);
   status.listen(hear);
@@ -52,10 +69,17 @@ function update(parts, value, away) {
   worker(parts, value, away);
   classes(parts.classes, value.classes);
   askFinish(parts, value.publication);
+  const work = `${value.round}/${value.training}/${value.last_failure}`;
+  if (parts.work !== work) void parts.rounds.load();
+  parts.work = work;
   const key = `${value.publication}/${value.labels?.total}`;
   if (parts.publication === key) return;
   parts.publication = key;
   void history(parts);
+  if (!may("review")) return;
+  void pace.show(parts.pace);
+  void steering.show(parts.steering);
+  void parts.confusion.load();
 }
 
 // A publication is measured a while after it appears: until then, ask now and then.
@@ -81,6 +105,20 @@ function worker(parts, value, away) {
   const bar = value.fraction ? h("progress", { max: 1, value: value.fraction, "aria-label": value.phase }) : null;
   parts.worker.replaceChildren(h("dl", { class: "rp-facts" }, ...lines), ...(bar ? [bar] : []));
   setText(parts.pause, value.paused ? "go on training" : "pause training");
+  parts.stop.hidden = !value.training;
+}
+
+// The worker's log, asked for when it is opened.
+function log() {
+  const lines = h("pre", { tabindex: "0", "aria-label": "The worker's log" });
+  const element = h("details", { class: "pr-log" }, h("summary", {}, "log"), lines);
+  element.addEventListener("toggle", async () => {
+    if (!element.open) return;
+    const answer = await get("/api/v1/log").catch((problem) => ({ lines: [problem.message] }));
+    setText(lines, answer.lines.join("\n") || "Nothing was written yet.");
+    lines.scrollTop = lines.scrollHeight;
+  });
+  return element;
 }
 
 function classes(place, counts) {

@@ -2,6 +2,7 @@
 
 import { get } from "./api.js";
 import { button, h, number, setText } from "./dom.js";
+import { ROOT } from "./login.js";
 import { retract } from "./walk.js";
 
 const LISTED = 20; // publications looked through
@@ -94,7 +95,7 @@ export class Receipts {
 }
 
 function thumb(id) {
-  return h("img", { src: `/thumb/${id}`, alt: "", loading: "lazy" });
+  return h("img", { src: `${ROOT}/thumb/${id}`, alt: "", loading: "lazy" });
 }
 
 export function told({ mine, others, changed }) {

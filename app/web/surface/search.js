@@ -2,6 +2,7 @@
 
 import * as choices from "./choices.js";
 import { h, percent } from "./dom.js";
+import { may } from "./login.js";
 
 export class Search {
   // pick(class_id) answers; add(name) makes the class and answers with it; source() gives {classes, suggestions}.
@@ -40,7 +41,7 @@ export class Search {
     const { classes, suggestions } = this.source();
     const query = this.input.value;
     this.options = choices.matches(query, classes, suggestions);
-    if (query.trim() && !choices.known(query, classes)) this.options.push({ class_id: null, name: query.trim(), p: 0 });
+    if (query.trim() && may("review") && !choices.known(query, classes)) this.options.push({ class_id: null, name: query.trim(), p: 0 });
     this.at = 0;
     this.found.replaceChildren(...this.options.map((option, i) => this.#line(option, i)));
     this.found.hidden = !this.options.length;

@@ -3,6 +3,7 @@
 import { post } from "./api.js";
 import { button, h, setText } from "./dom.js";
 import { command } from "./empty.js";
+import * as uploads from "./uploads.js";
 
 export function state(status) {
   const failed = status.ingest?.error ?? "";
@@ -32,7 +33,11 @@ function screen(label) {
     h("p", {}, "600 drawn beetles of eight look-alike kinds. They are drawn on this machine in a few seconds; then labelling starts."),
     button("Try the demo", () => ask("demo", {}), { class: "rm-button rm-strong" }),
   );
-  return [h("h1", {}, "What shall be labelled?"), problem, h("div", { class: "rm-cards" }, own, demo)];
+  const sent = h(
+    "div", { class: "rm-card" }, h("h2", {}, "Send images"),
+    h("p", {}, "From the computer in front of you, when RAUM runs on another one. They are copied into the workspace."), uploads.make(() => void label.status.ask()),
+  );
+  return [h("h1", {}, "What shall be labelled?"), problem, h("div", { class: "rm-cards" }, own, demo, sent)];
 }
 
 export function classNames(label) {

@@ -1,6 +1,7 @@
 // The next images: leased, loaded and decoded ahead, so that a key press never waits for the network.
 
 import { h } from "./dom.js";
+import { ROOT } from "./login.js";
 import * as maps from "./maps.js";
 
 const AHEAD = 5;
@@ -106,9 +107,9 @@ export class Stock {
 
 // Load and decode everything that showing this item needs.
 export function prepare(item, changed) {
-  const image = picture(`/image/${item.image_id}`);
+  const image = picture(`${ROOT}/image/${item.image_id}`);
   const ready = { item, image, since: performance.now(), done: false, broken: false, wanted: item.publication, maps: [], near: [], width: item.width, height: item.height, twin: null };
-  ready.copy = () => (ready.twin ??= picture(`/image/${item.image_id}`));
+  ready.copy = () => (ready.twin ??= picture(`${ROOT}/image/${item.image_id}`));
   if (matchMedia("(min-width: 1600px)").matches && item.overlays.length) void decoded(ready.copy());
   void (async () => {
     const [loaded, dress] = await Promise.all([decoded(image), dressed(item)]);
@@ -126,7 +127,7 @@ async function dressed(item) {
   const near = item.neighbours.slice(0, 3).map((group) => ({
     name: group.name,
     ids: group.image_ids.slice(0, 3),
-    images: group.image_ids.slice(0, 3).map((id) => picture(`/thumb/${id}`, "")),
+    images: group.image_ids.slice(0, 3).map((id) => picture(`${ROOT}/thumb/${id}`, "")),
   }));
   for (const group of near) group.elements = group.images.map((image, i) => neighbour(image, group.ids[i], group.name));
   const [made] = await Promise.all([
