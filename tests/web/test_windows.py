@@ -26,9 +26,11 @@ def test_a_phone_shows_all_nine_classes_and_every_answer(
     assert len(shown) == 9
     wide = sorted(shown, key=lambda box: box["y"])[:3]
     assert all(box["width"] > 0.85 * width for box in wide), "the three likeliest are wide"
-    for box in [*shown, *boxes(tab, ".rm-key:visible")]:
+    keys = boxes(tab, ".rm-key:visible")
+    assert all(box["width"] >= (44 if width >= 420 else 28) for box in keys), "nine keys share one row"
+    assert all(box["width"] >= 44 for box in shown)
+    for box in [*shown, *keys]:
         assert box["height"] >= 44
-        assert box["width"] >= 44
         assert box["x"] >= 0
         assert box["x"] + box["width"] <= width
         assert box["y"] + box["height"] <= height
