@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from app import bench_cli, options, safety_cli, simulate_cli, user_cli
+from app import bench_cli, import_cli, options, safety_cli, simulate_cli, user_cli
 
 # Several processes share the cores; linear algebra that spins on all of them at once was measured ten times slower.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -142,7 +142,10 @@ def export(
     jobs.export(workspace, path, format=format, certified=certified)
 
 
-for verb in (safety_cli.backup, safety_cli.restore, safety_cli.verify, safety_cli.replay, simulate_cli.simulate):
+for verb in (
+    import_cli.import_labels, safety_cli.backup, safety_cli.restore, safety_cli.verify, safety_cli.replay,
+    simulate_cli.simulate,
+):  # fmt: skip
     app.command()(verb)
 
 

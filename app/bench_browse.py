@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from app import bench_store, errors, predictions, processes
-from store import annotators, database, images, labels, queue
+from store import annotators, database, images, label_batches, queue
 from store.records import NewEvent, NewPublication
 
 WIDTH = 384  # of an embedding
@@ -68,7 +68,7 @@ def make(workspace: Path, rows: int, seed: int = 0) -> None:
             )
             for at, spot in enumerate(chosen)
         ]
-        labels.append_many(tx, said, time.time())
+        label_batches.append_many(tx, said, time.time())
         new = NewPublication(kind="refresh", watermark=0, created_at=time.time(), embeddings="embeddings/bench")
         number = queue.publish(tx, new, [])
     db.close()

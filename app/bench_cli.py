@@ -218,3 +218,17 @@ def bench_browse(
     from app import bench_browse as measuring
 
     measuring.command(rows=rows, repeat=repeat, place=place, json_file=json_file)
+
+
+@bench.command("import")
+def bench_import(
+    rows: Annotated[int, typer.Option(help="rows of the file, each the label of another image")] = 100_000,
+    place: Annotated[
+        Path | None, typer.Option(help="folder on the disk to measure; without it the system's for temporary files")
+    ] = None,
+    json_file: options.Json = None,
+) -> None:
+    """Import a file of labels while a person answers: seconds, memory, write-lock, the person's latency."""
+    from app import bench_import as measuring
+
+    measuring.command(count=rows, place=place, json_file=json_file)

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from app import backups, bench_store, crowd_writers, errors, ingest, labelling, processes, progress, settings
-from store import annotators, classes, database, images, labels, queue, records
+from store import annotators, classes, database, images, label_batches, queue, records
 
 LINKS = 50_000  # names of one file; a file system allows some 65,000
 ROWS = 10_000  # stored at once
@@ -154,7 +154,7 @@ def _answer(db: database.Database, answers: int) -> None:
             for number in range(start, min(answers + 1, start + ROWS))
         ]  # fmt: skip
         with db.write() as tx:
-            labels.append_many(tx, new, time.time())
+            label_batches.append_many(tx, new, time.time())
     rows = [records.QueueRow(position=at, image_id=image_id, reason="uncertain") for at, image_id in enumerate(head)]
     with db.write() as tx:
         queue.publish(tx, records.NewPublication(kind="refresh", watermark=answers, created_at=time.time()), rows)

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from app import browse, browse_views, errors, labelling, snapshot
-from store import annotators, answers, bulk, images, labels, picked, queue
+from store import annotators, answers, bulk, images, label_batches, labels, picked, queue
 from store import browse as stored
 from store import errors as store_errors
 from store.database import Database
@@ -169,7 +169,7 @@ def _again(tx: Connection, meant: Sequence[Event]) -> list[NewEvent]:
 
 
 def _append(tx: Connection, new: Sequence[NewEvent], action: str, now: float) -> None:
-    labels.append_many(tx, [replace(event, uuid=bulk.uuid_of(action, at)) for at, event in enumerate(new)], now)
+    label_batches.append_many(tx, [replace(event, uuid=bulk.uuid_of(action, at)) for at, event in enumerate(new)], now)
 
 
 def _told(changed: set[int], asked: Sequence[int]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from rich import console
 from rich import progress as bars
 
-from app import archives, errors, ingest_files, ingest_labels, processes, settings
+from app import archives, errors, importing, ingest_files, ingest_labels, processes, settings
 from store import database, images, queue, workers
 
 BEAT_SECONDS = 0.5
@@ -175,6 +175,8 @@ def export(workspace: Path, path: Path, *, format: str, certified: float | None)
     if certified is not None and format != "csv":
         raise errors.BadRequest(f"certified labels are written as csv, not as {format!r}")
     with _opened(chosen) as db:
+        while importing.carry_on(db, chosen, now=time.time()):  # what a kill cut short is whole before it is given out
+            pass
         if certified is None:
             print(formats.export(db, path, name=format))
         else:

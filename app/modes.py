@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 
 from app import errors, items, labelling, mode_board, mode_costs, pool_view
 from app.mode_board import LIKELY, SURE
-from store import annotators, images, labels, picked
+from store import annotators, images, label_batches, labels, picked
 from store import errors as store_errors
 from store.database import Database
 from store.records import Event, Lease, NewEvent, Publication
@@ -138,7 +138,7 @@ def confirm(db: Database, body: dict[str, Any], *, now: float) -> dict[str, Any]
             person = annotators.ensure(tx, name, now)
             new = [labelling.new_event(event, person.id) for event in said]
             images.get_many(tx, {event.image_id for event in new})
-            labels.append_many(tx, [event for event in new if event.kind == "label"], now)
+            label_batches.append_many(tx, [event for event in new if event.kind == "label"], now)
             for event in new:
                 if event.kind == "skip":
                     labels.append(tx, event, now)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import datetime
 from pathlib import Path
 
-from app import errors
+from app import clock, errors
 from app.exchange import formats
 from app.settings import Settings
 from store import database, labels
@@ -23,18 +22,8 @@ def replay(settings: Settings, at: str, to: Path, *, format: str) -> str:
     try:
         with db.read() as tx:
             newest = labels.watermark(tx)
-            up_to = min(int(at), newest) if at.isdecimal() else labels.watermark_at(tx, moment(at))
+            up_to = min(int(at), newest) if at.isdecimal() else labels.watermark_at(tx, clock.moment(at))
         told = formats.export(db, to, name=format, up_to=up_to)
     finally:
         db.close()
     return f"as of event {up_to:,} of {newest:,}: {told}"
-
-
-def moment(text: str) -> float:
-    """The unix seconds of a written time; a day alone is its first moment, without a zone it is this machine's."""
-    try:
-        return datetime.datetime.fromisoformat(text.strip().replace("Z", "+00:00")).timestamp()
-    except (ValueError, OverflowError) as problem:
-        raise errors.BadRequest(
-            f"{text!r} is no moment: give a time like 2026-11-25T14:30 (or ...+01:00), or the number of an event"
-        ) from problem

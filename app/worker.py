@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from app import children, errors, labelling, learning, leftovers, measuring, pool, processes, reviewing
+from app import children, errors, importing, labelling, learning, leftovers, measuring, pool, processes, reviewing
 from app.settings import Settings
 from store import commands, database, images, labels, queue, rounds, workers
 from store import errors as store_errors
@@ -54,7 +54,7 @@ class Worker:
         self.first_unseen = self.last_unseen = 0.0
         self.shown_images = 0
         self.wants_maps = False
-        self.next_look_for_images = 0.0
+        self.next_look_for_images = self.next_look_for_imports = 0.0
         self.beat_at = 0.0
         self.phase, self.message, self.fraction = "starting", "reading the workspace", None  # type: str, str, float | None
 
@@ -70,6 +70,7 @@ class Worker:
                 self._grow,
                 self._start_round,
                 self._back_up,
+                self._finish_import,
                 self._look_closer,
             ):
                 busy = self._guarded(act) or busy
@@ -212,6 +213,15 @@ class Worker:
 
     def _back_up(self) -> bool:
         return self.children.start_backup_when_due()
+
+    def _finish_import(self) -> bool:
+        """A step of an import whose process was killed; looked for once a second."""
+        now = time.monotonic()
+        if now < self.next_look_for_imports:
+            return False
+        more = importing.carry_on(self.db, self.settings, now=time.time())
+        self.next_look_for_imports = now + (0.0 if more else 1.0)
+        return more
 
     def _look_closer(self) -> bool:
         """The review's lists, and a step of measuring while people pause longer than a refresh would wait."""

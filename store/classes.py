@@ -86,6 +86,16 @@ def spelled(name: str) -> str:
     return "".join(char.encode("unicode_escape").decode() if _is_control(char) else char for char in name)
 
 
+def storable(tx: Connection, name: str) -> str:
+    """The name as add() would store it; raises like add()."""
+    return _checked(tx, name)[0]
+
+
+def folded(name: str) -> str:
+    """The name as by_name() compares it."""
+    return _key(name)
+
+
 def _is_control(char: str) -> bool:
     return unicodedata.category(char) in _CONTROLS or char in _TURNS
 

@@ -195,7 +195,14 @@ def _engine(url: sa.URL, *, writes: bool) -> Engine:
 
 def _prepare_writer(raw: sqlite3.Connection, _record: Any) -> None:
     raw.isolation_level = None  # we say BEGIN ourselves
-    for pragma in ("journal_mode=WAL", "foreign_keys=ON", "temp_store=MEMORY", "synchronous=NORMAL", "fullfsync=ON"):
+    for pragma in (
+        "journal_mode=WAL",
+        "foreign_keys=ON",
+        "temp_store=MEMORY",
+        "synchronous=NORMAL",
+        "fullfsync=ON",
+        "cache_size=-16000",
+    ):
         raw.execute(f"PRAGMA {pragma}").fetchall()
     raw.execute(f"PRAGMA journal_size_limit={64 << 20}").fetchall()
 

@@ -13,7 +13,7 @@ from store import errors, records, schema
 
 _T = schema.images
 _CHUNK = 500  # bound parameters per statement stay far under SQLite's limit
-_PAGE = 5000
+_PAGE = 10_000  # rows fetched at a time
 
 
 def add_many(tx: Connection, rows: Sequence[records.NewImage]) -> list[int]:
@@ -34,6 +34,15 @@ def known_paths(tx: Connection) -> dict[str, tuple[int, int]]:
     """Map every path, quarantined ones too, to (mtime_ns, bytes)."""
     rows = tx.execute(sa.select(_T.c.path, _T.c.mtime_ns, _T.c.bytes))
     return {path: (mtime_ns, size) for path, mtime_ns, size in rows}
+
+
+def ids_of(tx: Connection, paths: Sequence[str]) -> dict[str, int]:
+    """Map those of these paths that are known to their ids."""
+    found: dict[str, int] = {}
+    for chunk in _chunks(paths):
+        rows = tx.execute(sa.select(_T.c.path, _T.c.id).where(_T.c.path.in_(chunk)))
+        found.update((path, image_id) for path, image_id in rows)
+    return found
 
 
 def get(tx: Connection, image_id: int) -> records.Image:
@@ -65,6 +74,14 @@ def all_ok(tx: Connection) -> list[records.Image]:
 def ever(tx: Connection) -> list[records.Image]:
     """List every image, quarantined ones too, by id."""
     return [_image(row) for row in tx.execute(sa.select(_T).order_by(_T.c.id))]
+
+
+def places(tx: Connection) -> Iterator[tuple[int, str, str | None, bool]]:
+    """Go through id, path and digest of every image and whether it is usable, by id, a page at a time."""
+    last, columns = 0, (_T.c.id, _T.c.path, _T.c.digest, _T.c.status == "ok")
+    while page := tx.execute(sa.select(*columns).where(_T.c.id > last).order_by(_T.c.id).limit(_PAGE)).all():
+        for last, path, digest, usable in page:
+            yield last, path, digest, usable
 
 
 def all_after(tx: Connection, image_id: int, count: int | None = None) -> list[records.Image]:

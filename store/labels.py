@@ -13,7 +13,6 @@ from store import errors, fold, overlap, records, refold, schema
 _E, _S, _C, _I = schema.label_events, schema.image_state, schema.classes, schema.images
 _PAGE = 2000  # rows fetched at a time
 BULK = "bulk"  # input mode of events that one action said about many images
-_CHUNK = 500  # bound parameters per statement stay far under SQLite's limit
 
 
 def append(tx: Connection, new: records.NewEvent, now: float) -> tuple[records.Event, bool]:
@@ -22,43 +21,19 @@ def append(tx: Connection, new: records.NewEvent, now: float) -> tuple[records.E
     An event whose uuid is stored already changes nothing and comes back with False. Raises errors.UnknownImage,
     UnknownClass, UnknownEvent (of a retract), BadEvent, or UuidTaken when the uuid is stored with other content.
     """
-    seq = _lock_watermark(tx) + 1
+    seq = lock_watermark(tx) + 1
     stored = get_by_uuid(tx, new.uuid)
     if stored is not None:
-        _same(stored, new)
+        same(stored, new)
         return stored, False
     _check(tx, new)
     event = records.Event(**vars(new), seq=seq, received_at=now)
-    _insert(tx, [event])
+    insert(tx, [event])
     refold.some(tx, [new.image_id])
     if new.kind in fold.RELEASING:
         mine = (schema.leases.c.image_id == new.image_id, schema.leases.c.annotator_id == new.annotator_id)
         tx.execute(sa.delete(schema.leases).where(*mine))
     return event, True
-
-
-def append_many(tx: Connection, new: Sequence[records.NewEvent], now: float) -> int:
-    """Append many events at once, as an import or a bulk action does; returns how many were new. All or none.
-
-    Raises like append(), whose result it equals, some fifteen times as fast; leases stay.
-    """
-    seq, added = _lock_watermark(tx), 0
-    for start in range(0, len(new), _CHUNK):
-        chunk = new[start : start + _CHUNK]
-        first: dict[str, records.NewEvent] = {}
-        for event in chunk:
-            _same(first.setdefault(event.uuid, event), event)
-        stored = {row.uuid: _event(row) for row in tx.execute(sa.select(_E).where(_E.c.uuid.in_(first)))}
-        for uuid, event in stored.items():
-            _same(event, first[uuid])
-        fresh = [event for uuid, event in first.items() if uuid not in stored]
-        if fresh:
-            _check_targets(tx, fresh)
-            rows = [records.Event(**vars(event), seq=seq + at, received_at=now) for at, event in enumerate(fresh, 1)]
-            _insert(tx, rows)
-            refold.some(tx, sorted({row.image_id for row in rows}))
-            seq, added = rows[-1].seq, added + len(rows)
-    return added
 
 
 def watermark(tx: Connection) -> int:
@@ -211,13 +186,14 @@ def watermark_at(tx: Connection, time: float) -> int:
     return tx.scalar(sa.select(sa.func.max(_E.c.seq)).where(_E.c.received_at <= time)) or 0
 
 
-def _lock_watermark(tx: Connection) -> int:
+def lock_watermark(tx: Connection) -> int:
     """Read the counter and keep others from it until the commit, so that seq grows in commit order everywhere."""
     counter = sa.select(schema.counters.c.value).where(schema.counters.c.name == schema.WATERMARK)
     return int(tx.execute(counter.with_for_update()).scalar_one())
 
 
-def _same(stored: records.NewEvent, new: records.NewEvent) -> None:
+def same(stored: records.NewEvent, new: records.NewEvent) -> None:
+    """Raise errors.UuidTaken unless both say the same."""
     for name in ("image_id", "annotator_id", "kind", "class_id", "target_seq"):
         if getattr(stored, name) != getattr(new, name):
             raise errors.UuidTaken(
@@ -226,11 +202,13 @@ def _same(stored: records.NewEvent, new: records.NewEvent) -> None:
             )
 
 
-def _insert(tx: Connection, events: list[records.Event]) -> None:
+def insert(tx: Connection, events: list[records.Event]) -> None:
+    """Insert events whose seq follows the counter, and move it; raises errors.BadEvent where a row contradicts the tables."""
     last = {"value": events[-1].seq}
     tx.execute(sa.update(schema.counters).where(schema.counters.c.name == schema.WATERMARK), last)
     try:
-        tx.execute(sa.insert(_E), [vars(event) for event in events])
+        used = [name for name in map(str, _E.c.keys()) if any(getattr(event, name) is not None for event in events)]
+        tx.execute(sa.insert(_E), [{name: getattr(event, name) for name in used} for event in events])
     except sa.exc.IntegrityError as error:
         named = f"a {events[0].kind} of image {events[0].image_id}" if len(events) == 1 else f"{len(events)} events"
         raise errors.BadEvent(f"{named} cannot be stored: {error.orig}") from error
@@ -253,16 +231,6 @@ def _check(tx: Connection, new: records.NewEvent) -> None:
                 f"event {target.seq} is a {target.kind} of image {target.image_id}: it cannot be retracted "
                 f"for image {new.image_id}"
             )
-
-
-def _check_targets(tx: Connection, new: Sequence[records.NewEvent]) -> None:
-    """Retracts among many must name events of their own images that are no retracts themselves."""
-    wanted = {event.target_seq: event.image_id for event in new if event.target_seq is not None}
-    query = sa.select(_E.c.seq, _E.c.image_id).where(_E.c.seq.in_(wanted), _E.c.kind != "retract")
-    found = {seq: image_id for seq, image_id in tx.execute(query)} if wanted else {}
-    for target, image_id in wanted.items():
-        if found.get(target) != image_id:
-            raise errors.BadEvent(f"event {target} cannot be retracted for image {image_id}")
 
 
 def _retracted(events: Any) -> sa.ColumnElement[bool]:

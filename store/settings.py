@@ -24,3 +24,9 @@ def set_setting(tx: Connection, key: str, value: Any) -> None:
     text = json.dumps(value)
     if tx.execute(sa.update(_T).where(_T.c.key == key).values(value=text)).rowcount == 0:
         tx.execute(sa.insert(_T).values(key=key, value=text))
+
+
+def with_prefix(tx: Connection, prefix: str) -> dict[str, Any]:
+    """Read the values of all keys that begin with `prefix`, by key."""
+    rows = tx.execute(sa.select(_T.c.key, _T.c.value).where(_T.c.key.startswith(prefix, autoescape=True)))
+    return {key: json.loads(text) for key, text in sorted(tuple(row) for row in rows)}

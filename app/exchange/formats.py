@@ -1,12 +1,12 @@
-"""The export formats by name."""
+"""The export and import formats by name."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from app import errors
-from app.exchange import event_log, imagefolder, labels_csv
+from app.exchange import event_log, imagefolder, labels_csv, labels_jsonl, rows
 from store.database import Database
 
 
@@ -36,4 +36,11 @@ EXPORTS: dict[str, Callable[[Database, Path, int | None], str]] = {
     "csv": _csv,
     "events": _events,
     "imagefolder": _imagefolder,
+}
+
+# name -> the answers of a file, one after the other; None for a row that only a model answered
+IMPORTS: dict[str, Callable[[Path], Iterator[rows.Row | rows.Problem | None]]] = {
+    "csv": labels_csv.read,
+    "events": event_log.read,
+    "jsonl": labels_jsonl.read,
 }

@@ -1,17 +1,18 @@
-"""Labels as a CSV file: one row per settled image, safe to open in a spreadsheet."""
+"""Labels as a CSV file: one row per settled image, safe to open in a spreadsheet; and any CSV of labels read back."""
 
 from __future__ import annotations
 
 import csv
 import datetime
 import io
+import itertools
 import os
 import re
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from app.exchange import answers
+from app.exchange import answers, rows
 from store.database import Database
 
 COLUMNS = (
@@ -21,6 +22,7 @@ COLUMNS = (
     "answers", "agreement", "consensus_probability",
 )  # fmt: skip
 
+_DELIMITERS = ",;\t"
 _SHARES = ("pool", "calibration", "test")
 _FORMULA = re.compile("'*[=+\\-@\\t\\r\\n＝＋－＠]")  # as OWASP lists them, behind any number of apostrophes
 
@@ -53,6 +55,50 @@ def lines(db: Database) -> Iterator[str]:
     yield _line(COLUMNS)
     for answer in answers.settled(db):
         yield _line(_cells(answer))
+
+
+def read(path: Path) -> Iterator[rows.Row | rows.Problem | None]:
+    """The answers of a CSV file: ours, or any with a header that names an image and a class; None where a model answered.
+
+    Commas, semicolons or tabs, as the header has them. Every cell may carry the apostrophe that `safe` puts before what
+    a spreadsheet would take for a formula. Raises rows.Unreadable where the file is no CSV.
+    """
+    numbered = rows.lines(path)
+    number, header = next(numbered, (1, ""))
+    delimiter = max(_DELIMITERS, key=lambda each: _known(header, each))
+    text = itertools.chain([header], (line for _, line in numbered))
+    reader = csv.reader(text, delimiter=delimiter, strict=True)
+    begins = 1
+    try:
+        columns = next(reader, [])
+        roles = rows.roles([as_said(name) for name in columns])
+        while True:
+            begins = reader.line_num + 1
+            cells = next(reader)
+            if not cells:
+                continue
+            if len(cells) != len(columns):
+                told = f"{len(cells)} cells, the first line has {len(columns)}"
+                yield rows.Problem(begins, "cells", told)
+                continue
+            try:
+                yield rows.row(begins, {role: as_said(cells[at]) for at, role in roles.items()})
+            except rows.Wrong as wrong:
+                yield rows.Problem(begins, wrong.kind, wrong.text)
+    except StopIteration:
+        return
+    except rows.Wrong as wrong:
+        raise rows.Unreadable(number, wrong.kind, wrong.text) from wrong
+    except csv.Error as problem:
+        raise rows.Unreadable(begins, "not CSV", f"no CSV from here on: {problem}") from problem
+
+
+def _known(header: str, delimiter: str) -> int:
+    try:
+        cells = next(csv.reader([header], delimiter=delimiter), [])
+    except csv.Error:
+        return 0
+    return sum(cell.strip().casefold() in rows.ROLES for cell in cells)
 
 
 def safe(cell: Cell) -> Cell:

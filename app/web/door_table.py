@@ -60,6 +60,7 @@ OURS: dict[tuple[str, str], str] = {
     ("PUT", "/api/v1/uploads/{upload}"): MANAGE,
     ("POST", "/api/v1/uploads/{upload}/finish"): MANAGE,
     ("GET", "/api/v1/quarantine"): MANAGE,  # paths of this machine
+    ("POST", "/api/v1/import"): MANAGE,  # may name other people
     ("GET", "/api/v1/export"): MANAGE,
     ("POST", "/api/v1/export"): MANAGE,
     ("GET", "/api/v1/users"): MANAGE,

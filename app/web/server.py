@@ -20,6 +20,7 @@ from app.web import (
     entry,
     guests,
     headers,
+    import_routes,
     mode_routes,
     overview_routes,
     people_routes,
@@ -36,7 +37,7 @@ from store import errors as store_errors
 IDLE_SECONDS = 0.5
 ROOMS = (
     entry, routes, mode_routes, browse_routes, overview_routes, review_routes, people_routes, pictures, downloads,
-    upload_routes, surface_files,
+    upload_routes, import_routes, surface_files,
 )  # fmt: skip
 STATUS = {
     errors.BadRequest: 400,
@@ -59,6 +60,7 @@ def create_app(settings: Settings) -> FastAPI:
         db.close()
 
     app = FastAPI(title="RAUM", openapi_url=None, docs_url=None, redoc_url=None, lifespan=lifespan)
+    import_routes.clear(settings.workspace)
     app.state.settings, app.state.db = settings, db
     app.state.board = mode_board.Board(settings.workspace)
     app.state.browser = browse.Browser(db, settings.workspace, app.state.board.reader)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from store import browse, bulk, errors, labels, queue, records
+from store import browse, bulk, errors, label_batches, labels, queue, records
 from tests.store.conftest import World
 
 ACTION = "0a0b0c0d-0000-4000-8000-000000000001"
@@ -53,8 +53,8 @@ def test_an_action_is_found_whole_and_taken_back(world: World) -> None:
         for at, each in enumerate(chosen)
     ]
     with world.db.write() as tx:
-        assert labels.append_many(tx, said, 5.0) == 4
-        assert labels.append_many(tx, said, 6.0) == 0
+        assert label_batches.append_many(tx, said, 5.0) == 4
+        assert label_batches.append_many(tx, said, 6.0) == 0
     world.say("reject", chosen[0], person=1)
     with world.db.read() as tx:
         events = bulk.events(tx, ACTION)
@@ -69,7 +69,7 @@ def test_an_action_is_found_whole_and_taken_back(world: World) -> None:
         uuid="r", image_id=chosen[0], annotator_id=mine, kind="retract", target_seq=events[0].seq
     )
     with world.db.write() as tx:
-        labels.append_many(tx, [retract], 7.0)
+        label_batches.append_many(tx, [retract], 7.0)
         assert bulk.taken_back(tx, [event.seq for event in events]) == {events[0].seq}
         assert len(bulk.standing(tx, chosen, [mine])) == 3
 
@@ -80,4 +80,4 @@ def test_a_retract_among_many_names_an_event_of_its_own_image(world: World) -> N
         uuid="w", image_id=world.pool[1], annotator_id=world.people[0], kind="retract", target_seq=event.seq
     )
     with pytest.raises(errors.BadEvent, match="cannot be retracted"), world.db.write() as tx:
-        labels.append_many(tx, [wrong], 5.0)
+        label_batches.append_many(tx, [wrong], 5.0)

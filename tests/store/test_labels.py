@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import sqlalchemy as sa
 
-from store import answers, classes, errors, labels, records, schema
+from store import answers, classes, errors, label_batches, labels, records, schema
 from tests.store.conftest import World
 
 
@@ -295,14 +295,14 @@ def _imports(world: World) -> list[records.NewEvent]:
 
 
 def test_appending_many_at_once_equals_appending_one_by_one(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(labels, "_CHUNK", 4)
+    monkeypatch.setattr(label_batches, "_CHUNK", 4)
     world.say("label", world.pool[1])
     new = _imports(world)
     with world.db.write() as tx:
-        assert labels.append_many(tx, new[:3] + new[:1] + new[3:], 9.0) == len(new)
+        assert label_batches.append_many(tx, new[:3] + new[:1] + new[3:], 9.0) == len(new)
         at_once = labels.settled(tx), list(labels.all_events(tx)), labels.watermark(tx)
         assert labels.rebuild(tx) == 0
-        assert labels.append_many(tx, new, 10.0) == 0
+        assert label_batches.append_many(tx, new, 10.0) == 0
         tx.rollback()
     with world.db.write() as tx:
         for event in new:
@@ -312,7 +312,7 @@ def test_appending_many_at_once_equals_appending_one_by_one(world: World, monkey
 
 @pytest.mark.parametrize("where", [0, 11, 28])
 def test_one_wrong_event_among_many_stops_them_all(world: World, monkeypatch: pytest.MonkeyPatch, where: int) -> None:
-    monkeypatch.setattr(labels, "_CHUNK", 10)
+    monkeypatch.setattr(label_batches, "_CHUNK", 10)
     new = _imports(world)
     wrong = [
         (errors.BadEvent, {"image_id": 999}),
@@ -324,7 +324,7 @@ def test_one_wrong_event_among_many_stops_them_all(world: World, monkeypatch: py
     for kind_of_error, change in wrong:
         changed = [*new[:where], dataclasses.replace(new[where], **change), *new[where + 1 :]]
         with pytest.raises(kind_of_error), world.db.write() as tx:
-            labels.append_many(tx, changed, 9.0)
+            label_batches.append_many(tx, changed, 9.0)
     with world.db.read() as tx:
         assert labels.watermark(tx) == 0
         assert labels.settled(tx) == []

@@ -62,16 +62,34 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "/api/v1/modes/yesno": ("annotator", "client", "class_id", "count", "holding", "without"),
     "/api/v1/modes/confirm": ("annotator", "client", "events", "out"),
     "/api/v1/modes/undo": ("uuid", "annotator", "client", "targets", "out", "holding"),
+    "/api/v1/import": (),
+    "/api/v1/browse/act": (
+        "uuid",
+        "annotator",
+        "action",
+        "image_ids",
+        "class_id",
+        "reason",
+        "note",
+        "shown",
+        "client_at",
+    ),
+    "/api/v1/browse/undo": ("uuid", "annotator", "target"),
+    "/api/v1/uploads": (),
+    "/api/v1/uploads/{upload}/finish": ("classes", "labels_from_folders"),
 }
 SOUND: dict[str, Any] = {
     "uuid": UUIDS[0], "image_id": 1, "annotator": "me", "client": "tab", "kind": "label", "class_id": 1, "seen": 99,
     "decision": "label", "name": "Larch", "payload": {}, "count": 6, "holding": [1], "without": [2], "out": [3],
     "events": [{"uuid": UUIDS[1], "image_id": 2, "kind": "label", "class_id": 1}], "targets": [UUIDS[1]],
+    "action": "flag", "image_ids": [1, 2],
 }  # fmt: skip
 GETS = (
     "/healthz", "/image/{image_id}", "/thumb/{image_id}", "/overlay/{publication}/{image_id}", "/surface/{edition}/{name}",
     "/login", "/invite", "/api/v1/me", "/api/v1/users", "/api/v1/acts",
-    "/api/v1/modes",
+    "/api/v1/modes", "/api/v1/answers", "/api/v1/browse", "/api/v1/browse/ids", "/api/v1/browse/choices",
+    "/api/v1/browse/image/{image_id}", "/api/v1/browse/map", "/api/v1/commands/{command_id}", "/api/v1/uploads/{upload}",
+    *(f"/api/v1/{name}" for name in ("pace", "steering", "rounds", "confusion", "duplicates", "log")),
     *(f"/api/v1/{name}" for name in ("status", "history", "finish", "classes", "quarantine", "export", "review", "people")),
 )  # fmt: skip
 ROUTES = (*FIELDS, *GETS)
@@ -110,6 +128,7 @@ def requests(
     method, path, parameters = draw(st.sampled_from(described))
     plain = st.one_of(st.sampled_from([*TEXTS, *map(str, NUMBERS)]), st.integers(-2, 30).map(str))
     query: dict[str, str] = {}
+    fields = FIELDS.get(path, ())
     for each in parameters:
         name, value = each["name"], draw(plain)
         if draw(st.booleans()) and name in SOUND:
@@ -120,8 +139,8 @@ def requests(
         elif each.get("required") or draw(st.booleans()):
             query[name] = value.encode("utf-8", "replace").decode()
     options: dict[str, Any] = {"params": query}
-    if method == "POST" and FIELDS[path]:
-        options["content"] = draw(bodies(FIELDS[path]))
+    if method == "POST" and fields:
+        options["content"] = draw(bodies(fields))
         options["headers"] = {"content-type": "application/json"}
     return method, path, options
 

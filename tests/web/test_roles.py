@@ -78,6 +78,7 @@ ROWS = {
     "PUT /api/v1/uploads/{upload}": ADMINS,
     "POST /api/v1/uploads/{upload}/finish": ADMINS,
     "GET /api/v1/quarantine": ADMINS,
+    "POST /api/v1/import": ADMINS,
     "GET /api/v1/export": ADMINS,
     "POST /api/v1/export": ADMINS,
     "GET /api/v1/users": ADMINS,
@@ -94,7 +95,10 @@ QUERIES = {
     "GET /overlay/{publication}/{image_id}": {"kind": "evidence"},
     "PUT /api/v1/uploads/{upload}": {"name": "a.png"},
 }
-ENDINGS = {"GET /api/v1/browse/map": (404,)}  # nobody has looked at these images
+ENDINGS = {  # nobody has looked at these images; the file is empty
+    "GET /api/v1/browse/map": (404,),
+    "POST /api/v1/import": (400,),
+}
 SAMPLES = {
     "{image_id}": "1",
     "{publication}": "1",

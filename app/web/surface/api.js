@@ -3,9 +3,10 @@
 import { ROOT, back, credentials, ended, lost } from "./login.js";
 
 export class Refused extends Error {
-  constructor(status, message) {
+  constructor(status, message, lines = []) {
     super(message);
     this.status = status;
+    this.lines = lines;
   }
 }
 
@@ -40,7 +41,7 @@ export async function call(method, path, body, patience = PATIENCE_MS, keepalive
     throw new Away(sentence === "log in again" ? "logged out" : sentence);
   }
   if (response.status >= 500 || response.status === 408 || response.status === 429) throw new Away(sentence);
-  throw new Refused(response.status, sentence);
+  throw new Refused(response.status, sentence, answer?.lines);
 }
 
 export const get = (path, patience) => call("GET", path, undefined, patience);

@@ -3,6 +3,7 @@
 import { get, post } from "./api.js";
 import { button, h, number, setText } from "./dom.js";
 import { command, commanded } from "./empty.js";
+import { importing } from "./import.js";
 import { ROOT, may } from "./login.js";
 import { lines } from "./setup.js";
 import * as team from "./team.js";
@@ -20,6 +21,7 @@ export function mount(slot, status) {
       manages ? card("Add images", adding(status)) : "",
       card("Classes", classes(status)),
       manages ? card("Export", exporting()) : "",
+      manages ? card("Import labels", importing(status)) : "",
       manages ? card("Backup", backup()) : "",
       manages ? team.card(slot) : "",
       manages ? h("section", { class: "rp-card rp-wide" }, h("h2", {}, "Quarantine ", count), quarantine) : "",
