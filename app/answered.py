@@ -12,7 +12,9 @@ from store.records import Event, Lease
 MOST = 100
 
 
-def own(db: Database, *, annotator: str, count: int, before: str | None = None) -> list[dict[str, Any]]:
+def own(
+    db: Database, *, annotator: str, count: int, before: str | None = None, hidden_rate: float = 0.0
+) -> list[dict[str, Any]]:
     """The latest `count` answers that stand, newest first: items as items.build says, with `previous` and its uuid.
 
     `before` is the uuid of the answer to go on from. Nothing is leased: an answer that is changed later is late by then,
@@ -22,11 +24,12 @@ def own(db: Database, *, annotator: str, count: int, before: str | None = None) 
         raise errors.BadRequest(f"count must be between 1 and {MOST}, not {count}")
     name = labelling.checked_name(annotator)
     with db.read() as tx:
-        person = next((each for each in annotators.all_(tx) if each.name == name), None)
+        person = annotators.by_name(tx, name)
         if person is None:
             return []
         found = answers.own(tx, person.id, count=count, before=_seq(tx, before))
-        built, names = items.build(tx, [_as_asked(event) for event in found]), class_names.now(tx)
+        built = items.build(tx, [_as_asked(event) for event in found], hidden_rate)
+        names = class_names.now(tx)
     return [
         item | {"previous": labelling.said(event, names) | {"uuid": event.uuid}}
         for item, event in zip(built, found, strict=True)

@@ -100,14 +100,15 @@ def undo(
     now: float,
     lease_now: float | None = None,
     target: str | None = None,
+    only: bool = False,
     lease_seconds: float = 300.0,
     hidden_rate: float = 0.0,
 ) -> dict[str, Any]:
     """Retract this annotator's latest standing answer and lease its image again, so that it is shown as it was.
 
-    `target` is the uuid of the answer that the tab means; with two tabs it may not be the latest. A reject and the
-    reason that followed it are taken back together, and so is a page of the grid. Repeating a uuid changes nothing.
-    `lease_now`: the leases' own time.
+    `target` is the uuid of the answer that the tab means; with two tabs it may not be the latest. Where it does not
+    stand any more the latest is meant, or with `only` nothing. A reject and the reason that followed it are taken back
+    together, and so is a page of the grid. Repeating a uuid changes nothing. `lease_now`: the leases' own time.
     """
     name, identifier = checked_name(annotator), checked_uuid(uuid)
     with db.write(durable=True) as tx:
@@ -117,7 +118,7 @@ def undo(
             taken = labels.get(tx, known.target_seq) if known.target_seq is not None else None
             event_id = known.seq
         else:
-            taken = _meant(tx, person.id, target)
+            taken = _meant(tx, person.id, target, only)
             if taken is None:
                 return {"undone": False, "event_id": None, "item": None}
             event_id = _retract(tx, taken, identifier, person.id, now)
@@ -134,7 +135,7 @@ def undo(
 
 def said(event: Event, names: class_names.Names) -> dict[str, Any]:
     """An answer as the page shows it again, its class as it counts now."""
-    told = {"kind": event.kind, "class_id": names.final(event.class_id), "reason": event.reason, "note": event.note}
+    told = {"kind": event.kind, "class_id": names.final(event.class_id), "reason": event.reason}
     return {**told, "region": regions.read(event.region)}
 
 
@@ -152,13 +153,13 @@ def release(db: Database, *, annotator: str, client: str, now: float) -> dict[st
         return {"released": queue.release(tx, person.id, client)}
 
 
-def _meant(tx: Any, annotator_id: int, target: str | None) -> Any:
-    """The answer to take back: the one that is named while it stands, else the annotator's latest."""
-    named = labels.get_by_uuid(tx, checked_uuid(target)) if target else None
-    if named is None or named.annotator_id != annotator_id or named.kind not in KINDS:
-        return labels.last_undoable(tx, annotator_id)
-    stands = all(event.target_seq != named.seq for event in labels.of_image(tx, named.image_id))
-    return named if stands else labels.last_undoable(tx, annotator_id)
+def _meant(tx: Any, annotator_id: int, target: str | None, only: bool) -> Any:
+    """The answer to take back: the one that is named while it stands, else (unless `only` it is) the annotator's latest."""
+    named: Any = labels.get_by_uuid(tx, checked_uuid(target)) if target else None
+    theirs = named is not None and named.annotator_id == annotator_id and named.kind in KINDS
+    if theirs and all(event.target_seq != named.seq for event in labels.of_image(tx, named.image_id)):
+        return named
+    return None if only else labels.last_undoable(tx, annotator_id)
 
 
 def _retract(tx: Any, taken: Any, identifier: str, annotator_id: int, now: float) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from app import agreement, overlays, pool, predictions, ranking, snapshot
+from app import agreement, overlays, pool, predictions, ranking, receipts, snapshot
 from app.settings import Settings
 from model import checkpoint, config, predict, train
 from model.network import raum_net
@@ -47,6 +47,8 @@ def refresh(db: Database, settings: Settings, held: pool.Pool, *, now: float, rn
     found = ranking.rank(held.image_ids, held.prepared, seen, settings=settings, rng=rng)
     found = dataclasses.replace(found, rows=agreement.with_again(found.rows, agreed, rate=settings.again_rate))
     drawn, without = _draw(held, found, settings, seen.single)
+    apart = seen.labelled.keys() | seen.rejected | seen.holdout.keys()
+    changed = receipts.changes(settings.workspace, found.predicted, apart, checkpoint=held.checkpoint)
     took = time.perf_counter() - began
     new = NewPublication(
         kind="cold" if found.cold else "refresh",
@@ -56,7 +58,7 @@ def refresh(db: Database, settings: Settings, held: pool.Pool, *, now: float, rn
         embeddings=held.folder,
         calibrated=found.calibrated,
         pool_size=found.pool_size,
-        metrics=_plain({**found.metrics, "seconds": round(took, 3)}),
+        metrics=_plain({**found.metrics, **changed, "seconds": round(took, 3)}),
         created_at=now,
     )
     with db.write() as tx:

@@ -61,6 +61,20 @@ def own(tx: Connection, annotator_id: int, *, count: int, before: int | None = N
     return [records.Event(**row._asdict()) for row in tx.execute(query.order_by(_E.c.seq.desc()).limit(count))]
 
 
+def given(tx: Connection, after: int, up_to: int) -> list[tuple[records.Event, bool]]:
+    """List the labels and rejects that stood at watermark `up_to` and came after `after`, newest first.
+
+    Each with whether it stands now, too."""
+    back, then = _E.alias("takes_back"), _E.alias("took_back_then")
+    stands = ~sa.exists().where(back.c.target_seq == _E.c.seq)
+    gone = sa.exists().where(then.c.target_seq == _E.c.seq, then.c.seq <= up_to)
+    query = sa.select(_E, stands.label("stands")).where(
+        _E.c.seq > after, _E.c.seq <= up_to, _E.c.kind.in_(fold.ANSWERS), ~gone
+    )
+    rows = [row._asdict() for row in tx.execute(query.order_by(_E.c.seq.desc()))]
+    return [(records.Event(**{k: v for k, v in row.items() if k != "stands"}), bool(row["stands"])) for row in rows]
+
+
 def flagged(tx: Connection) -> list[int]:
     """List the images with a flag that stands and that no review followed, by id."""
     return list(tx.scalars(sa.select(_S.c.image_id).where(_S.c.flags > 0).order_by(_S.c.image_id)))

@@ -71,6 +71,12 @@ def publications(tx: Connection) -> list[records.Publication]:
     return [queue_rows.to_publication(row) for row in tx.execute(sa.select(_P).order_by(_P.c.id))]
 
 
+def latest(tx: Connection, count: int) -> list[records.Publication]:
+    """List the last `count` publications, newest first."""
+    rows = tx.execute(sa.select(_P).order_by(_P.c.id.desc()).limit(count))
+    return [queue_rows.to_publication(row) for row in rows]
+
+
 def rows_for(tx: Connection, publication_id: int, image_ids: Iterable[int]) -> dict[int, records.QueueRow]:
     """Map those of the images that a publication's queue holds to their rows."""
     query = sa.select(_Q).where(_Q.c.publication_id == publication_id, _Q.c.image_id.in_(list(image_ids)))

@@ -33,6 +33,7 @@ OURS: dict[tuple[str, str], str] = {
     ("POST", "/api/v1/events"): LABEL,
     ("POST", "/api/v1/undo"): LABEL,
     ("GET", "/api/v1/answers"): LABEL,
+    ("GET", "/api/v1/receipts"): LABEL,
     ("POST", "/api/v1/renew"): LABEL,
     ("GET", "/api/v1/modes"): LABEL,
     ("POST", "/api/v1/modes/grid"): LABEL,

@@ -7,7 +7,19 @@ from typing import Any
 import numpy as np
 from fastapi import APIRouter, Request
 
-from app import answered, archives, errors, finishing, ingest_files, labelling, progress, review, settings, taxonomy
+from app import (
+    answered,
+    archives,
+    errors,
+    finishing,
+    ingest_files,
+    labelling,
+    progress,
+    receipts,
+    review,
+    settings,
+    taxonomy,
+)
 from app.web import door, plain
 from store import commands as orders
 from store import database
@@ -62,6 +74,7 @@ def undo(request: Request, body: plain.Object) -> Json:
         now=time.time(),
         lease_now=_lease_clock(request),
         target=body.get("target"),
+        only=bool(body.get("only")),
         lease_seconds=_settings(request).lease_seconds,
         hidden_rate=_settings(request).hidden_rate,
     )
@@ -72,9 +85,20 @@ def own_answers(
     request: Request, annotator: plain.Tab | None = None, count: int = 20, before: plain.Tab | None = None
 ) -> Json:
     """This annotator's own last answers that stand, newest first."""
-    return {
-        "answers": answered.own(_db(request), annotator=door.speaker(request, annotator), count=count, before=before)
-    }
+    found = answered.own(
+        _db(request),
+        annotator=door.speaker(request, annotator),
+        count=count,
+        before=before,
+        hidden_rate=_settings(request).hidden_rate,
+    )
+    return {"answers": found}
+
+
+@router.get("/api/v1/receipts")
+def receipt_list(request: Request, annotator: plain.Tab | None = None, count: int = 20) -> Json:
+    """What this annotator's latest answers changed among the suggestions, refresh by refresh, newest first."""
+    return {"receipts": receipts.listed(_db(request), annotator=door.speaker(request, annotator), count=count)}
 
 
 @router.post("/api/v1/renew")

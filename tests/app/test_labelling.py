@@ -131,8 +131,8 @@ def test_undo_goes_back_without_end_and_shows_each_answer_as_it_was(workspace: W
     for number in (2, 1, 0):
         done = labelling.undo(workspace.db, uuid=str(uuid.uuid4()), annotator="ann", client="tab", now=102.0)
         assert done["item"]["image_id"] == items[number]["image_id"]
-        told = {name: done["item"]["previous"][name] for name in ("kind", "class_id", "reason")}
-        assert told == {"kind": "label", "class_id": workspace.class_ids[number], "reason": None}
+        before = {"kind": "label", "class_id": workspace.class_ids[number], "reason": None, "region": None}
+        assert done["item"]["previous"] == before
     done = labelling.undo(workspace.db, uuid=str(uuid.uuid4()), annotator="ann", client="tab", now=103.0)
     assert done == {"undone": False, "event_id": None, "item": None}
 
@@ -172,3 +172,20 @@ def test_an_undo_takes_back_the_answer_that_its_tab_means(workspace: Workspace) 
     answer(workspace, right["image_id"], kind="label", class_id=workspace.class_ids[1])
     done = labelling.undo(workspace.db, uuid=str(uuid.uuid4()), annotator="ann", client="left", target=meant, now=102.0)
     assert done["item"]["image_id"] == left["image_id"]
+
+
+def test_an_undo_of_only_one_answer_takes_no_other(workspace: Workspace) -> None:
+    first, second, *_ = ask(workspace)
+    target = str(uuid.uuid4())
+    answer(workspace, first["image_id"], kind="label", class_id=workspace.class_ids[0], uuid=target)
+    answer(workspace, second["image_id"], kind="label", class_id=workspace.class_ids[0])
+
+    def take_back(**more: bool) -> dict[str, Any]:
+        identifier = str(uuid.uuid4())
+        return labelling.undo(
+            workspace.db, uuid=identifier, annotator="ann", client="tab", target=target, now=102.0, **more
+        )
+
+    assert take_back(only=True)["item"]["image_id"] == first["image_id"]
+    assert take_back(only=True) == {"undone": False, "event_id": None, "item": None}
+    assert take_back()["item"]["image_id"] == second["image_id"], "else the latest is meant"

@@ -213,6 +213,7 @@ def opened(chromium: Any) -> Iterator[Callable[..., Any]]:
     """opened(page_server, width=..., height=...) is a tab with the first image on it; no console error may appear.
 
     With frame=True Gradio's own bundle is loaded, too; without, the surface stands alone, as in the page's first second.
+    The first-run guide is done, unless guide=True.
     """
     contexts: list[Any] = []
     errors: list[str] = []
@@ -224,10 +225,13 @@ def opened(chromium: Any) -> Iterator[Callable[..., Any]]:
         height: int = 720,
         wait: str = browser.IMAGE,
         frame: bool = False,
+        guide: bool = False,
         **options: Any,
     ) -> Any:
         context = chromium.new_context(viewport={"width": width, "height": height}, **options)
         contexts.append(context)
+        if not guide:
+            context.add_init_script("localStorage.setItem('raum.guided', 'yes')")
         tab = context.new_page()
         tab.on("pageerror", lambda problem: errors.append(str(problem)))
         tab.on("console", lambda told: errors.append(told.text) if told.type == "error" else None)

@@ -36,7 +36,10 @@ def _said(server: Page) -> None:
 
 
 def _append(tx: Any, image: int, person: int, kind: str, class_id: int | None) -> None:
-    new = NewEvent(uuid=str(uuid.uuid4()), image_id=image, annotator_id=person, kind=kind, class_id=class_id)
+    region = '{"x": 0.25, "y": 0.5, "w": 0.25, "h": 0.25}' if image == 5 else None
+    new = NewEvent(
+        uuid=str(uuid.uuid4()), image_id=image, annotator_id=person, kind=kind, class_id=class_id, region=region
+    )
     labels.append(tx, new, 2.0)
 
 
@@ -78,6 +81,14 @@ def test_a_review_goes_by_keys_and_every_decision_is_an_event(review: Any, page_
     tab = review
     assert tab.evaluate(SHOWN) == "/image/5"
     assert tab.locator(".rv-said li").all_inner_texts() == ["ada\nCedar", "ben\nCedar"]
+    outline = tab.locator(".rv .rm-region rect")
+    assert [outline.get_attribute(name) for name in ("x", "y", "width")] == ["0.25", "0.5", "0.25"]
+    assert "marked as evidence" in tab.inner_text('.rv [data-part="map"]')
+    tab.keyboard.press("c")
+    tab.wait_for_function("raum.label.review.stage.beside !== null")
+    assert tab.locator(IMAGE).count() == 2, "a labelled image stands beside it"
+    tab.keyboard.press("Escape")
+    assert tab.locator(IMAGE).count() == 1
     assert "Elm" in tab.inner_text(".rv .rm-compare")
     tab.keyboard.press("l")
     tab.wait_for_function(f"({SHOWN}) === '/image/1'")

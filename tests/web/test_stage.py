@@ -187,7 +187,7 @@ def test_evidence_is_marked_by_drag_click_and_keys(page_server: Page, opened: Ca
 
 def test_evidence_is_shown_again_after_a_reload(page_server: Page, opened: Callable[..., Any]) -> None:
     tab = opened(page_server, width=420, height=860, has_touch=True)
-    press(tab, "e")
+    tab.tap(".rm-mark button")
     tab.touchscreen.tap(*middle(tab))
     press(tab, "1")
     saved(tab)

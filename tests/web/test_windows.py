@@ -26,9 +26,11 @@ def test_a_phone_shows_all_nine_classes_and_every_answer(
     assert len(shown) == 9
     wide = sorted(shown, key=lambda box: box["y"])[:3]
     assert all(box["width"] > 0.85 * width for box in wide), "the three likeliest are wide"
-    for box in [*shown, *boxes(tab, ".rm-key:visible")]:
+    keys = boxes(tab, ".rm-key:visible")
+    assert all(box["width"] >= (44 if width >= 420 else 28) for box in keys), "nine keys share one row"
+    assert all(box["width"] >= 44 for box in shown)
+    for box in [*shown, *keys]:
         assert box["height"] >= 44
-        assert box["width"] >= 44
         assert box["x"] >= 0
         assert box["x"] + box["width"] <= width
         assert box["y"] + box["height"] <= height
@@ -39,6 +41,10 @@ def test_a_phone_shows_all_nine_classes_and_every_answer(
     tab.tap('.rm-choice:has-text("Kind I")')
     saved(tab)
     assert (server.events()[0].class_id, server.events()[0].input_mode) == (9, "touch")
+    stage = tab.locator(".rm-frames").bounding_box()
+    tab.tap('[data-action="reject"]')
+    assert tab.locator(".rm-reason:visible").count() == 3
+    assert tab.locator(".rm-frames").bounding_box() == stage, "nothing jumps when the reason is asked"
 
 
 def test_no_class_is_wide_on_a_phone_when_asked_blind(page_server: Page, opened: Callable[..., Any]) -> None:

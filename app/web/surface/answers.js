@@ -45,6 +45,7 @@ export function give(label, kind, fields, mode, event = null) {
   label.answeredToday += kind === "skip" ? 0 : 1;
   label.next();
   label.showSaved();
+  label.guide.did(kind);
   measure(label, pressed);
 }
 

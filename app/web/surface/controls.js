@@ -59,6 +59,7 @@ const ACTS = {
   undo: (label) => label.undo(),
   search: (label) => label.search.open(),
   help: (label) => label.sheet.toggle(),
+  receipts: (label) => label.receipts.list.length && label.receipts.toggle(),
   cycle: (label) => label.changeMap(() => label.stage.cycle()),
   hide: (label) => {
     const { maps } = label.identity.wishes;
@@ -71,13 +72,14 @@ const ACTS = {
   later: (label) => label.walk.later(),
   escape: (label) => {
     if (label.evidence.open) label.evidence.cancel();
-    else if (!label.beside.close() && !label.walk.end()) label.sheet.close();
+    else if (!label.receipts.close() && !label.beside.close() && !label.walk.end()) label.sheet.close();
     label.reasons.end();
   },
 };
 
 export function act(label, action, mode, event = null) {
   ACTS[action](label, mode, event);
+  label.guide.did(action);
 }
 
 function digit(label, number, event) {
@@ -91,19 +93,20 @@ function digit(label, number, event) {
 }
 
 function buttons(label) {
-  const made = BUTTONS.map(([action, text]) => {
+  const made = ([action, text]) => {
     const element = button(h("kbd", {}, ""), (mode, event) => act(label, action, mode, event), { class: "rm-key", "data-action": action });
     element.append(text);
     return element;
-  });
-  label.part("keys").append(...made);
+  };
+  label.part("keys").append(...BUTTONS.map(made));
+  label.part("mark").append(made(["evidence", "evidence"]));
   relabel(label);
 }
 
 // Every printed key as this person has it.
 export function relabel(label) {
   keys.use(label.identity.annotator);
-  for (const element of label.part("keys").querySelectorAll("[data-action]")) {
+  for (const element of label.root.querySelectorAll(".rm-key[data-action]")) {
     setText(element.querySelector("kbd"), keys.capOf(element.dataset.action));
     element.setAttribute("aria-keyshortcuts", keys.keyOf(element.dataset.action));
   }

@@ -18,7 +18,7 @@ export function make(heard) {
   const slider = h("input", { type: "range", id: "rp-rate", min: "0", max: String(RATES.length - 1), step: "1", value: String(USUAL), class: "rf-slider" });
   const rate = h("output", { for: "rp-rate", class: "rf-rate" });
   const sentence = h("p", { class: "rf-sentence", role: "status", "data-part": "sentence" });
-  const bar = h("div", { class: "rf-bar", role: "img" });
+  const bar = h("div", { class: "rf-bar", role: "img", "aria-label": "not measured yet" });
   const facts = h("dl", { class: "rp-facts" });
   const save = h("a", { class: "rm-button rm-strong", "data-part": "export" }, "export now");
   const proof = h("p", { class: "rp-quiet" });

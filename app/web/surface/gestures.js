@@ -26,7 +26,7 @@ export function listen(stage) {
     if (!stage.ready || event.button !== 0 || pointers.size >= 2 || event.target.closest("button, a, input")) return;
     pointers.set(event.pointerId, { event, view: viewOf(event) });
     box.setPointerCapture(event.pointerId);
-    if (stage.marking && pointers.size === 1) stage.marking.from(viewOf(event).inside(event, stage.zoom));
+    if (stage.marking) stage.marking.from(pointers.size === 1 ? viewOf(event).inside(event, stage.zoom) : null); // two fingers zoom
   });
 
   box.addEventListener("pointermove", (event) => {

@@ -31,6 +31,7 @@ export const ACTIONS = [
   ["bigger", ["+", "="], "zoom in; the wheel, two fingers and a double click do, too", "image"],
   ["smaller", ["-"], "zoom out", "image"],
   ["fit", ["0"], "the whole image; Shift and an arrow move it", "image"],
+  ["receipts", ["r"], "what your answers changed", "image"],
   ["help", ["?"], "this sheet", "image"],
   ["list", ["l"], "Review: the next list", "image"],
 ];

@@ -113,6 +113,9 @@ export class KeySheet {
       this.#end("the keys are as they were");
       this.changed();
     }, { class: "rm-button" });
-    return h("div", { class: "rm-actions" }, button("close", () => this.close(), { class: "rm-button" }), this.again);
+    return h("div", { class: "rm-actions" }, button("close", () => this.close(), { class: "rm-button" }), button("the first steps again", () => {
+      this.close();
+      this.label.guide.again();
+    }, { class: "rm-button" }), this.again);
   }
 }

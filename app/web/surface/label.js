@@ -8,12 +8,14 @@ import { number, setText } from "./dom.js";
 import * as empty from "./empty.js";
 import { Evidence } from "./evidence.js";
 import { Flagging } from "./flagging.js";
+import { Guide } from "./guide.js";
 import * as keys from "./keys.js";
 import * as leases from "./leases.js";
 import { ROOT } from "./login.js";
 import { Panel } from "./panel.js";
 import * as pins from "./pins.js";
 import { Reasons } from "./reasons.js";
+import { Receipts } from "./receipts.js";
 import { Search } from "./search.js";
 import { Stage } from "./stage.js";
 import { Stock, prepare } from "./stock.js";
@@ -37,7 +39,9 @@ export class Label {
     this.stock = new Stock({ claim: (count) => leases.claim(this.identity, count), answering: () => this.outbox.size, changed: () => this.fill(), now: () => performance.now() });
     this.outbox = answers.outbox(this);
     this.reasons = new Reasons(this);
+    this.guide = new Guide(this);
     this.walk = new Walk(this);
+    this.receipts = new Receipts(this);
     this.flagging = new Flagging(this);
     this.evidence = new Evidence(this);
     this.beside = new Beside({ stage: this.stage, part: this.part, shown: () => this.current, caption: () => this.showMapCaption() });
@@ -70,6 +74,7 @@ export class Label {
       pins.hear(this, value.classes);
       if (value.publication !== this.publication || !this.current || this.current.broken) void this.stock.topUp();
       this.publication = value.publication;
+      void this.receipts.heard(value.publication);
       if (!this.outbox.size) this.answeredToday = value.labels?.mine_today ?? value.labels?.today ?? this.answeredToday;
     }
     if (!away && this.outbox.away) this.outbox.kick();
@@ -113,6 +118,7 @@ export class Label {
     this.root.classList.toggle("rm-broken", ready.broken);
     if (previous && !this.walk.open) this.say(`undone: ${undoing.described(previous, this.classes)}`);
     this.flagging.left();
+    this.guide.greet();
     this.modes?.shown();
     requestAnimationFrame(() => (this.shown.at = performance.now()));
   }
@@ -227,6 +233,7 @@ export class Label {
     this.history = [];
     this.stock.waiting = [];
     this.walk.leave();
+    this.receipts.forget();
     this.next();
     void this.status.ask();
   }

@@ -44,7 +44,10 @@ export class Panel {
     const { item } = ready;
     this.rows = choices.rows(item, classes);
     this.slots.forEach((slot, i) => this.#fill(slot, this.rows[i], previous));
-    if (this.list.firstChild !== this.slots[0].element) this.list.replaceChildren(...this.slots.map((slot) => slot.element));
+    if (this.list.firstChild !== this.slots[0].element) {
+      this.list.replaceChildren(...this.slots.map((slot) => slot.element));
+      this.list.style.minHeight = "";
+    }
     setText(this.note, noted(item, classes));
     this.note.classList.toggle("rm-blind", item.blind);
     this.#contrast(ready);
@@ -65,7 +68,7 @@ export class Panel {
 
   askReason() {
     setText(this.note, "rejected. Why? (or Esc)");
-    this.list.style.minHeight = `${35 * this.rows.length - 3}px`;
+    this.list.style.minHeight = `${this.list.offsetHeight}px`; // nothing jumps: the list keeps its height
     this.list.replaceChildren(...this.reasons);
   }
 

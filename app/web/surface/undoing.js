@@ -22,7 +22,7 @@ export function undo(label) {
     label.show(last.ready, last.body);
     label.answeredToday = Math.max(0, label.answeredToday - (last.body.kind === "skip" ? 0 : 1));
   } else label.say("asking the server for your answer before …");
-  label.outbox.push(retract(label, last?.body.uuid ?? null));
+  label.outbox.push(retract(label, last?.body.uuid ?? null, false));
   label.showEmpty();
 }
 

@@ -98,8 +98,9 @@ export class Walk {
   }
 }
 
-export function retract(label, target) {
+// Takes back one answer or flag; with `only` nothing else where that one does not stand any more.
+export function retract(label, target, only = true) {
   const id = uuid();
-  return { uuid: id, path: "/api/v1/undo", body: { uuid: id, annotator: label.identity.annotator, client: label.identity.client, target } };
+  return { uuid: id, path: "/api/v1/undo", body: { uuid: id, annotator: label.identity.annotator, client: label.identity.client, target, only } };
 }
 
