@@ -123,7 +123,7 @@ def _agree(
 
 
 def _some_open(seen: Snapshot, image_ids: Ints, rng: np.random.Generator) -> Ints:
-    closed = np.array(sorted(seen.labelled.keys() | seen.rejected | seen.holdout.keys()), np.int64)
+    closed = np.array(sorted({*seen.labelled, *seen.rejected, *seen.holdout, *seen.gold}), np.int64)
     open_N = np.flatnonzero(~np.isin(image_ids, closed))
     return open_N if len(open_N) <= COMPARED else np.sort(rng.choice(open_N, COMPARED, replace=False))
 

@@ -1,12 +1,13 @@
 """One asked image as the page sees it: why it is asked, what the model suggests, its neighbours and its maps."""
 
+import dataclasses
 import hashlib
 from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection
 
-from store import classes, images, queue
+from store import classes, gold, images, queue
 from store.records import Image, Lease, Publication, QueueRow
 
 WHY = {
@@ -52,6 +53,8 @@ def _item(
     if row is None and lease.publication_id is not None and not lease.blind:
         row = queue.row(tx, lease.publication_id, lease.image_id)
         publication = queue.publication(tx, lease.publication_id) if row else current
+    if lease.reason == gold.GOLD:  # like any other image: nobody is to take more care with it
+        lease = dataclasses.replace(lease, reason="uncertain")
     item: dict[str, Any] = {
         "image_id": image.id,
         "lease": lease.token,

@@ -20,11 +20,12 @@ class Spots:
         self.held_N = _rows(held, row_of)
         self.held_labels_N = np.array([seen.holdout_labels[image_id] for image_id in held], np.int64)
         self.held_halves_N = np.array([seen.holdout[image_id] for image_id in held], np.int64)
-        settled = seen.labelled.keys() | seen.rejected
+        settled = seen.labelled.keys() | seen.rejected | set(seen.gold)
         self.open_N = np.array(
             [row for i, row in row_of.items() if i not in settled and i not in seen.holdout], np.int64
         )
         self.rejected_N = _rows(sorted(i for i in seen.rejected if i in row_of and i not in seen.holdout), row_of)
+        self.gold_N = _rows([i for i in seen.gold if i in row_of], row_of)
         self.picked_N = _rows([i for i in self.labelled if i in seen.picked], row_of)
         self.leased_N = _rows(
             [i for i in seen.leased if i in row_of and i not in settled and i not in seen.holdout], row_of
