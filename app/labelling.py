@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from app import errors, items, regions
+from app import errors, items, regions, study_plan
 from store import annotators, gold, labels, queue
 from store import errors as store_errors
 from store import overlap as asked
@@ -47,9 +47,9 @@ def next_images(
             lease_seconds=lease_seconds,
             rng=rng,
             holdout_rate=holdout_rate,
-            gold_rate=gold_rate,
+            gold_rate=study_plan.gold_rate(tx, gold_rate),
         )
-        return items.build(tx, leases, hidden_rate)
+        return items.build(tx, study_plan.assign(tx, leases, now), hidden_rate)
 
 
 def ask_several(db: Database, *, overlap: int, overlap_rate: float) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from app import agreement, overlays, pool, predictions, ranking, snapshot
+from app import agreement, overlays, pool, predictions, ranking, snapshot, study_plan
 from app.settings import Settings
 from model import checkpoint, config, predict, train
 from model.network import raum_net
@@ -42,7 +42,9 @@ def refresh(db: Database, settings: Settings, held: pool.Pool, *, now: float, rn
     published meanwhile: what was ranked on the old network is dropped."""
     began = time.perf_counter()
     with db.read() as tx:
-        seen = snapshot.take(tx, holdout=held.holdout, now=now, with_gold=settings.gold_rate > 0)
+        seen = snapshot.take(
+            tx, holdout=held.holdout, now=now, with_gold=study_plan.gold_rate(tx, settings.gold_rate) > 0
+        )
     seen, agreed = agreement.settle(seen, held.image_ids, held.prepared, settings=settings, rng=rng, kept=held.opinions)
     found = ranking.rank(held.image_ids, held.prepared, seen, settings=settings, rng=rng)
     found = dataclasses.replace(found, rows=agreement.with_again(found.rows, agreed, rate=settings.again_rate))
@@ -87,7 +89,7 @@ def round_(
     with db.read() as tx:
         known = images.all_ok(tx)
         halves = {i.id: i.holdout for i in known if i.holdout}
-        seen = snapshot.take(tx, holdout=halves, now=began, with_gold=settings.gold_rate > 0)
+        seen = snapshot.take(tx, holdout=halves, now=began, with_gold=study_plan.gold_rate(tx, settings.gold_rate) > 0)
     seen = agreement.recalled(seen, settings.workspace, settings=settings, rng=np.random.default_rng(settings.seed))
     told = {"labels": len(seen.labelled), "backbone": settings.backbone, "method": settings.method}
     with db.write() as tx:
@@ -129,7 +131,9 @@ def _run(
     held.complete = True
     progress("publishing", 0.96, "ranking the pool")
     with db.read() as tx:
-        fresh = snapshot.take(tx, holdout=held.holdout, now=clock(), with_gold=settings.gold_rate > 0)
+        fresh = snapshot.take(
+            tx, holdout=held.holdout, now=clock(), with_gold=study_plan.gold_rate(tx, settings.gold_rate) > 0
+        )
     fresh, agreed = agreement.settle(fresh, held.image_ids, held.prepared, settings=settings, rng=rng)
     found = ranking.rank(held.image_ids, held.prepared, fresh, settings=settings, rng=rng)
     found = dataclasses.replace(found, rows=agreement.with_again(found.rows, agreed, rate=settings.again_rate))
