@@ -94,6 +94,8 @@ def sentences(effect: dict[str, Any]) -> list[str]:
     """What an effect says in plain words, and no more than its intervals do."""
     what, wrong = f"Showing {SHOWN[effect['of']]}", "agreement with suggestions that are wrong"
     told = [_seconds(what, effect["seconds"], effect["pairs"])]
+    if effect["accuracy"] is None:
+        return [*told, f"{what}: too few answers on gold images to compare how right people are."]
     for name, of in (("accuracy", "accuracy on gold images"), ("reliance", wrong)):
         told.append(_points(what, of, effect[name]))
     return told

@@ -53,7 +53,7 @@ function form(place) {
 }
 
 function ending(place) {
-  return h("div", { class: "st-form" }, button("end the study", () => order(place, { action: "end" }), { class: "rm-button" }), h("p", { class: "rp-quiet", role: "status" }, "While it goes on, every single image that has a suggestion and a map belongs to it."));
+  return h("div", { class: "st-form" }, button("end the study", () => order(place, { action: "end" }), { class: "rm-button" }), h("p", { class: "rp-quiet", role: "status" }, "While it goes on, each image that is asked by itself, and not blind, with a suggestion and a map belongs to it."));
 }
 
 async function order(place, body) {
