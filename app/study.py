@@ -10,7 +10,7 @@ from typing import Any
 
 from app import errors, study_plan
 from model import medians, shares
-from store import studied
+from store import labels, studied
 from store.database import Database
 
 FEWEST = 5  # answers on either side from which a difference of shares is told
@@ -34,7 +34,7 @@ def begin(db: Database, body: dict[str, Any], *, now: float) -> dict[str, Any]:
         known = study_plan.all_(tx)
         if study_plan.running(tx):
             raise errors.BadRequest("a study goes on already: end it first")
-        new = study_plan.Study(len(known) + 1, now, images, **varied, gold=float(share))
+        new = study_plan.Study(len(known) + 1, now, labels.watermark(tx), images, **varied, gold=float(share))
         study_plan.keep(tx, [*known, new])
     return dataclasses.asdict(new)
 

@@ -35,6 +35,7 @@ class Study:
 
     number: int
     begun_at: float
+    watermark: int  # the newest label event when it began
     images: int
     suggestion: bool
     map: bool
@@ -86,7 +87,7 @@ def assign(tx: Connection, leases: Sequence[Lease], now: float) -> list[Lease]:
     if study is None or current is None or not fresh:
         return list(leases)
     rows = queue.rows_for(tx, current.id, [lease.image_id for lease in fresh])
-    place = studied.next_place(tx, study.number, fresh[0].annotator_id)
+    place = studied.next_place(tx, study.number, fresh[0].annotator_id, after=study.watermark)
     given = {}
     for lease in sorted(fresh, key=_order):
         row = rows.get(lease.image_id)

@@ -37,10 +37,11 @@ def read_reason(text: str) -> tuple[int, int] | None:
     return int(numbers[0]), int(numbers[1])
 
 
-def next_place(tx: Connection, study: int, annotator_id: int) -> int:
-    """The first place of this person's order that nothing was asked for yet."""
+def next_place(tx: Connection, study: int, annotator_id: int, *, after: int) -> int:
+    """The first place of this person's order that nothing was asked for yet; the study began at watermark `after`."""
     like = f"{gold.STUDY}{study}:%"
-    said = sa.select(_E.c.queue_reason).where(_E.c.annotator_id == annotator_id, _E.c.queue_reason.like(like))
+    mine = (_E.c.annotator_id == annotator_id, _E.c.seq > after)  # an index's range: earlier answers are not looked at
+    said = sa.select(_E.c.queue_reason).where(*mine, _E.c.queue_reason.like(like))
     held = sa.select(_L.c.reason).where(_L.c.annotator_id == annotator_id, _L.c.reason.like(like))
     texts = [*tx.scalars(said.order_by(_E.c.seq.desc()).limit(_LATEST)), *tx.scalars(held)]
     return 1 + max((found[1] for each in texts if (found := read_reason(each))), default=-1)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app import answered, following, labelling, learning, ranking, snapshot
+from app import answered, following, labelling, learning, ranking, snapshot, study
 from store import annotators, blind, gold, labels, queue
 from store.records import NewEvent, QueueRow
 from tests.app.conftest import Workspace
@@ -127,6 +127,18 @@ def test_a_review_that_is_taken_back_ends_it(golden: Workspace) -> None:
             labels.append(tx, NewEvent(uuid=str(uuid.uuid4()), annotator_id=person.id, **values), time.time())  # type: ignore[union-attr]
     found = {item["image_id"] for item in ask(golden, "ben")} & set(golden.ids[:6])
     assert found == set(golden.ids[3:6])
+
+
+def test_a_study_brings_gold_where_the_setting_has_none(workspace: Workspace) -> None:
+    label(workspace, workspace.ids[:24])
+    review(workspace, workspace.ids[:6])
+    found, opened = [], held(workspace)
+    for terms in ({}, {"images": 4, "suggestion": True, "map": True, "gold": 0.5}):
+        if terms:
+            study.begin(workspace.db, terms, now=3.5)
+        learning.refresh(workspace.db, workspace.settings, opened, now=4.0, rng=np.random.default_rng(0))
+        found.append({item["image_id"] for item in ask(workspace, "ben", rate=0.0)} & set(workspace.ids[:6]))
+    assert found == [set(), set(workspace.ids[:6])]
 
 
 @pytest.mark.parametrize(("rows", "gold_rows"), [(0, 3), (3, 3), (10, 3), (2, 5), (7, 0), (40, 7)])

@@ -132,7 +132,7 @@ def test_over_many_studies_the_intervals_hold_the_truth_as_often_as_they_say() -
     held: Counter[tuple[str, str]] = Counter()
     for seed in range(60):
         rng = random.Random(seed)
-        terms = study_plan.Study(1, float(seed), 4, True, True, 0.5)
+        terms = study_plan.Study(1, float(seed), 0, 4, True, True, 0.5)
         rows = []
         for person in range(6):
             usual = rng.uniform(1.0, 3.0)
@@ -150,7 +150,7 @@ def test_over_many_studies_the_intervals_hold_the_truth_as_often_as_they_say() -
 
 
 def test_each_group_of_blocks_holds_every_condition_once_and_people_differ() -> None:
-    terms = study_plan.Study(3, 1.0, 5, True, True, 0.2)
+    terms = study_plan.Study(3, 1.0, 0, 5, True, True, 0.2)
     orders = []
     for person in range(20):
         for group in range(3):
