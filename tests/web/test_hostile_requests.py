@@ -62,8 +62,10 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "/api/v1/modes/yesno": ("annotator", "client", "class_id", "count", "holding", "without"),
     "/api/v1/modes/confirm": ("annotator", "client", "events", "out"),
     "/api/v1/modes/undo": ("uuid", "annotator", "client", "targets", "out", "holding"),
+    "/api/v1/study": ("action", "images", "gold", "suggestion", "map"),
 }
 SOUND: dict[str, Any] = {
+    "action": "begin", "images": 4, "gold": 0.5, "map": True,
     "uuid": UUIDS[0], "image_id": 1, "annotator": "me", "client": "tab", "kind": "label", "class_id": 1, "seen": 99,
     "decision": "label", "name": "Larch", "payload": {}, "count": 6, "holding": [1], "without": [2], "out": [3],
     "events": [{"uuid": UUIDS[1], "image_id": 2, "kind": "label", "class_id": 1}], "targets": [UUIDS[1]],
@@ -71,7 +73,7 @@ SOUND: dict[str, Any] = {
 GETS = (
     "/healthz", "/image/{image_id}", "/thumb/{image_id}", "/overlay/{publication}/{image_id}", "/surface/{edition}/{name}",
     "/login", "/invite", "/api/v1/me", "/api/v1/users", "/api/v1/acts",
-    "/api/v1/modes",
+    "/api/v1/modes", "/api/v1/study",
     *(f"/api/v1/{name}" for name in ("status", "history", "finish", "classes", "quarantine", "export", "review", "people")),
 )  # fmt: skip
 ROUTES = (*FIELDS, *GETS)
