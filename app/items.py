@@ -1,13 +1,14 @@
 """One asked image as the page sees it: why it is asked, what the model suggests, its neighbours and its maps."""
 
+import dataclasses
 import hashlib
 from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection
 
-from app import class_names
-from store import images, queue
+from app import class_names, study_plan
+from store import gold, images, queue
 from store.records import Image, Lease, Publication, QueueRow
 
 WHY = {
@@ -21,6 +22,11 @@ PLAIN = {
     "grid": "one of many that the model holds for one class",
     "yesno": "the model holds it for one class: yes or no?",
 }
+NEUTRAL = {
+    "evidence": "where the evidence for the likeliest class lies",
+    "contrast": "what speaks for the likeliest class rather than the next",
+}
+STUDIED = "a study: what is shown beside the image changes from time to time"
 HIDDEN = "suggestion hidden, to see how far suggestions steer"
 
 
@@ -34,10 +40,23 @@ def build(tx: Connection, leases: Sequence[Lease], hidden_rate: float = 0.0) -> 
     found = {image.id: image for image in images.get_many(tx, ids)}
     names = class_names.now(tx)
     made = [_item(tx, lease, found[lease.image_id], current, rows.get(lease.image_id), names) for lease in leases]
+    conditions = study_plan.terms(tx, leases)
     for lease, item in zip(leases, made, strict=True):
-        if item["suggestions"] and _lot(lease) < hidden_rate:
+        if condition := study_plan.condition(conditions, lease):
+            _apply(item, condition)
+        elif item["suggestions"] and _lot(lease) < hidden_rate:
             item.update(blind=True, suggestions=[], neighbours=[], overlays=[], why=f"{item['why']}; {HIDDEN}")
     return made
+
+
+def _apply(item: dict[str, Any], condition: study_plan.Condition) -> None:
+    """Take from an item what its place in a study hides; a map without suggestion names no class."""
+    item["why"] = f"{item['why']}; {STUDIED}"
+    if not condition.map:
+        item["overlays"] = []
+    if not condition.suggestion:
+        maps = [{**each, "caption": NEUTRAL.get(each["kind"], each["caption"])} for each in item["overlays"]]
+        item.update(blind=True, suggestions=[], neighbours=[], overlays=maps)
 
 
 def _lot(lease: Lease) -> float:
@@ -58,6 +77,8 @@ def _item(
     if row is None and lease.publication_id is not None and not lease.blind:
         row = queue.row(tx, lease.publication_id, lease.image_id)
         publication = queue.publication(tx, lease.publication_id) if row else current
+    if lease.reason == gold.GOLD:  # like any other image: nobody is to take more care with it
+        lease = dataclasses.replace(lease, reason="uncertain")
     item: dict[str, Any] = {
         "image_id": image.id,
         "lease": lease.token,
@@ -106,8 +127,9 @@ def _why(lease: Lease, row: QueueRow | None, publication: Publication | None) ->
         return "no model yet: a random image"
     if row is None or lease.reason == "random":
         return "random order: the queue is used up, the next one is being made"
+    reason = "uncertain" if lease.reason.startswith(gold.STUDY) else lease.reason
     rank = f"rank {row.position + 1:,} of {publication.pool_size:,}"
-    told = f"{rank}: {WHY.get(lease.reason, lease.reason)}"
+    told = f"{rank}: {WHY.get(reason, reason)}"
     if lease.reason == "typical" and publication.kind == "cold":
         return f"no model yet: showing you typical images first ({rank})"
     return told if row.epistemic is None else f"{told}, epistemic {row.epistemic:.2g}"

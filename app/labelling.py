@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from app import class_names, errors, items, regions
-from store import annotators, labels, queue
+from app import class_names, errors, items, regions, study_plan
+from store import annotators, gold, labels, queue
 from store import errors as store_errors
 from store import overlap as asked
 from store.database import Database
@@ -29,6 +29,7 @@ def next_images(
     rng: np.random.Generator,
     lease_seconds: float = 300.0,
     holdout_rate: float = 0.1,
+    gold_rate: float = 0.0,
     hidden_rate: float = 0.0,
 ) -> list[dict[str, Any]]:
     """Up to `count` images leased to this annotator's tab, first those that it already holds, each as items.build says."""
@@ -46,8 +47,9 @@ def next_images(
             lease_seconds=lease_seconds,
             rng=rng,
             holdout_rate=holdout_rate,
+            gold_rate=study_plan.gold_rate(tx, gold_rate),
         )
-        return items.build(tx, leases, hidden_rate)
+        return items.build(tx, study_plan.assign(tx, leases, now), hidden_rate)
 
 
 def ask_several(db: Database, *, overlap: int, overlap_rate: float) -> None:
@@ -72,7 +74,7 @@ def submit(db: Database, event: dict[str, Any], *, now: float) -> dict[str, Any]
     try:
         with db.write(durable=True) as tx:
             person = annotators.ensure(tx, name, now)
-            saved, _ = labels.append(tx, _with_suggestion(tx, new_event(event, person.id)), now)
+            saved, _ = labels.append(tx, _completed(tx, new_event(event, person.id)), now)
     except store_errors.UnknownImage as problem:
         raise errors.NotFound(str(problem)) from problem
     except (store_errors.Unknown, store_errors.Refused) as problem:
@@ -80,8 +82,12 @@ def submit(db: Database, event: dict[str, Any], *, now: float) -> dict[str, Any]
     return {"saved": True, "event_id": saved.seq}
 
 
-def _with_suggestion(tx: Any, event: NewEvent) -> NewEvent:
-    """What the model would have suggested where it was not shown: the page did not know it, the queue does."""
+def _completed(tx: Any, event: NewEvent) -> NewEvent:
+    """The event with what the page was not told: that it was a gold image, and what the model would have suggested."""
+    if event.queue_reason in ("uncertain", "typical") and gold.decided_by_another(
+        tx, event.image_id, event.annotator_id
+    ):
+        event = dataclasses.replace(event, queue_reason=gold.GOLD)
     if event.suggestion_visible or event.suggestion_class_id is not None or event.publication_id is None:
         return event
     row = queue.row(tx, event.publication_id, event.image_id)

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from app import agreement, overlays, pool, predictions, ranking, receipts, snapshot
+from app import agreement, overlays, pool, predictions, ranking, receipts, snapshot, study_plan
 from app.settings import Settings
 from model import checkpoint, config, predict, train
 from model.network import raum_net
-from store import images, queue, rounds
+from store import gold, images, queue, rounds
 from store.database import Database
 from store.records import NewPublication, QueueRow
 
@@ -42,7 +42,9 @@ def refresh(db: Database, settings: Settings, held: pool.Pool, *, now: float, rn
     published meanwhile: what was ranked on the old network is dropped."""
     began = time.perf_counter()
     with db.read() as tx:
-        seen = snapshot.take(tx, holdout=held.holdout, now=now)
+        seen = snapshot.take(
+            tx, holdout=held.holdout, now=now, with_gold=study_plan.gold_rate(tx, settings.gold_rate) > 0
+        )
     seen, agreed = agreement.settle(seen, held.image_ids, held.prepared, settings=settings, rng=rng, kept=held.opinions)
     found = ranking.rank(held.image_ids, held.prepared, seen, settings=settings, rng=rng)
     found = dataclasses.replace(found, rows=agreement.with_again(found.rows, agreed, rate=settings.again_rate))
@@ -88,7 +90,8 @@ def round_(
     began = clock()
     with db.read() as tx:
         known = images.all_ok(tx)
-        seen = snapshot.take(tx, holdout={i.id: i.holdout for i in known if i.holdout}, now=began)
+        halves = {i.id: i.holdout for i in known if i.holdout}
+        seen = snapshot.take(tx, holdout=halves, now=began, with_gold=study_plan.gold_rate(tx, settings.gold_rate) > 0)
     seen = agreement.recalled(seen, settings.workspace, settings=settings, rng=np.random.default_rng(settings.seed))
     told = {"labels": len(seen.labelled), "backbone": settings.backbone, "method": settings.method}
     with db.write() as tx:
@@ -130,7 +133,9 @@ def _run(
     held.complete = True
     progress("publishing", 0.96, "ranking the pool")
     with db.read() as tx:
-        fresh = snapshot.take(tx, holdout=held.holdout, now=clock())
+        fresh = snapshot.take(
+            tx, holdout=held.holdout, now=clock(), with_gold=study_plan.gold_rate(tx, settings.gold_rate) > 0
+        )
     fresh, agreed = agreement.settle(fresh, held.image_ids, held.prepared, settings=settings, rng=rng)
     found = ranking.rank(held.image_ids, held.prepared, fresh, settings=settings, rng=rng)
     found = dataclasses.replace(found, rows=agreement.with_again(found.rows, agreed, rate=settings.again_rate))
@@ -251,7 +256,7 @@ def _draw(held: pool.Pool, found: ranking.Ranking, settings: Settings, leased: l
     held_now = set(leased)
     waited_for = [row.image_id for row in found.rows if row.image_id in held_now and row.reason != "again"]
     head = [row.image_id for row in found.rows[: settings.overlay_head] if row.reason not in queue.BLIND]
-    wanted = list(dict.fromkeys(waited_for + head))
+    wanted = list(dict.fromkeys(waited_for + head + [row.image_id for row in found.rows if row.reason == gold.GOLD]))
     pool.compute_maps(held, wanted[:16], seconds=MAPS_SECONDS)
     directions_KD, _ = found.directions
     kinds: dict[int, list[str]] = {}

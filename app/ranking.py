@@ -12,6 +12,7 @@ from app.settings import Settings
 from app.snapshot import Snapshot
 from model import acquisition, last_layer, neighbours, uncertainty
 from model.acquisition import automatic
+from store import gold
 from store.records import QueueRow
 
 Ints = NDArray[np.int64]
@@ -85,6 +86,8 @@ def rank(
                 neighbours=[(seen.class_ids[k], ids) for k, ids in compared[position] if ids],
             )
         )
+    golden, more = _gold(draw, layer, x_NR, spots, image_ids, seen)
+    rows, tops = mixed(rows, golden), tops | more
     predicted = predicting.predict(
         image_ids,
         x_NR,
@@ -98,6 +101,44 @@ def rank(
     )
     metrics |= figures | choice
     return Ranking(rows, metrics, calibrated, False, len(open_N), layer.class_directions(), tops, predicted)
+
+
+def _gold(
+    draw: Any, layer: last_layer.LastLayer, x_NR: Floats, spots: Spots, image_ids: Ints, seen: Snapshot
+) -> tuple[list[QueueRow], dict[int, list[int]]]:
+    """Rows of the gold images, told as any other, and their likely classes."""
+    if not len(spots.gold_N):
+        return [], {}
+    x_GR = x_NR[spots.gold_N]
+    mean_GK, told = layer.log_probs_at(x_GR), uncertainty.decompose(draw(x_GR))
+    top_GJ = np.argsort(-mean_GK, axis=1, kind="stable")[:, :SUGGESTED]
+    compared = _compared(x_NR, spots, spots.gold_N, top_GJ[:, :COMPARED])
+    ids = [int(image_id) for image_id in image_ids[spots.gold_N]]
+    rows = [
+        QueueRow(
+            position=0,
+            image_id=image_id,
+            reason=gold.GOLD,
+            total=float(told.total_N[at]),
+            aleatoric=float(told.aleatoric_N[at]),
+            epistemic=float(told.epistemic_N[at]),
+            margin=float(told.margin_N[at]),
+            suggestions=[(seen.class_ids[k], round(float(np.exp(mean_GK[at, k])), 4)) for k in top_GJ[at]],
+            neighbours=[(seen.class_ids[k], near) for k, near in compared[at] if near],
+        )
+        for at, image_id in enumerate(ids)
+    ]
+    return rows, {image_id: top_GJ[at].tolist() for at, image_id in enumerate(ids)}
+
+
+def mixed(rows: list[QueueRow], golden: list[QueueRow]) -> list[QueueRow]:
+    """Both, the second spread over the first, numbered anew; nobody is asked those in passing, only by lot."""
+    if not golden:
+        return rows
+    step = max(1, len(rows) // len(golden))
+    out = [each for at, row in enumerate(rows) for each in [row, *(golden[at // step :][:1] if at % step == 0 else [])]]
+    out += golden[len(out) - len(rows) :]
+    return [dataclasses.replace(row, position=position) for position, row in enumerate(out)]
 
 
 def _fit(prepared: last_layer.Prepared, seen: Snapshot, spots: Spots, rng: np.random.Generator) -> last_layer.LastLayer:

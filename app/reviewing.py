@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from app import agreement, agreement_model, consensus_file, pool, review_file, snapshot
+from app import agreement, agreement_model, consensus_file, pool, review_file, snapshot, study_plan
 from app.settings import Settings
 from app.snapshot import Snapshot
 from model import consensus_trust, label_errors, neighbours
@@ -43,7 +43,10 @@ def look(db: Database, settings: Settings, held: pool.Pool) -> int:
     """Publish the review lists of this moment; returns the label event up to which they see."""
     rng = np.random.default_rng(settings.seed)
     with db.read() as tx:
-        seen = snapshot.take(tx, holdout=held.holdout, now=0.0)  # who holds what is of no interest here
+        # who holds what is of no interest here
+        seen = snapshot.take(
+            tx, holdout=held.holdout, now=0.0, with_gold=study_plan.gold_rate(tx, settings.gold_rate) > 0
+        )
         every, current, flagged = answers.standing(tx), queue.current(tx), answers.flagged(tx)
     reviewed = {said.image_id for said in every if said.review}
     rejects = {said.image_id for said in every if said.class_id is None} - reviewed

@@ -41,6 +41,7 @@ class Settings:
     strategy: str = "auto"
     draws: int = 20
     overlay_head: int = 64
+    gold_rate: float = 0.0  # share of what is asked whose class a reviewer has decided; up to 100 such do not teach
     hidden_rate: float = 0.05  # share of the images shown without suggestion and map, to see how far those steer people
     # several people
     overlap: int = 1  # people who are to answer an image of the overlap share

@@ -7,9 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection
 
-from store import annotators, answers, classes, labels, picked, queue
+from store import annotators, answers, classes, gold, labels, picked, queue
 from store.records import Said
 
+MOST_GOLD = 100  # gold images that are kept ready; they do not teach, so that the model's word on them is its own
+GOLD_SHARE = 0.25  # most of the labels that they may be
+KEPT_LABELS = 2  # that each class keeps for teaching
 IMPORTER = "import"  # the annotator under whose name labels that came with a folder are stored
 
 
@@ -28,6 +31,7 @@ class Snapshot:
     said: list[Said] = dataclasses.field(default_factory=list)  # what each person says; empty while one person labels
     soft: dict[int, NDArray[np.float64]] = dataclasses.field(default_factory=dict)  # image -> probabilities of classes
     picked: set[int] = dataclasses.field(default_factory=set)  # answered because the model was sure of their class
+    gold: list[int] = dataclasses.field(default_factory=list)  # decided by a reviewer, asked again, never taught
     in_pages: set[int] = dataclasses.field(default_factory=set)  # of `leased`, those on a page of the grid: no maps
     aside: set[int] = dataclasses.field(default_factory=set)  # labelled with a class that is retired: as good as gone
     stands_for: dict[int, int] = dataclasses.field(default_factory=dict)  # class id -> itself, or what took it over
@@ -35,7 +39,7 @@ class Snapshot:
     @property
     def settled(self) -> set[int]:
         """Images that nobody need be asked about and that are no unlabelled ones either, holdout left out."""
-        return self.labelled.keys() | self.rejected | self.aside
+        return self.labelled.keys() | self.rejected | self.aside | set(self.gold)
 
     @property
     def classes_seen(self) -> int:
@@ -58,8 +62,10 @@ class Snapshot:
         return np.stack([self.soft.get(image_id, certain_KK[self.labelled[image_id]]) for image_id in image_ids])
 
 
-def take(tx: Connection, *, holdout: dict[int, int], now: float) -> Snapshot:
-    """Read everything that one learning step sees, inside one transaction; `holdout` maps its images to their halves."""
+def take(tx: Connection, *, holdout: dict[int, int], now: float, with_gold: bool = False) -> Snapshot:
+    """Read everything that one learning step sees, inside one transaction; `holdout` maps its images to their halves.
+
+    `with_gold`: keep some reviewed images from teaching, to be asked again."""
     class_ids = [each.id for each in classes.all_(tx)]
     index = {class_id: at for at, class_id in enumerate(class_ids)}
     labelled: dict[int, int] = {}
@@ -72,22 +78,35 @@ def take(tx: Connection, *, holdout: dict[int, int], now: float) -> Snapshot:
             (held if answer.image_id in holdout else labelled)[answer.image_id] = index[answer.class_id]
         else:
             aside.add(answer.image_id)
+    golden = _gold(tx, labelled) if with_gold else []
     current, leases = queue.current(tx), queue.live_leases(tx, now)
     return Snapshot(
         watermark=labels.watermark(tx),
         class_ids=class_ids,
-        labelled=labelled,
+        labelled={image_id: at for image_id, at in labelled.items() if image_id not in golden},
         holdout=holdout,
         holdout_labels=held,
         rejected=rejected,
         leased=[lease.image_id for lease in leases],
         picked=picked.settled_by_model_choice(tx),
+        gold=golden,
         in_pages={lease.image_id for lease in leases if lease.reason == "grid"},
         round_id=current.round_id if current else None,
         said=_said(tx),
         aside=aside,
         stands_for=classes.resolve(tx),
     )
+
+
+def _gold(tx: Connection, labelled: dict[int, int]) -> list[int]:
+    """The reviewed images that are kept from teaching: always the first of their random order that their class can spare."""
+    most, left, found = min(MOST_GOLD, int(GOLD_SHARE * len(labelled))), Counter(labelled.values()), list[int]()
+    for image_id in gold.decided(tx):
+        at = labelled.get(image_id)
+        if at is not None and left[at] > KEPT_LABELS and len(found) < most:
+            found.append(image_id)
+            left[at] -= 1
+    return found
 
 
 def _said(tx: Connection) -> list[Said]:

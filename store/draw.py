@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from store import overlap, records, schema
+from store import gold, overlap, records, schema
 
 _Q, _L, _S, _E, _I = schema.queue, schema.leases, schema.image_state, schema.label_events, schema.images
 
@@ -49,9 +49,10 @@ class Draw:
     def images(self, lanes: list[str]) -> list[Found]:
         """Find one image for each lane named, of another lane where that one is used up; fewer when there are no more."""
         wanted = len(lanes)
-        found = {schema.MORE: self._more(lanes.count(schema.MORE))}
+        found = {gold.GOLD: self._take(_GOLD, lanes.count(gold.GOLD))}
+        found[schema.MORE] = self._more(lanes.count(schema.MORE))
         found[schema.HOLDOUT] = self._take(_RANDOM, lanes.count(schema.HOLDOUT), lane=schema.HOLDOUT)
-        left = wanted - len(found[schema.MORE]) - len(found[schema.HOLDOUT])
+        left = wanted - sum(map(len, found.values()))
         found[schema.POOL] = self._take(_QUEUED, left)
         found[schema.POOL] += self._take(_RANDOM, left - len(found[schema.POOL]), lane=schema.POOL)
         left -= len(found[schema.POOL])
@@ -174,6 +175,21 @@ def _more() -> sa.Select[Any]:
     return _untaken(query.where(free, ~_held(_L.c.annotator_id == sa.bindparam("annotator"))))
 
 
+def _gold() -> sa.Select[Any]:
+    """The gold images of the queue that this annotator has neither decided nor answered nor skipped."""
+    review = _E.alias("review")
+    query = sa.select(_Q.c.image_id, _Q.c.reason, _Q.c.position, _Q.c.propensity, sa.literal(schema.POOL))
+    query = query.join_from(_Q, _S, _S.c.image_id == _Q.c.image_id).join(review, review.c.seq == _S.c.event_seq)
+    query = query.where(_Q.c.publication_id == _PUBLICATION, _Q.c.reason == gold.GOLD, review.c.kind == "review")
+    query = query.where(
+        review.c.annotator_id != sa.bindparam("annotator"),
+        _S.c.said_by.not_like("%" + sa.bindparam("mine", type_=sa.Text) + "%"),
+        ~_skips(_E.c.seq).exists(),
+        ~_held(_L.c.annotator_id == sa.bindparam("annotator")),
+    )
+    return _untaken(query.order_by(_Q.c.position))
+
+
 def _skipped() -> sa.Select[Any]:
     """What was skipped: first by others, pool before holdout, then by oneself, the longest ago first."""
     last = _skips(sa.func.coalesce(sa.func.max(_E.c.seq), 0)).scalar_subquery()
@@ -193,3 +209,4 @@ def _lane_of() -> sa.ColumnElement[str]:
 
 _PUBLICATION = sa.bindparam("publication", type_=sa.Integer)
 _QUEUED, _RANDOM, _SAID_BY, _MORE, _SKIPPED = _queued(), _random(), _said_by(), _more(), _skipped()
+_GOLD = _gold()

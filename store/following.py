@@ -8,7 +8,7 @@ from sqlalchemy.engine import Connection
 from store import records, schema
 
 _E, _A, _S = schema.label_events, schema.annotators, schema.image_state
-ASKED_FOR_ITSELF = ("uncertain", "typical")
+ASKED_FOR_ITSELF = ("uncertain", "typical", "gold")
 MANY_AT_ONCE = ("grid", "bulk")  # ways to answer in which the suggestion is the question
 
 

@@ -12,9 +12,9 @@ from typing import Any, Protocol
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from store import draw, errors, overlap, queue_rows, records, schema
+from store import draw, errors, gold, overlap, queue_rows, records, schema
 
-_P, _Q, _L, _S = schema.publications, schema.queue, schema.leases, schema.image_state
+_P, _Q, _L, _S, _E = schema.publications, schema.queue, schema.leases, schema.image_state, schema.label_events
 KEEP = 3  # publications whose whole queue stays readable
 BLIND = ("audit", "holdout", "again")  # reasons asked without suggestion, map or neighbours
 
@@ -110,6 +110,7 @@ def claim(
     lease_seconds: float,
     rng: Uniform,
     holdout_rate: float = 0.1,
+    gold_rate: float = 0.0,
     exclude: Collection[int] = (),
 ) -> list[records.Lease]:
     """Lease up to `count` images: first the client's own live ones, renewed, then new ones.
@@ -117,8 +118,8 @@ def claim(
     Each new one is with probability `holdout_rate` a holdout image, else the next of the queue, else (drained, or none
     published) of the random pool order; then what others skipped, and last what this annotator skipped. Where several
     people are to answer (overlap.py), their share of the new ones are images that others have answered, asked "again"
-    and blind. Images that are settled, held by as many as are to answer, or `exclude`d are never given, nor any that
-    this annotator has answered.
+    and blind; a share `gold_rate` are gold images of the queue (gold.py). Other images that are settled, held by as many
+    as are to answer, or `exclude`d are never given, nor any that this annotator has answered.
     """
     tx.execute(sa.select(schema.counters).where(schema.counters.c.name == schema.CLAIMS).with_for_update())
     renew(tx, annotator_id, client, now, lease_seconds)
@@ -130,7 +131,7 @@ def claim(
     publication_id = shown.id if shown else None
     several = overlap.read(tx)
     search = draw.Draw(tx, shown, annotator_id=annotator_id, now=now, several=several, exclude=exclude)
-    lanes = [_lane(rng, holdout_rate, several.share) for _ in range(wanted)]
+    lanes = [_lane(rng, holdout_rate, several.share, gold_rate) for _ in range(wanted)]
     new = [
         records.Lease(
             image_id=found.image_id,
@@ -177,8 +178,9 @@ def lease_for(
 
     Reason, publication, rank and propensity default to those of the annotator's last event on it.
     """
-    held = _held_by_others(tx, image_id, annotator_id, client, now)
     said = draw.last_said(tx, image_id, annotator_id)
+    free = gold.decided_by_another(tx, image_id, annotator_id)  # any number may hold it at once
+    held = not free and _held_by_others(tx, image_id, annotator_id, client, now)
     if tx.scalar(sa.select(schema.images.c.holdout).where(schema.images.c.id == image_id)):
         reason = "holdout"
     reason = reason or (said.queue_reason if said else None) or "random"
@@ -218,16 +220,20 @@ def _insert(tx: Connection, new: records.NewPublication) -> int:
 def _own(
     tx: Connection, annotator_id: int, client: str, *, now: float, exclude: Collection[int]
 ) -> list[records.Lease]:
-    """List the client's live leases on open images, oldest first."""
-    again = sa.and_(_L.c.reason == "again", _S.c.said_by.not_like(f"%{draw.mine(annotator_id)}%"))
+    """List the client's live leases on open images, and on closed ones that are asked on purpose, oldest first."""
+    decided = sa.exists().where(_E.c.seq == _S.c.event_seq, _E.c.kind == "review")
+    golden = sa.and_(sa.or_(_L.c.reason == gold.GOLD, _L.c.reason.like(f"{gold.STUDY}%")), decided)
+    unsaid = _S.c.said_by.not_like(f"%{draw.mine(annotator_id)}%")
     query = sa.select(_L).join_from(_L, _S, _S.c.image_id == _L.c.image_id)
-    query = query.where(sa.or_(_S.c.lane != schema.CLOSED, again))
+    query = query.where(sa.or_(_S.c.lane != schema.CLOSED, sa.and_(sa.or_(_L.c.reason == "again", golden), unsaid)))
     query = query.where(_L.c.annotator_id == annotator_id, _L.c.client == client, _L.c.expires_at > now)
     order = (_L.c.leased_at, _L.c.position.is_(None), _L.c.position, _L.c.image_id)
     return [_lease(row) for row in tx.execute(query.order_by(*order)) if row.image_id not in exclude]
 
 
-def _lane(rng: Uniform, holdout_rate: float, more_share: float) -> str:
+def _lane(rng: Uniform, holdout_rate: float, more_share: float, gold_rate: float) -> str:
+    if gold_rate and rng.random() < gold_rate:
+        return gold.GOLD
     if rng.random() < holdout_rate:
         return schema.HOLDOUT
     return schema.MORE if more_share and rng.random() < more_share else schema.POOL

@@ -54,6 +54,8 @@ OURS: dict[tuple[str, str], str] = {
     ("POST", "/api/v1/browse/undo"): REVIEW,
     ("GET", "/api/v1/pace"): REVIEW,
     ("GET", "/api/v1/steering"): REVIEW,
+    ("GET", "/api/v1/study"): REVIEW,
+    ("POST", "/api/v1/study"): REVIEW,
     ("GET", "/api/v1/confusion"): REVIEW,
     ("GET", "/api/v1/duplicates"): REVIEW,
     ("POST", "/api/v1/classes"): REVIEW,

@@ -5,7 +5,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
-from app import following, overview
+from app import errors, following, overview, study
 from app.web import plain
 from store import commands, images
 
@@ -39,6 +39,22 @@ def confusion(request: Request) -> Json:
 def steering(request: Request) -> Json:
     """How far suggestions steer people, by person and class."""
     return following.steering(request.app.state.db)
+
+
+@router.get("/api/v1/study")
+def latest_study(request: Request) -> Json:
+    """What the last study found out, while it goes on or after."""
+    return study.latest(request.app.state.db)
+
+
+@router.post("/api/v1/study")
+def order_study(request: Request, body: plain.Object) -> Json:
+    """Begin a study ({"action": "begin", "images", "suggestion", "map", "gold"}) or end the one that goes on."""
+    if body.get("action") not in ("begin", "end"):
+        raise errors.BadRequest(f"action must be begin or end, not {body.get('action')!r}")
+    if body["action"] == "end":
+        return study.end(request.app.state.db, now=time.time())
+    return study.begin(request.app.state.db, body, now=time.time())
 
 
 @router.get("/api/v1/log")

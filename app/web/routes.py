@@ -50,6 +50,7 @@ def next_images(request: Request, client: plain.Tab, annotator: str = "", count:
         rng=np.random.default_rng(),
         lease_seconds=chosen.lease_seconds,
         holdout_rate=chosen.holdout_rate,
+        gold_rate=chosen.gold_rate,
         hidden_rate=chosen.hidden_rate,
     )
     return {"images": items}

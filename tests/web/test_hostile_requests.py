@@ -91,8 +91,10 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "/api/v1/browse/undo": ("uuid", "annotator", "target"),
     "/api/v1/uploads": (),
     "/api/v1/uploads/{upload}/finish": ("classes", "labels_from_folders"),
+    "/api/v1/study": ("action", "images", "gold", "suggestion", "map"),
 }
 SOUND: dict[str, Any] = {
+    "images": 4, "gold": 0.5, "map": True,
     "uuid": UUIDS[0], "image_id": 1, "annotator": "me", "client": "tab", "kind": "label", "class_id": 1, "seen": 99,
     "decision": "label", "name": "Larch", "payload": {}, "count": 6, "holding": [1], "without": [2], "out": [3],
     "events": [{"uuid": UUIDS[1], "image_id": 2, "kind": "label", "class_id": 1}], "targets": [UUIDS[1]],
@@ -102,7 +104,8 @@ SOUND: dict[str, Any] = {
 GETS = (
     "/healthz", "/image/{image_id}", "/thumb/{image_id}", "/overlay/{publication}/{image_id}", "/surface/{edition}/{name}",
     "/login", "/invite", "/api/v1/me", "/api/v1/users", "/api/v1/acts",
-    "/api/v1/modes", "/api/v1/answers", "/api/v1/receipts", "/api/v1/browse", "/api/v1/browse/ids", "/api/v1/browse/choices",
+    "/api/v1/modes", "/api/v1/answers", "/api/v1/receipts", "/api/v1/study", "/api/v1/browse",
+    "/api/v1/browse/ids", "/api/v1/browse/choices",
     "/api/v1/browse/image/{image_id}", "/api/v1/browse/map", "/api/v1/commands/{command_id}", "/api/v1/uploads/{upload}",
     *(f"/api/v1/{name}" for name in ("pace", "steering", "rounds", "confusion", "duplicates", "log")),
     *(f"/api/v1/{name}" for name in ("status", "history", "finish", "classes", "quarantine", "export", "review", "people")),

@@ -139,7 +139,7 @@ export class Label {
 
   whyNoMap() {
     if (!this.current || this.current.item.blind || !this.current.item.suggestions.length) return "";
-    if (!this.current.maps.length) return "no map of this image yet";
+    if (!this.current.maps.length) return this.current.item.reason.startsWith("study:") ? "" : "no map of this image yet";
     const key = keys.capOf("hide");
     return { always: `map hidden (${key} shows it)`, peek: `hold ${key} to see the map`, off: "maps are off" }[this.identity.wishes.maps];
   }

@@ -10,6 +10,7 @@ import * as pace from "./pace.js";
 import * as plots from "./plots.js";
 import { Rounds } from "./rounds.js";
 import * as steering from "./steering.js";
+import * as study from "./study.js";
 import { line } from "./status.js";
 
 const FINISH_MS = 4000;
@@ -25,6 +26,7 @@ export function mount(slot, status) {
     classes: h("div", { class: "rp-classes" }),
     pace: h("div", {}),
     steering: h("div", {}),
+    study: h("div", {}),
     rounds: new Rounds(h("div", {})),
     confusion: new Confusion(h("div", {})),
     log: log(),
@@ -54,7 +56,7 @@ export function mount(slot, status) {
       part("calibration", h("h2", {}, "Calibration"), parts.calibration),
       part("worker", h("h2", {}, "Worker"), parts.worker, h("div", { class: "rm-actions" }, ...orders), parts.said, ...(may("manage") ? [parts.log] : [])),
       part("classes", h("h2", {}, "Labels by class"), parts.classes),
-      ...(may("review") ? [part("pace", h("h2", {}, "Pace"), parts.pace), wide("steering", "How far suggestions steer people", parts.steering)] : []),
+      ...(may("review") ? [part("pace", h("h2", {}, "Pace"), parts.pace), wide("steering", "How far suggestions steer people", parts.steering), wide("study", "Study", parts.study)] : []),
       wide("rounds", "Rounds", parts.rounds.place),
       ...(may("review") ? [wide("confusion", "What the model takes for what", parts.confusion.place)] : [])),
   );
@@ -79,6 +81,7 @@ function update(parts, value, away) {
   if (!may("review")) return;
   void pace.show(parts.pace);
   void steering.show(parts.steering);
+  void study.show(parts.study);
   void parts.confusion.load();
 }
 
