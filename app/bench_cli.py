@@ -17,9 +17,26 @@ def bench_page(
     training: Annotated[
         bool, typer.Option("--training/--idle", help="train a round on the same cores meanwhile")
     ] = True,
+    images: Annotated[
+        int, typer.Option(help="rows of a made pool to measure on instead of the demo pool, e.g. 1000000")
+    ] = 0,
+    classes: Annotated[int, typer.Option(help="with --images: its classes")] = 1000,
+    people: Annotated[int, typer.Option(help="with --images: simulated people, an answer a second each")] = 20,
+    seconds: Annotated[float, typer.Option(help="with --images: how long they work")] = 120.0,
+    pool: Annotated[
+        Path | None, typer.Option(help="with --images: folder where the pool is made, or lies since the last time")
+    ] = None,
     json_file: options.Json = None,
 ) -> None:
-    """Key press to next image painted, in headless Chromium on the demo pool."""
+    """Key press to next image painted, in headless Chromium: on the demo pool, or beside people on a large one."""
+    if images:
+        from app import bench_page as measuring
+
+        measuring.command(
+            images=images, class_count=classes, people=people, seconds=seconds, training=training, pool=pool,
+            json_file=json_file,
+        )  # fmt: skip
+        return
     from app import benching
 
     benching.page(answers=answers, training=training, json_file=json_file)
