@@ -207,3 +207,31 @@ def bench_store(
         clients=clients, pool=images, seconds=seconds, kills=kills, threads=threads, seed=seed, place=place,
         json_file=json_file,
     )  # fmt: skip
+
+
+@bench.command("scale")
+def bench_scale(
+    images: Annotated[int, typer.Option(help="images, links to a few tiny files; a million take 1.5 GB")] = 1_000_000,
+    answers: Annotated[int, typer.Option(help="images that are labelled")] = 100_000,
+    place: Annotated[Path | None, typer.Option(help="as in store")] = None,
+    json_file: options.Json = None,
+) -> None:
+    """A workspace of a million images: seconds and memory of ingest's look, verify, backup and restore; a claim beside."""
+    from app import bench_scale as measuring
+
+    measuring.command(pool=images, answers=answers, place=place, json_file=json_file)
+
+
+@bench.command("browse")
+def bench_browse(
+    rows: Annotated[int, typer.Option(help="images of the pool; no pixels are needed")] = 1_000_000,
+    repeat: Annotated[int, typer.Option(help="pages at random places for each filter and order")] = 40,
+    place: Annotated[
+        Path | None, typer.Option(help="folder for the workspace; without it the system's for temporary files")
+    ] = None,
+    json_file: options.Json = None,
+) -> None:
+    """The Browse tab's requests over a large pool: latency of every filter and order, bulk actions, the map, memory."""
+    from app import bench_browse as measuring
+
+    measuring.command(rows=rows, repeat=repeat, place=place, json_file=json_file)

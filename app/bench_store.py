@@ -80,7 +80,7 @@ def run(
     """Make a store of `pool` images in `folder`, let the crowd work on it, and look at everything that it left."""
     path = folder / "raum.db"
     make(path, pool)
-    bare = {f"bare commit, {number}": _bare(folder, number, bare_seconds) for number in sorted({1, clients})}
+    alone = {f"bare commit, {number}": bare(folder, number, bare_seconds) for number in sorted({1, clients})}
     noted = folder / "journals"
     noted.mkdir()
     kind = "page" if threads else "annotator"
@@ -101,9 +101,9 @@ def run(
         "how": HOW,
         "clients": clients, "clients_are": "threads of one process" if threads else "processes",
         "pool": pool, **went, "failed": len(went["failed"]),
-        "latency_ms": {**latency, **{name: latencies(times) for name, times in bare.items()}},
+        "latency_ms": {**latency, **{name: latencies(times) for name, times in alone.items()}},
         "answers_a_second": round(answers / went["seconds"], 1),
-        "bare_commits_a_second": {name: round(len(times) / bare_seconds, 1) for name, times in bare.items()},
+        "bare_commits_a_second": {name: round(len(times) / bare_seconds, 1) for name, times in alone.items()},
         "answers": answers,
         "said_again_after_a_kill": _said_again(found),
         "busy": sum(journal.busy for journal in found.values()),
@@ -184,7 +184,8 @@ def told(figures: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _bare(folder: Path, clients: int, seconds: float) -> Sequence[float]:
+def bare(folder: Path, clients: int, seconds: float) -> Sequence[float]:
+    """Seconds of each durable commit that `clients` processes make side by side."""
     noted = folder / f"bare-{clients}"
     noted.mkdir()
     with closing(sqlite3.connect(noted / "bare.db")) as raw:

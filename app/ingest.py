@@ -48,13 +48,20 @@ def ingest(
     """
     root = ingest_files.root(folder)
     names = ingest_labels.given_names(classes_file, class_names)
-    walk = ingest_files.walk(root, skip=workspace.resolve())
+    tell = progress or (lambda fraction, message: None)
+    walk = ingest_files.walk(
+        root, skip=workspace.resolve(), tell=lambda number: tell(0.0, f"found {number:,} images so far")
+    )
     if not walk.files:
         raise IngestError(_nothing_in(root, walk))
     report = IngestReport(found=len(walk.files), links=walk.links, closed=walk.closed)
     with db.write() as tx:
         report.classes = ingest_labels.add_classes(tx, names, walk.files, labels_from_folders, now)
     fresh = _fresh(db, walk.files, report)
+    if not fresh and not labels_from_folders:
+        with db.read() as tx:
+            report.holdout = images.counts(tx)["holdout"]
+        return report
     session = _Session(db, workspace, now, np.random.default_rng([seed, 0xF01DE5]), report)
     tops = {file.name: file.top for file in walk.files} if labels_from_folders else {}
     if labels_from_folders:
@@ -64,7 +71,7 @@ def ingest(
         readings = _readings(fresh, session.rng, beside, apart, workers)
         for batch in _batches(readings):
             session.commit(batch, tops, to_come=len(fresh) - report.added - report.quarantined - len(batch))
-            _tell(progress, report, len(fresh))
+            _tell(tell, report, len(fresh))
             if stop is not None and stop():
                 report.stopped = True
                 break
@@ -80,11 +87,10 @@ class _Session:
         self, db: Database, workspace: Path, now: float, rng: np.random.Generator, report: IngestReport
     ) -> None:
         self.db, self.thumbnails, self.now, self.rng, self.report = db, workspace / "thumbnails", now, rng, report
-        with db.read() as tx:
-            stored = images.all_ok(tx)
-        self.ids = [image.id for image in stored]
+        self.ids: list[int] = []
         self.grouping = ingest_groups.Grouping(ingest_similar.Index(stored=self._signature), rng)
-        self.grouping.recall(stored)
+        with db.read() as tx:
+            self.grouping.recall(self._numbered(images.each_ok(tx)))
 
     def commit(self, batch: Sequence[ingest_read.Reading], tops: dict[str, str], *, to_come: int) -> None:
         """Store one batch: rows, thumbnails and, where folders are labels, label events, in one transaction."""
@@ -107,6 +113,11 @@ class _Session:
         self.grouping.index.let_go()
         self.report.added += len(good)
         self.report.quarantined += len(bad)
+
+    def _numbered(self, stored: Iterator[records.Image]) -> Iterator[records.Image]:
+        for image in stored:
+            self.ids.append(image.id)
+            yield image
 
     def _signature(self, number: int) -> ingest_read.Signature | None:
         """The small picture of a stored image, from its thumbnail; None when that is gone."""
@@ -134,7 +145,7 @@ def _fresh(db: Database, files: Sequence[ingest_files.Found], report: IngestRepo
     with db.read() as tx:
         known = images.known_paths(tx)
         differing = {file.name for file in files if known.get(file.name, (0, 0)) != (file.mtime_ns, file.bytes)}
-        digests = {image.path: image.digest for image in images.all_ok(tx) if image.path in differing}
+        digests = {image.path: image.digest for image in images.each_ok(tx) if image.path in differing}
         digests.update((image.path, None) for image in images.quarantined(tx) if image.path in differing)
     for file in files:
         if file.name in digests and ingest_read.digest_of(file.path) != digests[file.name]:
@@ -193,11 +204,10 @@ def _row(reading: ingest_read.Reading, place: ingest_groups.Place | None, now: f
     )
 
 
-def _tell(progress: Callable[[float, str], None] | None, report: IngestReport, total: int) -> None:
-    if progress is not None:
-        done = report.added + report.quarantined
-        apart = f", {report.quarantined:,} in quarantine" if report.quarantined else ""
-        progress(done / max(total, 1), f"read {done:,} of {total:,} images{apart}")
+def _tell(progress: Callable[[float, str], None], report: IngestReport, total: int) -> None:
+    done = report.added + report.quarantined
+    apart = f", {report.quarantined:,} in quarantine" if report.quarantined else ""
+    progress(done / max(total, 1), f"read {done:,} of {total:,} images{apart}")
 
 
 @contextlib.contextmanager

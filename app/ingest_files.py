@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,8 @@ from app import errors
 from store import classes
 
 SUFFIXES = frozenset((".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"))
+
+TELL_EVERY = 10_000  # files
 
 
 class IngestError(errors.AppError):
@@ -51,10 +53,11 @@ def root(folder: str | Path) -> Path:
     return path
 
 
-def walk(folder: Path, *, skip: Path | None = None) -> Walk:
+def walk(folder: Path, *, skip: Path | None = None, tell: Callable[[int], None] | None = None) -> Walk:
     """Every image under `folder` by its suffix, nested folders too, except hidden ones, links and the folder `skip`.
 
-    Links are never followed: so neither loops nor files outside the folder come in.
+    Links are never followed: so neither loops nor files outside the folder come in. `tell` gets the number found so far,
+    now and then. A million files take 0.3 GB.
     """
     files: list[Found] = []
     closed: list[str] = []
@@ -74,9 +77,12 @@ def walk(folder: Path, *, skip: Path | None = None) -> Walk:
                             waiting.append(entry.path)
                     elif is_image_name(entry.name) and entry.is_file(follow_symlinks=False):
                         files.extend(_found(entry, top, closed))
+                        if tell is not None and len(files) % TELL_EVERY == 0:
+                            tell(len(files))
         except OSError as problem:
             closed.append(_closed(place, problem))
-    return Walk(sorted(files, key=lambda file: file.path), links, closed)
+    files.sort(key=lambda file: file.path)
+    return Walk(files, links, closed)
 
 
 def is_image_name(name: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -12,6 +13,7 @@ from store import records
 
 HOLDOUT_SHARE = 0.2
 HOLDOUT_MOST = 400
+RECALLED_AT_ONCE = 10_000
 
 
 @dataclass(frozen=True)
@@ -39,12 +41,18 @@ class Grouping:
     _newest: int = 0
 
     def recall(self, images: Iterable[records.Image]) -> None:
-        """Take in the images that are stored already."""
-        stored = list(images)
-        self._newest = max((image.group_id or 0 for image in stored), default=0)
-        self.index.add([ingest_similar.Seen(each.path, each.digest, each.phash, each.taken_at) for each in stored])
-        for image in stored:
-            self._enter(image.group_id if image.group_id is not None else self._new_group(), image.holdout)
+        """Take in the images that are stored already, some thousand at a time."""
+        without, stored = [], iter(images)
+        while some := list(itertools.islice(stored, RECALLED_AT_ONCE)):
+            self.index.add([ingest_similar.Seen(each.path, each.digest, each.phash, each.taken_at) for each in some])
+            for image in some:
+                if image.group_id is None:
+                    without.append((len(self.groups), image.holdout))
+                self._newest = max(self._newest, image.group_id or 0)
+                self._enter(image.group_id or 0, image.holdout)
+        for number, side in without:
+            self.groups[number] = self._new_group()
+            self.sides[self.groups[number]] = side
 
     def place(self, readings: Sequence[ingest_read.Reading], *, to_come: int) -> list[Place]:
         """Groups and sides of new images, which count as stored from now on; about `to_come` more will follow."""

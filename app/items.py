@@ -17,6 +17,8 @@ PLAIN = {
     "audit": "audit: drawn at random, asked blind",
     "holdout": "holdout: asked blind, never trained on",
     "again": "asked again: two people would make sure",
+    "grid": "one of many that the model holds for one class",
+    "yesno": "the model holds it for one class: yes or no?",
 }
 HIDDEN = "suggestion hidden, to see how far suggestions steer"
 

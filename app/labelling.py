@@ -106,7 +106,8 @@ def undo(
     """Retract this annotator's latest standing answer and lease its image again, so that it is shown as it was.
 
     `target` is the uuid of the answer that the tab means; with two tabs it may not be the latest. A reject and the
-    reason that followed it are taken back together. Repeating a uuid changes nothing. `lease_now`: the leases' own time.
+    reason that followed it are taken back together, and so is a page of the grid. Repeating a uuid changes nothing.
+    `lease_now`: the leases' own time.
     """
     name, identifier = checked_name(annotator), checked_uuid(uuid)
     with db.write(durable=True) as tx:
@@ -163,13 +164,19 @@ def _meant(tx: Any, annotator_id: int, target: str | None) -> Any:
 def _retract(tx: Any, taken: Any, identifier: str, annotator_id: int, now: float) -> int:
     event_id = _append_retract(tx, taken, identifier, annotator_id, now)
     before = labels.last_undoable(tx, annotator_id)
-    while (
-        taken.kind == "reject" and before is not None and (before.kind, before.image_id) == ("reject", taken.image_id)
-    ):
+    while before is not None and _together(taken, before):
         follow = str(uuids.uuid5(uuids.UUID(identifier), str(before.seq)))
         _append_retract(tx, before, follow, annotator_id, now)
         before = labels.last_undoable(tx, annotator_id)
     return event_id
+
+
+def _together(taken: Any, before: Any) -> bool:
+    """Whether two answers were one gesture: a reject and its reason, or images of one page of the grid."""
+    if taken.kind == "reject":
+        return (before.kind, before.image_id) == ("reject", taken.image_id)
+    page = ("grid", taken.received_at)
+    return (taken.input_mode, taken.received_at) == page == (before.input_mode, before.received_at)
 
 
 def _append_retract(tx: Any, taken: Any, identifier: str, annotator_id: int, now: float) -> int:

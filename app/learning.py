@@ -46,7 +46,7 @@ def refresh(db: Database, settings: Settings, held: pool.Pool, *, now: float, rn
     seen, agreed = agreement.settle(seen, held.image_ids, held.prepared, settings=settings, rng=rng, kept=held.opinions)
     found = ranking.rank(held.image_ids, held.prepared, seen, settings=settings, rng=rng)
     found = dataclasses.replace(found, rows=agreement.with_again(found.rows, agreed, rate=settings.again_rate))
-    drawn, without = _draw(held, found, settings, seen.leased)
+    drawn, without = _draw(held, found, settings, seen.single)
     took = time.perf_counter() - began
     new = NewPublication(
         kind="cold" if found.cold else "refresh",
@@ -133,8 +133,8 @@ def _run(
     found = ranking.rank(held.image_ids, held.prepared, fresh, settings=settings, rng=rng)
     found = dataclasses.replace(found, rows=agreement.with_again(found.rows, agreed, rate=settings.again_rate))
     head = [row.image_id for row in found.rows[: settings.overlay_head] if row.reason not in queue.BLIND]
-    pool.compute_maps(held, fresh.leased + head, seconds=10.0)
-    drawn, _ = _draw(held, found, settings, fresh.leased)
+    pool.compute_maps(held, fresh.single + head, seconds=10.0)
+    drawn, _ = _draw(held, found, settings, fresh.single)
     metrics = {**report.metrics, **found.metrics, "seconds": round(clock() - began, 1)}
     meta = {"round": round_id, "seed": seed, "watermark": seen.watermark, "metrics": _plain(metrics)}
     checkpoint.save(settings.workspace / file, net, class_ids=seen.class_ids, meta=meta)

@@ -86,10 +86,11 @@ def situation(db: Database, found: predictions.Predictions, prepared: last_layer
         known = {image.id: image.holdout for image in images.all_ok(tx)}
         holdout = {image_id: half for image_id, half in known.items() if half}
         seen = snapshot.take(tx, holdout=holdout, now=0.0)
-        order = [each.image_id for each in sorted(labels.settled(tx), key=lambda each: each.event_seq)]
+        answered = sorted(labels.settled(tx), key=lambda each: each.event_seq)
         asked = [each for each in blind.asked(tx) if each.seq > _learned_by(tx, found) or each.holdout]
     row_of = {int(image_id): row for row, image_id in enumerate(found.image_ids_N)}
-    pooled = [i for i in order if i in row_of and i not in holdout]
+    order = {each.image_id: each.event_seq for each in answered if each.image_id in row_of}
+    pooled = [i for i in order if i not in holdout]
     labelled = [i for i in pooled if i in seen.labelled]
     rejected = [i for i in pooled if i in seen.rejected]
     settled = seen.labelled.keys() | seen.rejected | seen.holdout_labels.keys()
@@ -103,10 +104,17 @@ def situation(db: Database, found: predictions.Predictions, prepared: last_layer
         len(seen.class_ids),
         float(found.meta["temperature"]),
         last_layer.Config(max_pool=MOST_TAUGHT_BY),
+        picked=_rows([i for i in labelled if i in seen.picked], row_of),
     )
     return measure.Situation(
         taught,
-        _blind(asked, seen, row_of, order=pooled, pool_size=len(row_of) - sum(i in holdout for i in row_of)),
+        _blind(
+            asked,
+            seen,
+            row_of,
+            order={i: order[i] for i in pooled},
+            pool_size=len(row_of) - sum(i in holdout for i in row_of),
+        ),
         _rows(pooled, row_of),
         found.score_N[open_N],
         population=len(row_of),
@@ -121,8 +129,15 @@ def _learned_by(tx: Any, found: predictions.Predictions) -> int:
 
 
 def _blind(
-    asked: list[blind.Blind], seen: snapshot.Snapshot, row_of: dict[int, int], *, order: list[int], pool_size: int
+    asked: list[blind.Blind],
+    seen: snapshot.Snapshot,
+    row_of: dict[int, int],
+    *,
+    order: dict[int, int],
+    pool_size: int,
 ) -> measure.Blind:
+    """`order` maps answered pool images to their events, oldest first. What had been asked before an audit is counted
+    when its queue was published: pages of the grid answered since then were still among the images it was drawn from."""
     index = {class_id: at for at, class_id in enumerate(seen.class_ids)}
     place = {image_id: at for at, image_id in enumerate(order)}
     kept = [
@@ -132,7 +147,9 @@ def _blind(
         and (each.class_id is None or each.class_id in index)
         and (each.holdout or each.image_id in place)
     ]
-    before = np.array([place.get(each.image_id, 0) for each in kept], np.int64)
+    seqs = np.array(list(order.values()), np.int64)
+    since = [each.seq - 1 if each.watermark is None else min(each.watermark, each.seq - 1) for each in kept]
+    before = np.where([each.holdout for each in kept], 0, np.searchsorted(seqs, since, side="right"))
     chances = np.array([each.propensity or 0.0 for each in kept])
     with np.errstate(divide="ignore"):
         still = np.where(chances > 0, 1 / chances, pool_size - before)

@@ -3,8 +3,11 @@
 import contextlib
 import ctypes
 import os
+import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,6 +18,7 @@ from app.settings import Settings
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 PARENT = "RAUM_PARENT"  # environment variable
+PARENT_SECONDS = 0.5  # between two looks whether it is there
 LAUNCH = Path(__file__).resolve().parents[1] / "launch.py"
 
 
@@ -51,6 +55,20 @@ def keep_memory() -> None:
 def parent_is_gone(parent: int) -> bool:
     """Whether the process that started this one has ended (POSIX tells by a new parent; elsewhere this is never known)."""
     return os.name == "posix" and os.getppid() != parent
+
+
+def end_with(parent: int) -> None:
+    """From now on, SIGTERM for this process as soon as `parent` is gone: also while it imports, or is in a long step.
+
+    Otherwise it would keep its role, and the program started again would be refused, until it comes to look itself.
+    """
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    while not parent_is_gone(parent):
+        time.sleep(PARENT_SECONDS)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def writable(workspace: Path) -> Path:

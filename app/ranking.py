@@ -114,6 +114,7 @@ def _fit(prepared: last_layer.Prepared, seen: Snapshot, spots: Spots, rng: np.ra
         rejected_positions=spots.rejected_N,
         prepared=prepared,
         targets_LK=seen.targets(spots.labelled),
+        picked_positions=spots.picked_N,
     )
 
 

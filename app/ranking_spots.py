@@ -25,6 +25,7 @@ class Spots:
             [row for i, row in row_of.items() if i not in settled and i not in seen.holdout], np.int64
         )
         self.rejected_N = _rows(sorted(i for i in seen.rejected if i in row_of and i not in seen.holdout), row_of)
+        self.picked_N = _rows([i for i in self.labelled if i in seen.picked], row_of)
         self.leased_N = _rows(
             [i for i in seen.leased if i in row_of and i not in settled and i not in seen.holdout], row_of
         )

@@ -5,16 +5,18 @@ from __future__ import annotations
 import contextlib
 import datetime
 import filecmp
+import itertools
 import os
 import shutil
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
 import sqlalchemy as sa
 
 from app import accounts, backups, consensus_file, errors, processes, review_file
 from app.settings import Settings
-from store import backup, database, images, labels, queue
+from store import backup, database, images, labels, queue, records
 from store import errors as store_errors
 
 # Made from the database, by image id or publication id: after a restore the same ids may mean others.
@@ -125,18 +127,28 @@ def _alone(path: Path) -> None:
 
 def _compared(old: Path, fresh: Path) -> tuple[int, bool]:
     """How many events only `old` has, and whether both know the same images; nothing is known of a damaged one."""
-    watermarks, known = [], []
-    for path in (old, fresh):
-        db = database.Database(database.to_url(path))
-        try:
-            with db.read() as tx:
-                watermarks.append(labels.watermark(tx))
-                known.append([(image.id, image.path, image.digest) for image in images.all_ok(tx)])
-        except (sa.exc.DatabaseError, store_errors.StoreError):
-            return 0, False
-        finally:
-            db.close()
-    return max(0, watermarks[0] - watermarks[1]), known[0] == known[1]
+    try:
+        with contextlib.ExitStack() as opened:
+            before, after = (opened.enter_context(_reading(path)) for path in (old, fresh))
+            pairs = itertools.zip_longest(images.each_ok(before), images.each_ok(after))
+            same = all(mine and theirs and _same(mine, theirs) for mine, theirs in pairs)
+            return max(0, labels.watermark(before) - labels.watermark(after)), same
+    except (sa.exc.DatabaseError, store_errors.StoreError):
+        return 0, False
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[sa.Connection]:
+    db = database.Database(database.to_url(path))
+    try:
+        with db.read() as tx:
+            yield tx
+    finally:
+        db.close()
+
+
+def _same(mine: records.Image, theirs: records.Image) -> bool:
+    return (mine.id, mine.path, mine.digest) == (theirs.id, theirs.path, theirs.digest)
 
 
 def _forget(workspace: Path, *, keep_images: bool) -> None:

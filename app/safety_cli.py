@@ -1,6 +1,5 @@
 """The verbs that keep a workspace safe: backup, restore, verify, replay; what they need is imported when they are run."""
 
-import json
 import os
 import sys
 import time
@@ -52,18 +51,20 @@ def verify(
     json_out: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
     """Look through the whole workspace and say what is wrong and what to do; exit status 1 when something is."""
-    from app import settings, verifying
+    from app import jobs, settings, verifying
 
     chosen = settings.load(workspace)
     if rebuild:
         print(verifying.rebuild(chosen, now=time.time()), file=sys.stderr if json_out else sys.stdout)
-    found = verifying.verify(chosen, every_byte=every_byte)
-    if json_out:
-        print(json.dumps(verifying.as_json(chosen, found), indent=1))
-    else:
-        print("\n".join(verifying.sentences(found)) or f"nothing is wrong with {chosen.workspace}")
-    if found:
+    counted = verifying.Counted()
+    with jobs.bar("verify") as tell:
+        found = counted(verifying.verify(chosen, every_byte=every_byte, progress=tell))
+        for line in verifying.as_json(chosen, found) if json_out else verifying.sentences(found):
+            print(line)
+    if counted.number:
         sys.exit(1)
+    if not json_out:
+        print(f"nothing is wrong with {chosen.workspace}")
 
 
 def replay(

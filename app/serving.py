@@ -57,9 +57,10 @@ def page(workspace: Path, *, insecure: bool, **listening: Any) -> None:
     gc.disable()
     chosen = checked(settings.load(workspace, **listening), insecure=insecure)
     with processes.only_one(chosen.workspace, "page"):
+        processes.end_with(processes.parent())
         from app.web import server
 
-        server.serve(chosen, processes.parent())
+        server.serve(chosen)
 
 
 def address(chosen: settings.Settings) -> str:
@@ -120,6 +121,7 @@ def worker(workspace: Path, *, backbone: str | None) -> None:
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // 2)))
     chosen = settings.load(workspace, backbone=backbone)
     processes.writable(chosen.log_dir)
+    processes.end_with(processes.parent())
     from app import worker as working
 
     processes.keep_memory()

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection
 
-from store import annotators, answers, classes, labels, queue
+from store import annotators, answers, classes, labels, picked, queue
 from store.records import Said
 
 IMPORTER = "import"  # the annotator under whose name labels that came with a folder are stored
@@ -27,10 +27,17 @@ class Snapshot:
     round_id: int | None  # of the publication that a new one would replace
     said: list[Said] = dataclasses.field(default_factory=list)  # what each person says; empty while one person labels
     soft: dict[int, NDArray[np.float64]] = dataclasses.field(default_factory=dict)  # image -> probabilities of classes
+    picked: set[int] = dataclasses.field(default_factory=set)  # answered because the model was sure of their class
+    in_pages: set[int] = dataclasses.field(default_factory=set)  # of `leased`, those on a page of the grid: no maps
 
     @property
     def classes_seen(self) -> int:
         return len(set(self.labelled.values()))
+
+    @property
+    def single(self) -> list[int]:
+        """Leased images that are looked at one at a time, and so want maps."""
+        return [image_id for image_id in self.leased if image_id not in self.in_pages]
 
     def counts(self) -> Counter[int]:
         """Labels per class index, holdout left out."""
@@ -56,7 +63,7 @@ def take(tx: Connection, *, holdout: dict[int, int], now: float) -> Snapshot:
             rejected.add(answer.image_id)
         elif answer.class_id in index:
             (held if answer.image_id in holdout else labelled)[answer.image_id] = index[answer.class_id]
-    current = queue.current(tx)
+    current, leases = queue.current(tx), queue.live_leases(tx, now)
     return Snapshot(
         watermark=labels.watermark(tx),
         class_ids=class_ids,
@@ -64,7 +71,9 @@ def take(tx: Connection, *, holdout: dict[int, int], now: float) -> Snapshot:
         holdout=holdout,
         holdout_labels=held,
         rejected=rejected,
-        leased=[lease.image_id for lease in queue.live_leases(tx, now)],
+        leased=[lease.image_id for lease in leases],
+        picked=picked.settled_by_model_choice(tx),
+        in_pages={lease.image_id for lease in leases if lease.reason == "grid"},
         round_id=current.round_id if current else None,
         said=_said(tx),
     )

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from app import backups, errors, ingest_read, predictions, verify_files
 from app.settings import Settings
-from store import backup, database, images, labels, queue, schema
+from store import backup, database, images, labels, queue, records, schema
 from store import errors as store_errors
 
+AT_ONCE = 5000  # images read from the database
 NAMED = 5  # of each kind of fault in the terminal; --json names all
 MADE_IN = ("cache", "embeddings", "checkpoints", "predictions", "overlays", "thumbnails", "backups")
 UNFINISHED = re.compile(  # how things are called while they are written beside their place
@@ -33,36 +36,56 @@ class Finding(NamedTuple):
     todo: str
 
 
-def verify(settings: Settings, *, every_byte: bool = False) -> list[Finding]:
-    """Everything that is wrong with a workspace, in the order of weight; nothing is changed.
+Tell = Callable[[float, str], None]  # fraction of all, what is looked at
+
+
+def verify(settings: Settings, *, every_byte: bool = False, progress: Tell | None = None) -> Iterator[Finding]:
+    """Everything that is wrong with a workspace, as it is found; nothing is changed, and little of it is held in memory.
 
     `every_byte` reads each image file; otherwise only those whose size or time is another than ingest saw. Raises
     BadRequest where there is no workspace.
     """
     if not settings.database.is_file():
         raise errors.BadRequest(f"there is no workspace at {settings.workspace}: name it with --workspace")
+    return _everything(settings, every_byte, progress or (lambda fraction, what: None))
+
+
+def _everything(settings: Settings, every_byte: bool, tell: Tell) -> Iterator[Finding]:
+    tell(0.0, "the database")
     broken, current = _database(settings)
-    found = list(broken)
+    yield from broken
     if current:
         db = database.Database(database.to_url(settings.database))
         try:
-            for look in (_states, _publications):
-                found += look(db, settings)
-            found += _images(db, every_byte=every_byte)
+            yield from _states(db, _part(tell, 0.1, 0.5))
+            yield from _publications(db, settings)
+            yield from _images(db, every_byte, _part(tell, 0.5, 0.8))
         finally:
             db.close()
-    for see in (_cache, _predictions, _thumbnails, _backups, _unfinished):
-        found += see(settings.workspace)
-    return found
+    tell(0.8, "caches and predictions")
+    yield from _cache(settings.workspace)
+    yield from _predictions(settings.workspace)
+    yield from _thumbnails(settings.workspace, _part(tell, 0.8, 0.9))
+    tell(0.9, "backups")
+    yield from _backups(settings.workspace)
+    yield from _unfinished(settings.workspace)
+
+
+def _part(tell: Tell, start: float, end: float) -> Tell:
+    """Progress of a step that goes from `start` to `end` of the whole."""
+    return lambda fraction, what: tell(start + (end - start) * min(1.0, fraction), what)
 
 
 def rebuild(settings: Settings, *, now: float) -> str:
-    """Fold every image's state anew from its events, after a backup; returns a sentence."""
+    """Fold every image's state anew from its events, after a backup; returns a sentence. People may answer meanwhile."""
     kept = backups.by_hand(settings, None, now=now)
     db = database.open(settings.database)
     try:
-        with db.write(durable=True) as tx:
-            changed = labels.rebuild(tx)
+        changed, last = 0, 0  # type: int, int | None
+        while last is not None:
+            with db.write(durable=True) as tx:
+                more, last = labels.rebuild_some(tx, last)
+            changed += more
     finally:
         db.close()
     return f"{kept}\n{changed:,} states were folded anew from their events"
@@ -82,13 +105,18 @@ def _database(settings: Settings) -> tuple[list[Finding], bool]:
     return [], True
 
 
-def _states(db: database.Database, _settings: Settings) -> Iterator[Finding]:
+def _states(db: database.Database, tell: Tell) -> Iterator[Finding]:
     with db.read() as tx:
-        missing, wrong = labels.missing_events(tx), labels.wrong_states(tx)
+        missing, most = labels.missing_events(tx), images.counts(tx)["total"]
     if missing:
         yield Finding("events", "label_events", f"{missing:,} of the events that were counted are not there", RESTORE)
-    for image_id in wrong:
-        yield Finding("state", f"image {image_id}", "what counts for it is not what its events say", REBUILD)
+    last: int | None = 0
+    while last is not None:
+        tell(last / max(1, most), f"what counts for image {last:,}")
+        with db.read() as tx:
+            wrong, last = labels.wrong_states(tx, last)
+        for image_id in wrong:
+            yield Finding("state", f"image {image_id}", "what counts for it is not what its events say", REBUILD)
 
 
 def _publications(db: database.Database, settings: Settings) -> Iterator[Finding]:
@@ -116,22 +144,32 @@ def _publications(db: database.Database, settings: Settings) -> Iterator[Finding
             yield Finding("embeddings", name, why, "remove it; the worker makes it anew when it starts")
 
 
-def _images(db: database.Database, *, every_byte: bool) -> Iterator[Finding]:
+def _images(db: database.Database, every_byte: bool, tell: Tell) -> Iterator[Finding]:
     with db.read() as tx:
-        known = images.all_ok(tx)
-    for image in known:
-        path = Path(image.path)
-        try:
-            seen = path.stat()
-            same = (seen.st_size, seen.st_mtime_ns) == (image.bytes, image.mtime_ns)
-            if (same and not every_byte) or (image.digest and ingest_read.digest_of(path) == image.digest):
-                continue
-        except OSError as problem:
-            why = "the file is not there" if isinstance(problem, FileNotFoundError) else f"it cannot be read: {problem}"
-            yield Finding("missing image", image.path, why, "put it back where it was; its answers are kept")
-            continue
-        why = "the file holds other bytes than when it was added"
-        yield Finding("changed image", image.path, why, "put the old file back; its answers were given to that one")
+        total, seen = images.counts(tx)["ok"], 0
+        known = images.all_after(tx, 0, AT_ONCE)
+    while known:
+        for image in known:
+            yield from _image(image, every_byte)
+        seen += len(known)
+        tell(seen / total, f"image file {seen:,} of {total:,}")
+        with db.read() as tx:
+            known = images.all_after(tx, known[-1].id, AT_ONCE)
+
+
+def _image(image: records.Image, every_byte: bool) -> Iterator[Finding]:
+    path = Path(image.path)
+    try:
+        seen = path.stat()
+        same = (seen.st_size, seen.st_mtime_ns) == (image.bytes, image.mtime_ns)
+        if (same and not every_byte) or (image.digest and ingest_read.digest_of(path) == image.digest):
+            return
+    except OSError as problem:
+        why = "the file is not there" if isinstance(problem, FileNotFoundError) else f"it cannot be read: {problem}"
+        yield Finding("missing image", image.path, why, "put it back where it was; its answers are kept")
+        return
+    why = "the file holds other bytes than when it was added"
+    yield Finding("changed image", image.path, why, "put the old file back; its answers were given to that one")
 
 
 def _cache(workspace: Path) -> Iterator[Finding]:
@@ -159,13 +197,15 @@ def _predictions(workspace: Path) -> Iterator[Finding]:
         )
 
 
-def _thumbnails(workspace: Path) -> Iterator[Finding]:
-    for path in sorted((workspace / "thumbnails").glob("[0-9]*/*.jpg")):
-        why = verify_files.jpeg(path)
-        if why:
-            yield Finding(
-                "thumbnail", str(path.relative_to(workspace)), why, "remove it; it is made anew when it is shown"
-            )
+def _thumbnails(workspace: Path, tell: Tell) -> Iterator[Finding]:
+    folders = sorted((workspace / "thumbnails").glob("[0-9]*"))  # a thousand in each
+    for number, folder in enumerate(folders):
+        tell(number / len(folders), f"small pictures in {folder.name}")
+        for path in sorted(folder.glob("*.jpg")):
+            why = verify_files.jpeg(path)
+            if why:
+                name = str(path.relative_to(workspace))
+                yield Finding("thumbnail", name, why, "remove it; it is made anew when it is shown")
 
 
 def _backups(workspace: Path) -> Iterator[Finding]:
@@ -200,19 +240,34 @@ def _written_beside(workspace: Path) -> Iterator[Path]:
             folders[:] = [name for name in folders if name not in half]
 
 
-def sentences(found: list[Finding]) -> list[str]:
-    """A line for each finding; of many of one kind the first few and how many more."""
-    by_kind: dict[str, list[Finding]] = {}
-    for each in found:
-        by_kind.setdefault(each.kind, []).append(each)
-    lines = []
-    for kind, some in by_kind.items():
-        lines += [f"{one.kind}: {one.what}: {one.why}. To do: {one.todo}." for one in some[:NAMED]]
-        if len(some) > NAMED:
-            lines.append(f"{kind}: {len(some) - NAMED:,} more of the same; --json names them all.")
-    return lines
+class Counted:
+    """Passes findings on and keeps their number."""
+
+    def __init__(self) -> None:
+        self.number = 0
+
+    def __call__(self, found: Iterable[Finding]) -> Iterator[Finding]:
+        for one in found:
+            self.number += 1
+            yield one
 
 
-def as_json(settings: Settings, found: list[Finding]) -> dict[str, Any]:
-    """The same for programs."""
-    return {"workspace": str(settings.workspace), "wrong": len(found), "findings": [each._asdict() for each in found]}
+def sentences(found: Iterable[Finding]) -> Iterator[str]:
+    """A line for each finding as it comes; of many of one kind the first few, and in the end how many more."""
+    count: Counter[str] = Counter()
+    for one in found:
+        count[one.kind] += 1
+        if count[one.kind] <= NAMED:
+            yield f"{one.kind}: {one.what}: {one.why}. To do: {one.todo}."
+    for kind, number in count.items():
+        if number > NAMED:
+            yield f"{kind}: {number - NAMED:,} more of the same; --json names them all."
+
+
+def as_json(settings: Settings, found: Iterable[Finding]) -> Iterator[str]:
+    """The lines of the same for programs, as they come; the last says how many there are."""
+    yield f'{{"workspace": {json.dumps(str(settings.workspace))}, "findings": ['
+    number = 0
+    for number, one in enumerate(found, 1):
+        yield f"{',' if number > 1 else ''}{json.dumps(one._asdict())}"
+    yield f'], "wrong": {number}}}'

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +27,7 @@ class Taught:
     num_classes: int
     temperature: float
     config: last_layer.Config
+    picked: Ints = field(default_factory=lambda: np.empty(0, np.int64))  # labelled because the model was sure of them
 
 
 def in_folds(
@@ -59,6 +60,7 @@ def predict(
         excluded_positions=np.setdiff1d(taught.outside, hidden),
         rejected_positions=rejected,
         prepared=taught.prepared,
+        picked_positions=taught.picked,
     )
     log_probs_MK = layer.tempered(taught.temperature).log_probs_at(taught.prepared.x_NR[rows_M])
     if not len(rejected):

@@ -157,14 +157,17 @@ def fit(
     rejected_positions: npt.ArrayLike = (),
     prepared: Prepared | None = None,
     targets_LK: npt.ArrayLike | None = None,
+    picked_positions: npt.ArrayLike = (),
 ) -> LastLayer:
     """Fit on the labelled rows and, by class-balanced self-training, on all other rows of `embeddings_ND`.
 
     `excluded_positions` (the holdout) and `rejected_positions` teach no class; of the unlabelled rows as many as are
     expected to be rejected, the likeliest by `out_of_class`, do not self-train either. `prepared` saves the projection.
     `targets_LK` gives soft labels where people disagree, over all classes, rows sum to one; `labels` are then the
-    likeliest classes, and what lies on a class that is nobody's likeliest is spread over the others. Works from no
-    label at all (every class then has probability 1 / classes). BadInput names what does not fit.
+    likeliest classes, and what lies on a class that is nobody's likeliest is spread over the others. Labels at
+    `picked_positions` were asked because the model was sure of their class: they teach, but say neither how frequent
+    classes are nor how sure it may be. Works from no label at all (every class then has probability 1 / classes).
+    BadInput names what does not fit.
     """
     config = config or Config()
     prepared = prepared or prepare(_given(embeddings_ND), config=config, rng=rng)
@@ -178,6 +181,7 @@ def fit(
     choice = last_layer_choice.choose(
         x_MR, rows, _targets(classes, targets_LK, num_classes)[:, seen],
         recipe=config.recipe, usable_N=usable_M, self_training=config.self_training, rng=rng,
+        picked_L=np.isin(positions, np.asarray(picked_positions, dtype=np.int64)),
     )  # fmt: skip
     solution = choice.solution
     return LastLayer(

@@ -52,10 +52,12 @@ def choose(
     usable_N: npt.NDArray[np.bool_],
     self_training: bool | None,
     rng: np.random.Generator,
+    picked_L: npt.NDArray[np.bool_] | None = None,
 ) -> Choice:
     """Solve on all labels, self-trained unless the labels left out of each fold say that it harms.
 
-    `targets_LK` over the seen classes, one-hot or soft; every class is the likeliest of some row.
+    `targets_LK` over the seen classes, one-hot or soft; every class is the likeliest of some row. Labels that were
+    picked because the model was sure of them (`picked_L`) are never left out: they would say that it may be surer still.
     """
     classes, plain = targets_LK.shape[1], dataclasses.replace(recipe, pseudo_weight=0.0)
     if classes == 0:
@@ -67,15 +69,16 @@ def choose(
         return Choice(solution, 1.0, 1.0, False)
     trained = True if self_training is None else self_training
     rows = _fold_rows(labelled, usable_N, rng)
-    held = _cross_validate(x_NR, labelled, targets_LK, recipe if trained else plain, rows)
+    picked_L = np.zeros(len(labelled), dtype=bool) if picked_L is None else picked_L
+    held = _cross_validate(x_NR, labelled, targets_LK, recipe if trained else plain, rows, picked_L)
     sharpness, spread, losses = _best_scales(held)
     if self_training is None and not held.empty:
-        plain_held = _cross_validate(x_NR, labelled, targets_LK, plain, rows)
+        plain_held = _cross_validate(x_NR, labelled, targets_LK, plain, rows, picked_L)
         plain_sharpness, plain_spread, plain_losses = _best_scales(plain_held)
         if _harms(losses, plain_losses):
             trained, sharpness, spread = False, plain_sharpness, plain_spread
     used = recipe if trained else plain
-    solution = last_layer_training.solve(x_NR, labelled, targets_LK, recipe=used, usable_N=usable_N)
+    solution = last_layer_training.solve(x_NR, labelled, targets_LK, recipe=used, usable_N=usable_N, picked_L=picked_L)
     unit = _score_spread(x_NR, usable_N, solution)
     return Choice(solution, sharpness / unit, spread * _noise(classes), trained)
 
@@ -98,20 +101,27 @@ def _fold_rows(labelled: Ints, usable_N: npt.NDArray[np.bool_], rng: np.random.G
 
 
 def _cross_validate(
-    x_NR: Floats, labelled: Ints, targets_LK: Doubles, recipe: last_layer_training.Recipe, rows: Ints
+    x_NR: Floats,
+    labelled: Ints,
+    targets_LK: Doubles,
+    recipe: last_layer_training.Recipe,
+    rows: Ints,
+    picked_L: npt.NDArray[np.bool_],
 ) -> _OutOfFold:
-    """Scores of each label by a fit without it; the first label of every class is always taught."""
+    """Scores of each label by a fit without it; the first label of every class, and those picked, are always taught."""
     classes = targets_LK.shape[1]
     rank_L = _rank_within_class(targets_LK.argmax(axis=1), classes)
     short = dataclasses.replace(recipe, passes=FOLD_PASSES)
     x_MR, scores, units, truths = x_NR[rows], [], [], []
     for fold in range(FOLDS):
-        held_L = (rank_L > 0) & (rank_L % FOLDS == fold)
+        held_L = (rank_L > 0) & (rank_L % FOLDS == fold) & ~picked_L
         if not held_L.any():
             continue
         usable_M = np.ones(len(rows), dtype=bool)
         taught = np.flatnonzero(~held_L)
-        part = last_layer_training.solve(x_MR, taught, targets_LK[taught], recipe=short, usable_N=usable_M)
+        part = last_layer_training.solve(
+            x_MR, taught, targets_LK[taught], recipe=short, usable_N=usable_M, picked_L=picked_L[taught]
+        )
         unit = _score_spread(x_MR, usable_M, part)
         x_HR = x_MR[: len(labelled)][held_L]
         scores.append(x_HR @ part.weights_RK / unit)

@@ -38,11 +38,18 @@ class Solution:
 
 
 def solve(
-    x_NR: Floats, labelled: Ints, targets_LK: Doubles, *, recipe: Recipe, usable_N: npt.NDArray[np.bool_]
+    x_NR: Floats,
+    labelled: Ints,
+    targets_LK: Doubles,
+    *,
+    recipe: Recipe,
+    usable_N: npt.NDArray[np.bool_],
+    picked_L: npt.NDArray[np.bool_] | None = None,
 ) -> Solution:
     """Fit K seen classes on the `labelled` rows' targets (rows sum to one, one-hot or soft), then on the usable pool.
 
-    `pseudo_weight` zero gives the plain ridge fit. Rows outside `usable_N` (rejected images) never teach.
+    `pseudo_weight` zero gives the plain ridge fit. Rows outside `usable_N` (rejected images) never teach. Labels that
+    were picked for their class (`picked_L`) teach, but do not say how frequent the class is among the pool.
     """
     label_weights_L = targets_LK @ np.maximum(targets_LK.sum(axis=0), 1e-9) ** -recipe.balance
     label_weights_L /= label_weights_L.mean()
@@ -56,15 +63,21 @@ def solve(
         )
     x_MR = x_NR[np.concatenate([labelled, pool])]
     sure_L = recipe.label_weight * label_weights_L
-    weights_RK = _self_train(x_MR, targets_LK, sure_L, weights_RK, recipe)
+    counts_K = targets_LK.sum(axis=0) if picked_L is None else targets_LK[~picked_L].sum(axis=0)
+    weights_RK = _self_train(x_MR, targets_LK, sure_L, weights_RK, recipe, counts_K)
     evidence_M = np.concatenate([sure_L, np.full(len(pool), recipe.pseudo_weight * recipe.pseudo_evidence)])
     return Solution(weights_RK, _covariance_factor(x_MR, evidence_M, recipe.ridge))
 
 
-def _self_train(x_MR: Floats, told_LK: Doubles, sure_L: Doubles, weights_RK: Doubles, recipe: Recipe) -> Doubles:
-    """Weights after `passes` of pseudo-labelling; the first L rows are labelled, the rest is the pool."""
-    taught, counts_K = len(told_LK), told_LK.sum(axis=0)
-    priors_K = (counts_K + 1.0) / (taught + len(counts_K))
+def _self_train(
+    x_MR: Floats, told_LK: Doubles, sure_L: Doubles, weights_RK: Doubles, recipe: Recipe, counts_K: Doubles
+) -> Doubles:
+    """Weights after `passes` of pseudo-labelling; the first L rows are labelled, the rest is the pool.
+
+    `counts_K` are the labels that tell how frequent the classes are.
+    """
+    taught = len(told_LK)
+    priors_K = (counts_K + 1.0) / (counts_K.sum() + len(counts_K))
     for step in range(recipe.passes):
         soft_PK = _soften(x_MR[taught:] @ weights_RK, recipe.sharpness)
         if step:

@@ -32,6 +32,7 @@ _DISK_SAYS = {  # what SQLite says of a disk -> what a person can do about it
     "unable to open database file": "the file cannot be opened for writing: look at its folder's permissions",
     "disk I/O error": "the disk does not take what is written: look at the disk",
 }
+_DAMAGE_SAYS = ("disk image is malformed", "malformed database schema", "no such table", "disk I/O error")
 
 
 class Database:
@@ -57,12 +58,12 @@ class Database:
     def write(self, durable: bool = False) -> Iterator[Connection]:
         """Give the write transaction; `durable` returns only when the commit is on the disk.
 
-        Raises errors.Busy when the lock stays taken, errors.CannotWrite when the disk refuses, errors.NestedWrite inside
-        another write of this thread.
+        Raises errors.Busy when the lock stays taken, errors.CannotWrite when the disk refuses, errors.Damaged when what
+        is there does not hold together, errors.NestedWrite inside another write of this thread.
         """
         self._check_process()
         asked = time.monotonic()
-        with self._turn(), _disk_explained(self.url), self._writer.connect() as tx:
+        with self._turn(), _damage_explained(self.url), _disk_explained(self.url), self._writer.connect() as tx:
             _set_synchronous(tx, durable)
             with _begun(tx):
                 began = time.monotonic()
@@ -140,19 +141,14 @@ def is_sqlite(url: sa.URL) -> bool:
 def version(db: Database) -> str | None:
     """Read the revision of the database; None when it is new. Raises as open() does, and errors.Damaged."""
     found: str | None
-    try:
-        with _disk_explained(db.url), db.read() as tx:
-            names = sa.inspect(tx).get_table_names()
-            if "alembic_version" in names:
-                found = tx.scalar(sa.text("SELECT version_num FROM alembic_version"))
-            elif names:
-                raise errors.NotADatabase(f"{db.url} holds other tables ({names[0]}, ...): choose another file")
-            else:
-                found = None
-    except sa.exc.DatabaseError as error:
-        if "not a database" in str(error):
-            raise errors.NotADatabase(f"{db.url} is not a SQLite file: move it away or choose another") from error
-        raise
+    with _disk_explained(db.url), db.read() as tx:
+        names = sa.inspect(tx).get_table_names()
+        if "alembic_version" in names:
+            found = tx.scalar(sa.text("SELECT version_num FROM alembic_version"))
+        elif names:
+            raise errors.NotADatabase(f"{db.url} holds other tables ({names[0]}, ...): choose another file")
+        else:
+            found = None
     if found is not None and found not in schema.VERSIONS:
         raise errors.NewerDatabase(
             f"{db.url} has version {found}, this program knows up to {schema.VERSIONS[-1]}: update the program"
@@ -162,11 +158,13 @@ def version(db: Database) -> str | None:
 
 @contextmanager
 def _damage_explained(url: sa.URL) -> Iterator[None]:
-    """Turn pages that do not hold together into errors.Damaged."""
+    """Turn pages that do not hold together into errors.Damaged, a foreign file into errors.NotADatabase."""
     try:
         yield
     except sa.exc.DatabaseError as error:
-        if "disk image is malformed" not in str(error.orig):
+        if "not a database" in str(error.orig):
+            raise errors.NotADatabase(f"{url} is not a SQLite file: move it away or choose another") from error
+        if not any(said in str(error.orig) for said in _DAMAGE_SAYS):
             raise
         raise errors.Damaged(
             f"{url.database} is damaged: end page and worker, then python launch.py restore with one of its backups"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,6 +13,7 @@ from store import errors, records, schema
 
 _T = schema.images
 _CHUNK = 500  # bound parameters per statement stay far under SQLite's limit
+_PAGE = 5000
 
 
 def add_many(tx: Connection, rows: Sequence[records.NewImage]) -> list[int]:
@@ -66,10 +67,18 @@ def ever(tx: Connection) -> list[records.Image]:
     return [_image(row) for row in tx.execute(sa.select(_T).order_by(_T.c.id))]
 
 
-def all_after(tx: Connection, image_id: int) -> list[records.Image]:
-    """List the usable images with a greater id, by id: what was added since."""
-    query = sa.select(_T).where(_T.c.status == "ok", _T.c.id > image_id).order_by(_T.c.id)
+def all_after(tx: Connection, image_id: int, count: int | None = None) -> list[records.Image]:
+    """List the usable images with a greater id, by id: what was added since; the first `count` of them, if given."""
+    query = sa.select(_T).where(_T.c.status == "ok", _T.c.id > image_id).order_by(_T.c.id).limit(count)
     return [_image(row) for row in tx.execute(query)]
+
+
+def each_ok(tx: Connection) -> Iterator[records.Image]:
+    """Go through the usable images by id, some thousand in memory at a time."""
+    last = 0
+    while page := all_after(tx, last, _PAGE):
+        yield from page
+        last = page[-1].id
 
 
 def holdout(tx: Connection) -> dict[int, int]:

@@ -12,6 +12,7 @@ from store import errors, fold, overlap, records, refold, schema
 
 _E, _S, _C, _I = schema.label_events, schema.image_state, schema.classes, schema.images
 _PAGE = 2000  # rows fetched at a time
+BULK = "bulk"  # input mode of events that one action said about many images
 _CHUNK = 500  # bound parameters per statement stay far under SQLite's limit
 
 
@@ -37,12 +38,10 @@ def append(tx: Connection, new: records.NewEvent, now: float) -> tuple[records.E
 
 
 def append_many(tx: Connection, new: Sequence[records.NewEvent], now: float) -> int:
-    """Append many labels and rejects at once, as an import does; returns how many were new. All or none.
+    """Append many events at once, as an import or a bulk action does; returns how many were new. All or none.
 
     Raises like append(), whose result it equals, some fifteen times as fast; leases stay.
     """
-    if any(event.kind not in fold.ANSWERS for event in new):
-        raise errors.BadEvent("only labels and rejects are appended many at once")
     seq, added = _lock_watermark(tx), 0
     for start in range(0, len(new), _CHUNK):
         chunk = new[start : start + _CHUNK]
@@ -54,6 +53,7 @@ def append_many(tx: Connection, new: Sequence[records.NewEvent], now: float) -> 
             _same(event, first[uuid])
         fresh = [event for uuid, event in first.items() if uuid not in stored]
         if fresh:
+            _check_targets(tx, fresh)
             rows = [records.Event(**vars(event), seq=seq + at, received_at=now) for at, event in enumerate(fresh, 1)]
             _insert(tx, rows)
             refold.some(tx, sorted({row.image_id for row in rows}))
@@ -86,11 +86,15 @@ def settled(tx: Connection, up_to: int | None = None) -> list[records.Settled]:
 
 
 def last_undoable(tx: Connection, annotator_id: int, kinds: Sequence[str] = fold.RELEASING) -> records.Event | None:
-    """Find the annotator's latest event on the page, of these kinds (default: answers and skips), that still stands."""
+    """Find the annotator's latest event on the page, of these kinds (default: answers and skips), that still stands.
+
+    What a bulk action said is passed over: that is taken back as a whole, where it was done.
+    """
     query = sa.select(_E).where(
         _E.c.annotator_id == annotator_id,
         _E.c.kind.in_(kinds),
         _E.c.source == "page",
+        sa.func.coalesce(_E.c.input_mode, "") != BULK,
         ~_retracted(_E),
     )
     row = tx.execute(query.order_by(_E.c.seq.desc()).limit(1)).one_or_none()
@@ -181,9 +185,17 @@ def rebuild(tx: Connection) -> int:
     return refold.everything(tx)
 
 
-def wrong_states(tx: Connection) -> list[int]:
-    """List the images whose state rebuild() would change."""
-    return refold.wrong(tx)
+def rebuild_some(tx: Connection, after: int) -> tuple[int, int | None]:
+    """As rebuild(), of the next few thousand images by id; returns the last of them, too, None at the end."""
+    return refold.following(tx, after)
+
+
+def wrong_states(tx: Connection, after: int = 0) -> tuple[list[int], int | None]:
+    """List those of the next few thousand images by id whose state rebuild() would change, and the last looked at.
+
+    That one is to be given as `after` the next time; it is None at the end.
+    """
+    return refold.wrong(tx, after)
 
 
 def missing_events(tx: Connection) -> int:
@@ -241,6 +253,16 @@ def _check(tx: Connection, new: records.NewEvent) -> None:
                 f"event {target.seq} is a {target.kind} of image {target.image_id}: it cannot be retracted "
                 f"for image {new.image_id}"
             )
+
+
+def _check_targets(tx: Connection, new: Sequence[records.NewEvent]) -> None:
+    """Retracts among many must name events of their own images that are no retracts themselves."""
+    wanted = {event.target_seq: event.image_id for event in new if event.target_seq is not None}
+    query = sa.select(_E.c.seq, _E.c.image_id).where(_E.c.seq.in_(wanted), _E.c.kind != "retract")
+    found = {seq: image_id for seq, image_id in tx.execute(query)} if wanted else {}
+    for target, image_id in wanted.items():
+        if found.get(target) != image_id:
+            raise errors.BadEvent(f"event {target} cannot be retracted for image {image_id}")
 
 
 def _retracted(events: Any) -> sa.ColumnElement[bool]:

@@ -142,7 +142,7 @@ def claim(
         )
         for found in search.images(lanes)
     ]
-    return own + _store(tx, new, now)
+    return own + put_leases(tx, new, now)
 
 
 def renew(tx: Connection, annotator_id: int, client: str, now: float, lease_seconds: float) -> int:
@@ -190,7 +190,7 @@ def lease_for(
         leased_at=now,
         expires_at=now if held else now + lease_seconds,
     )
-    return lease if held else _store(tx, [lease], now)[0]
+    return lease if held else put_leases(tx, [lease], now)[0]
 
 
 def live_leases(tx: Connection, now: float) -> list[records.Lease]:
@@ -236,7 +236,7 @@ def _held_by_others(tx: Connection, image_id: int, annotator_id: int, client: st
     return bool(tx.execute(held).scalar_one() >= max(1, overlap.read(tx).wanted(draw_rank) - answered))
 
 
-def _store(tx: Connection, leases: list[records.Lease], now: float) -> list[records.Lease]:
+def put_leases(tx: Connection, leases: list[records.Lease], now: float) -> list[records.Lease]:
     """Write leases over the run-out ones of the same images, each into the first free slot; returns them so."""
     if not leases:
         return []

@@ -107,6 +107,11 @@ def speaker(request: HTTPConnection, given: Any) -> Any:
     return given if asking.via == "local" else asking.name
 
 
+def spoken(request: HTTPConnection, body: dict[str, Any]) -> dict[str, Any]:
+    """The body with its annotator as `speaker` has it."""
+    return {**body, "annotator": speaker(request, body.get("annotator"))}
+
+
 def _unasked(scope: Scope, sent: Headers, asking: accounts.Person) -> Response | None:
     """With a session: what another site made the browser send, and what a page of another person sends after a change of
     login. Both are told as "log in again", so that an answer on its way is kept and never counted as somebody else's."""

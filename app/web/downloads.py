@@ -1,6 +1,7 @@
 """The way out for the labels: a CSV to download, an ImageFolder written into the workspace."""
 
 import json
+import secrets
 import time
 from typing import Any
 
@@ -34,6 +35,6 @@ def export(request: Request, format: str = "csv", certified_wrong: float | None 
 def export_folder(request: Request) -> dict[str, Any]:
     """Copy the settled images into a new folder of the workspace, one folder per class; returns where and how many."""
     exports = request.app.state.settings.workspace / "exports"
-    folder = exports / time.strftime("imagefolder-%Y-%m-%d-%H%M%S")
+    folder = exports / f"{time.strftime('imagefolder-%Y-%m-%d-%H%M%S')}-{secrets.token_hex(2)}"
     done = imagefolder.export(request.app.state.db, folder)
     return {"folder": str(folder), "labelled": done.labelled, "rejected": done.rejected, "missing": len(done.missing)}

@@ -48,16 +48,17 @@ class Guests:
         headers = Headers(scope=scope)
         kind, _, given = headers.get("authorization", "").partition(" ")
         if given:
-            return await self._found(accounts.bearer, given.strip()) if kind.lower() == "bearer" else None
+            return await self._found("token", given.strip()) if kind.lower() == "bearer" else None
         token = session_token(scope)
-        return await self._found(accounts.who, token) if token else None
+        return await self._found("session", token) if token else None
 
-    async def _found(self, look: Callable[..., accounts.Person | None], token: str) -> accounts.Person | None:
-        key = hashlib.sha256(f"{look.__name__} {token}".encode("utf-8", "surrogateescape")).digest()
+    async def _found(self, kind: str, secret: str) -> accounts.Person | None:
+        look = accounts.bearer if kind == "token" else accounts.who
+        key = hashlib.sha256(f"{kind} {secret}".encode("utf-8", "surrogateescape")).digest()
         person, until = self.known.get(key, (None, 0.0))
         if person is not None and time.monotonic() < until:
             return person
-        found = await run_in_threadpool(look, self.db, token, now=self.clock())
+        found = await run_in_threadpool(look, self.db, secret, now=self.clock())
         self.known.pop(key, None)
         if found is not None:
             if len(self.known) >= MOST:

@@ -1,11 +1,11 @@
-"""The Gradio page: four tabs, each one gr.HTML surface whose files lie in surface/."""
+"""The Gradio page: five tabs, each one gr.HTML surface whose files lie in surface/."""
 
 from pathlib import Path
 
 import gradio
 
 SURFACE = Path(__file__).parent / "surface"
-TABS = ("Label", "Review", "Progress", "Data")
+TABS = ("Label", "Review", "Browse", "Progress", "Data")
 HANDED_OVER = """
 (window.raumSlots = window.raumSlots || []).push(["NAME", element.querySelector(".raum-slot")]);
 window.dispatchEvent(new Event("raum-slot"));

@@ -2,26 +2,25 @@
 
 import asyncio
 import gc
-import threading
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from app import clock, errors, labelling, processes
+from app import browse, clock, errors, labelling, mode_board
 from app.settings import Settings
 from app.web import (
+    browse_routes,
     door,
     downloads,
     early,
     entry,
     guests,
     headers,
+    mode_routes,
     overview_routes,
     people_routes,
     pictures,
@@ -35,9 +34,9 @@ from store import database, queue
 from store import errors as store_errors
 
 IDLE_SECONDS = 0.5
-PARENT_SECONDS = 0.5
 ROOMS = (
-    entry, routes, overview_routes, review_routes, people_routes, pictures, downloads, upload_routes, surface_files,
+    entry, routes, mode_routes, browse_routes, overview_routes, review_routes, people_routes, pictures, downloads,
+    upload_routes, surface_files,
 )  # fmt: skip
 STATUS = {
     errors.BadRequest: 400,
@@ -61,6 +60,8 @@ def create_app(settings: Settings) -> FastAPI:
 
     app = FastAPI(title="RAUM", openapi_url=None, docs_url=None, redoc_url=None, lifespan=lifespan)
     app.state.settings, app.state.db = settings, db
+    app.state.board = mode_board.Board(settings.workspace)
+    app.state.browser = browse.Browser(db, settings.workspace, app.state.board.reader)
     app.state.lease_clock = _lease_clock(db, settings.lease_seconds)
     app.state.guests, app.state.counter = guests.Guests(db), entry.Counter()
     for router in (r.router for r in ROOMS):
@@ -83,8 +84,8 @@ def _lease_clock(db: database.Database, lease_seconds: float) -> clock.Steady:
     return clock.Steady(at_least=max(renewed, default=0.0))
 
 
-def serve(settings: Settings, parent: int) -> None:
-    """Serve until the process is told to stop, or `parent`, the pid of who started it, is gone."""
+def serve(settings: Settings) -> None:
+    """Serve until the process is told to stop."""
     import uvicorn
 
     app = create_app(settings)
@@ -103,16 +104,7 @@ def serve(settings: Settings, parent: int) -> None:
         access_log=False,
         timeout_graceful_shutdown=3,
     )
-    server = uvicorn.Server(config)
-    threading.Thread(target=_end_with, args=(parent, server), daemon=True).start()
-    server.run()
-
-
-def _end_with(parent: int, server: Any) -> None:
-    """A page whose supervisor was killed would keep the port and the workspace from the next one."""
-    while not processes.parent_is_gone(parent):
-        time.sleep(PARENT_SECONDS)
-    server.should_exit = True
+    uvicorn.Server(config).run()
 
 
 async def _mount_gradio(app: FastAPI) -> None:

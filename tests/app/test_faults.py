@@ -51,6 +51,21 @@ def test_a_second_page_is_refused_with_the_pid_and_a_killed_one_stands_in_nobody
                 processes.only_one(tmp_path, role).__enter__()
 
 
+def test_a_second_serve_on_another_port_is_refused_with_the_pid_and_the_first_goes_on(tmp_path: Path) -> None:
+    database.open(tmp_path / "raum.db").close()
+    first = start("page", tmp_path, "--port", "0")
+    try:
+        wait(lambda: (tmp_path / "page.pid").is_file(), 60)
+        second = start("serve", tmp_path, "--port", "0")
+        told = second.communicate(timeout=60)[1]
+        assert second.returncode == 2
+        assert f"error: a page already serves {tmp_path} (pid {first.pid})" in told
+        assert first.poll() is None
+    finally:
+        first.kill()
+        first.communicate()
+
+
 def train_once(workspace: Workspace) -> int:
     """Label enough, refresh once, and run a round; returns its publication."""
     for image_id in workspace.ids[:9]:
@@ -194,6 +209,29 @@ def test_page_and_worker_end_also_when_their_supervisor_died_before_they_looked(
     gone.wait()
     told = {**os.environ, processes.PARENT: str(gone.pid)}
     started = [sys.executable, str(processes.LAUNCH), verb, "--workspace", str(tmp_path)]
-    assert (
-        subprocess.run([*started, *(["--port", "0"] if verb == "page" else [])], env=told, timeout=60).returncode == 0
+    done = subprocess.run([*started, *(["--port", "0"] if verb == "page" else [])], env=told, timeout=60)
+    assert done.returncode in (0, -signal.SIGTERM)
+
+
+def test_in_the_middle_of_a_long_step_a_process_ends_with_who_started_it() -> None:
+    step = "import time; from app import processes; processes.end_with(processes.parent()); "
+    step += "print('on', flush=True); time.sleep(60)"
+    starter = (
+        "import os, subprocess, sys; from app import processes; "
+        f"child = subprocess.Popen([sys.executable, '-c', {step!r}], env=processes.told_of_us(os.environ)); "
+        "print(child.pid, flush=True); child.wait()"
     )
+    with subprocess.Popen([sys.executable, "-c", starter], cwd=ROOT, stdout=subprocess.PIPE, text=True) as first:
+        assert first.stdout is not None
+        pid = int(first.stdout.readline())
+        assert first.stdout.readline() == "on\n"
+        first.kill()
+        wait(lambda: not _runs(pid), 20)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True

@@ -222,9 +222,12 @@ def test_links_hidden_files_other_files_and_the_workspace_are_passed_over(db: Da
     (folder / "loop").symlink_to(folder, target_is_directory=True)
     (folder / "out").symlink_to(outside, target_is_directory=True)
     (folder / "secret.jpg").symlink_to(outside / "secret.jpg")
+    (folder / "itself.jpg").symlink_to("itself.jpg")
+    (folder / "there.jpg").symlink_to("back.jpg")
+    (folder / "back.jpg").symlink_to("there.jpg")
     report = take_in(db, folder)
     assert list(stored(db)) == ["real.jpg"]
-    assert report.links == 3
+    assert report.links == 6
     picture(5).save(db.path.parent / "own.jpg") if db.path else None
     assert take_in(db, folder.parent).added == 1  # only outside/secret.jpg: not what lies in the workspace
     assert "own.jpg" not in stored(db)
@@ -374,6 +377,12 @@ def test_folders_that_hold_nothing_are_refused_by_name(db: Database, folder: Pat
         take_in(db, folder, labels_from_folders=True)
 
 
+def test_a_folder_that_is_a_link_to_itself_is_refused_in_a_sentence(db: Database, folder: Path) -> None:
+    (folder / "round").symlink_to("round", target_is_directory=True)
+    with pytest.raises(ingest.IngestError, match=r"there is no folder .*round"):
+        take_in(db, folder / "round")
+
+
 def test_a_killed_ingest_leaves_nothing_that_the_next_one_minds(db: Database, folder: Path) -> None:
     picture(1).save(folder / "x.jpg")
     assert db.path is not None
@@ -388,8 +397,14 @@ def test_a_killed_ingest_leaves_nothing_that_the_next_one_minds(db: Database, fo
 def test_many_files_in_one_folder_are_listed_fast(tmp_path: Path) -> None:
     for number in range(3000):
         (tmp_path / f"{number:06d}.jpg").touch()
-    walk = ingest_files.walk(tmp_path)
+    told: list[int] = []
+    walk = ingest_files.walk(tmp_path, tell=told.append)
     assert len(walk.files) == 3000
+    assert told == []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ingest_files, "TELL_EVERY", 1000)
+        ingest_files.walk(tmp_path, tell=told.append)
+    assert told == [1000, 2000, 3000]
     assert [file.name for file in walk.files] == sorted(file.name for file in walk.files)
 
 

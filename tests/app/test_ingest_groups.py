@@ -214,3 +214,20 @@ def test_the_measured_rates_hold_on_real_photographs(tmp_path: Path, shared_data
         stored = images.all_ok(tx)
     db.close()
     assert len({image.group_id for image in stored}) >= len(stored) - 3
+
+
+def test_what_is_stored_is_recalled_in_pieces_and_groups_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ingest_groups, "RECALLED_AT_ONCE", 3)
+    found = grouping()
+    stored = [
+        records.Image(
+            id=number, path=f"{number}.jpg", digest=f"{number}", width=1, height=1, bytes=1, mtime_ns=1, phash=None,
+            group_id=None if number == 2 else number // 2, holdout=number % 3, status="ok", problem=None,
+            taken_at=None, added_at=1.0,
+        )
+        for number in range(1, 9)
+    ]  # fmt: skip
+    found.recall(iter(stored))
+    assert found.groups == [0, 5, 1, 2, 2, 3, 3, 4], "who has no group gets a new one"
+    assert found.held == [2, 3, 3]
+    assert found.sides[5] == 2

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from safetensors.numpy import save_file
 
 from app import backups, errors, ingest, predictions, settings, verify_files, verifying
 from model.data import pixels
-from store import annotators, database, images, labels, queue
+from store import annotators, database, images, labels, queue, refold
 from store.records import NewEvent, NewPublication
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -82,8 +83,8 @@ def home(whole: Path, tmp_path: Path) -> Path:
     return home
 
 
-def look(home: Path, **more: bool) -> list[verifying.Finding]:
-    return verifying.verify(settings.load(home / "w"), **more)
+def look(home: Path, **more: Any) -> list[verifying.Finding]:
+    return list(verifying.verify(settings.load(home / "w"), **more))
 
 
 def sql(home: Path, statement: str) -> None:
@@ -195,6 +196,24 @@ def test_states_are_rebuilt_only_when_asked_and_after_a_backup(home: Path) -> No
     assert "12 states were folded anew" in verifying.rebuild(settings.load(home / "w"), now=NOW + 1)
     assert look(home) == []
     assert len(list((home / "w" / "backups").iterdir())) == 2
+
+
+def test_a_large_workspace_is_looked_through_piece_by_piece_and_progress_is_told(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verifying, "AT_ONCE", 5)
+    monkeypatch.setattr(refold, "_PAGE", 5)
+    sql(home, "UPDATE image_state SET answers = 7 WHERE image_id > 4")
+    shutil.rmtree(home / "pictures")
+    told: list[tuple[float, str]] = []
+    found = look(home, progress=lambda fraction, what: told.append((fraction, what)))
+    assert [one.what for one in found if one.kind == "state"] == [f"image {number}" for number in range(5, 13)]
+    assert sum(one.kind == "missing image" for one in found) == 12
+    fractions = [fraction for fraction, _ in told]
+    assert fractions == sorted(fractions)
+    assert 0 == fractions[0] < fractions[-1] <= 1
+    assert (0.75, "image file 10 of 12") in told
+    assert "8 states were folded anew" in verifying.rebuild(settings.load(home / "w"), now=NOW + 1)
 
 
 def test_many_of_one_kind_are_cut_short_in_words_and_whole_in_json(home: Path) -> None:

@@ -229,3 +229,23 @@ def test_soft_labels_that_do_not_fit_are_named(targets: list[list[float]], match
     points, _, rng = _blobs()
     with pytest.raises(errors.BadInput, match=match):
         last_layer.fit(points, [0], [0], 3, rng=rng, targets_LK=targets)
+
+
+def test_labels_that_were_picked_for_their_class_say_nothing_of_its_frequency() -> None:
+    points, labels, _ = _blobs(per_class=200, apart=2.5, seed=3)
+    drawn = np.concatenate([np.arange(start, start + 5) for start in range(0, 800, 200)])
+    picked = np.arange(20, 120)  # a hundred more of the first class, as pages of a grid give them
+    rest = np.setdiff1d(np.arange(len(points)), np.concatenate([drawn, picked]))
+
+    def share(taught: np.ndarray, **told: object) -> float:
+        layer = last_layer.fit(
+            points, taught, labels[taught], 4, rng=np.random.default_rng(0),
+            config=last_layer.Config(self_training=True), **told,
+        )  # fmt: skip
+        return float((layer.log_probs(points[rest]).argmax(axis=1) == 0).mean())
+
+    both = np.concatenate([drawn, picked])
+    truth = float((labels[rest] == 0).mean())
+    unaware, aware = share(both), share(both, picked_positions=picked)
+    assert abs(aware - truth) < abs(unaware - truth), (truth, unaware, aware)
+    np.testing.assert_allclose(share(drawn), share(drawn, picked_positions=picked))

@@ -1,88 +1,25 @@
-"""Page and worker as `launch.py serve` starts them, people who label over HTTP, and what they were promised."""
+"""Page and worker as `launch.py serve` starts them, and kill -9 of any of them at any moment."""
 
-import itertools
 import os
-import random
 import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
-import uuid
-from collections import defaultdict
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import httpx
-import sqlalchemy as sa
-
-from store import database, labels
 
 ROOT = Path(__file__).resolve().parents[2]
+PARTS = ("page", "worker")
 
 
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-@dataclass
-class Person:
-    """Labels over HTTP as fast as the server lets him, and repeats what was not acknowledged with the same uuid."""
-
-    name: str
-    base: str
-    class_ids: list[int]
-    stop: threading.Event
-    acknowledged: list[str] = field(default_factory=list)
-    held: dict[int, list[tuple[float, float]]] = field(default_factory=lambda: defaultdict(list))
-    problems: list[str] = field(default_factory=list)
-
-    def work(self) -> None:
-        rng = random.Random(self.name)
-        with httpx.Client(base_url=self.base, timeout=10) as client:
-            while not self.stop.is_set():
-                answer = self._post(client, f"/api/v1/next?count=2&annotator={self.name}&client={self.name}", {})
-                asked = time.monotonic()
-                for item in answer["images"] if answer else []:
-                    self._answer(client, item, asked, rng)
-                time.sleep(0.02)
-
-    def _answer(self, client: httpx.Client, item: dict[str, Any], asked: float, rng: random.Random) -> None:
-        event = {
-            "uuid": str(uuid.uuid4()),
-            "image_id": item["image_id"],
-            "lease": item["lease"],
-            "annotator": self.name,
-            "kind": "label",
-            "class_id": rng.choice(self.class_ids),
-        }
-        if self._post(client, "/api/v1/events", event):
-            self.acknowledged.append(event["uuid"])
-            self.held[item["image_id"]].append((asked, time.monotonic()))
-            if rng.random() < 0.6:  # so that the small pool is never used up
-                taken_back = {"uuid": str(uuid.uuid4()), "annotator": self.name, "client": self.name}
-                if (self._post(client, "/api/v1/undo", taken_back) or {}).get("undone"):
-                    self.acknowledged.append(taken_back["uuid"])
-
-    def _post(self, client: httpx.Client, path: str, body: dict[str, Any]) -> dict[str, Any] | None:
-        """Post until it is answered, as the browser's outbox does: 5xx is tried again, too."""
-        while not self.stop.is_set():
-            try:
-                response = client.post(path, json=body)
-            except httpx.TransportError:
-                time.sleep(0.05)
-                continue
-            if response.status_code == 503:
-                continue
-            if response.status_code != 200:
-                self.problems.append(f"{path}: {response.status_code} {response.text}")
-                return None
-            return dict(response.json())
-        return None
 
 
 class Stack:
@@ -97,34 +34,57 @@ class Stack:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
+        self.known: dict[str, int] = {}  # the parts last seen
         command = [sys.executable, str(ROOT / "launch.py"), "serve", "--workspace", str(self.workspace)]
         with (self.workspace / "serve.log").open("ab") as out:
             self.serve = subprocess.Popen(
                 [*command, "--port", str(self.port)], stdout=out, stderr=out, start_new_session=True
             )
 
-    def kill(self, what: str) -> None:
-        """Kill -9 "all" processes at once, as a power cut does, or one of "serve", "page" and "worker"."""
+    def kill(self, what: str, moment: Callable[[], object]) -> bool:
+        """Kill -9 "all" processes at once, as a power cut does, or one of "serve", "page" and "worker", after `moment`.
+
+        A part that runs is killed also before it serves; after "all" and "serve" the program is started again. Returns
+        whether something was still starting up.
+        """
+        running = self.parts()
+        starting = len(running) < len(PARTS) or any(not self.serves(part, pid) for part, pid in running.items())
+        moment()
         if what == "all":
             os.killpg(self.serve.pid, signal.SIGKILL)
         elif what == "serve":
             self.serve.kill()
-        elif (pid := self.pid(what)) is not None:
-            os.kill(pid, signal.SIGKILL)
+        elif what in running:
+            with suppress(ProcessLookupError):
+                os.kill(running[what], signal.SIGKILL)
         if what in ("all", "serve"):
             self.serve.wait()
-            self.wait(lambda: not self.answers(), "the page of a killed serve ends by itself")
-            self.start()
-        self.wait(self.answers, "the page comes back")
+        return starting
 
-    def pid(self, name: str) -> int | None:
-        """The process that holds a role; None while there is none or it has just ended."""
+    def go_on(self) -> None:
+        """Start the program again after it was killed itself, once nothing of it is left."""
+        self.wait(lambda: not any(map(alive, self.known.values())), "the parts of a killed serve end")
+        self.wait(lambda: not self.answers(), "nobody serves any more")
+        self.start()
+
+    def parts(self) -> dict[str, int]:
+        """The pids of the page and the worker, also of those that have only just been started."""
+        told = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,args="], stdout=subprocess.PIPE, text=True, check=True)
+        found = {}
+        for line in told.stdout.splitlines():
+            pid, parent, *words = line.split()
+            verb = next((part for part in PARTS if part in words[:4]), None)
+            if verb and int(parent) == self.serve.pid:
+                found[verb] = int(pid)
+        self.known |= found
+        return found
+
+    def serves(self, part: str, pid: int) -> bool:
+        """Whether this process holds its role already."""
         try:
-            pid = int((self.workspace / f"{name}.pid").read_text(encoding="utf-8"))
-            os.kill(pid, 0)
-        except (FileNotFoundError, ValueError, ProcessLookupError):
-            return None
-        return pid
+            return (self.workspace / f"{part}.pid").read_text(encoding="utf-8") == str(pid)
+        except FileNotFoundError:
+            return False
 
     def answers(self) -> bool:
         try:
@@ -132,33 +92,23 @@ class Stack:
         except httpx.HTTPError:
             return False
 
-    def wait(self, done: Any, what: str, seconds: float = 90) -> None:
+    def wait(self, done: Callable[[], bool], what: str, seconds: float = 300) -> None:
         deadline = time.monotonic() + seconds
         while not done():
             if time.monotonic() > deadline:
                 told = (self.workspace / "serve.log").read_text(encoding="utf-8")[-3000:]
                 raise AssertionError(f"not within {seconds} s: {what}\n{told}")
-            time.sleep(0.05)
+            time.sleep(0.2)
 
     def end(self) -> None:
         self.serve.terminate()
-        self.serve.wait(30)
+        self.serve.wait(120)
 
 
-def check(workspace: Path, people: list[Person]) -> int:
-    """Compare what people were told with the store; returns how many acknowledgements there were."""
-    assert not [problem for person in people for problem in person.problems]
-    acknowledged = [identifier for person in people for identifier in person.acknowledged]
-    db = database.open(workspace / "raum.db")
-    with db.write() as tx:
-        assert tx.execute(sa.text("PRAGMA integrity_check")).scalar_one() == "ok"
-        stored = [event.uuid for event in labels.all_events(tx)]
-        assert len(stored) == len(set(stored))
-        assert set(acknowledged) <= set(stored)
-        assert labels.rebuild(tx) == 0
-    db.close()
-    for image_id in {image for person in people for image in person.held}:
-        spans = sorted((span, person.name) for person in people for span in person.held.get(image_id, []))
-        for (first, a), (second, b) in itertools.pairwise(spans):
-            assert a == b or first[1] <= second[0] + 1e-3 or second[1] <= first[0], f"image {image_id} was given twice"
-    return len(acknowledged)
+def alive(pid: int) -> bool:
+    """Whether a process that is not a child of ours still runs."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True

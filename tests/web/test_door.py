@@ -3,7 +3,9 @@
 import contextlib
 import http.client
 import itertools
-from collections.abc import Callable, Iterator
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -30,15 +32,25 @@ def served(routes: list[BaseRoute], prefix: str = "") -> Iterator[tuple[str, str
             yield "?", prefix + str(getattr(found, "path", found))
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory, template: Path) -> Iterator[Page]:
+    """The standard page, without accounts; no test here changes more than a class."""
+    workspace = tmp_path_factory.mktemp("door") / "workspace"
+    shutil.copytree(template, workspace)
+    page = Page(workspace)
+    yield page
+    page.stop()
+
+
 @pytest.fixture
-def web(page_server: Page) -> Iterator[httpx.Client]:
-    with page_server.client() as client:
+def web(shared: Page) -> Iterator[httpx.Client]:
+    with shared.client() as client:
         yield client
 
 
-def test_every_route_of_ours_and_of_gradio_stands_in_the_table(tmp_path: Any) -> None:
+def test_every_route_of_ours_and_of_gradio_stands_in_the_table(shared: Page) -> None:
     """A route that a new version of Gradio adds fails here, and is refused until somebody has thought about it."""
-    found = set(served(server.create_app(settings.load(tmp_path)).routes))
+    found = set(served(shared.app.routes))
     assert len(found) > 100, "Gradio's own are among them"
     closed = {path for path in door_table.CLOSED} | {f"{path}/" for path in door_table.CLOSED}
     unknown = {
@@ -67,9 +79,9 @@ def test_what_is_not_in_the_table_is_refused_also_where_there_are_no_accounts(we
         assert web.get(path).status_code == 404, path
 
 
-def test_no_address_opens_a_file(page_server: Page) -> None:
+def test_no_address_opens_a_file(shared: Page) -> None:
     """Pictures go by numbers only; Gradio's own bundle and the surface answer with nothing that is not theirs."""
-    secret = page_server.workspace / "secret.txt"
+    secret = shared.workspace / "secret.txt"
     secret.write_text("private")
     up = "../" * 12
     tries = [
@@ -94,7 +106,7 @@ def test_no_address_opens_a_file(page_server: Page) -> None:
         "gradio_api/file=",
         "gradio_api/proxy=file://",
     )
-    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", page_server.port)) as line:
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", shared.port)) as line:
         for where, each in itertools.product(places, tries):
             line.request("GET", f"/{where}/{each}")  # as it stands: no client tidies the dots away
             answer = line.getresponse()
@@ -162,7 +174,7 @@ def test_behind_https_browsers_are_told_to_stay_there(web: httpx.Client) -> None
     assert sent["strict-transport-security"] == "max-age=31536000"
 
 
-def test_the_page_keeps_its_policy_in_every_tab(page_server: Page, opened: Callable[..., Any], chromium: Any) -> None:
+def test_the_page_keeps_its_policy_in_every_tab(shared: Page, chromium: Any) -> None:
     """No violation, nothing from elsewhere; and what the policy bars is barred."""
     context = chromium.new_context(viewport={"width": 1280, "height": 800})
     context.add_init_script(
@@ -172,7 +184,7 @@ def test_the_page_keeps_its_policy_in_every_tab(page_server: Page, opened: Calla
     tab = context.new_page()
     told: list[str] = []
     tab.on("console", lambda each: told.append(each.text) if "policy" in each.text.lower() else None)
-    tab.goto(page_server.url)
+    tab.goto(shared.url)
     tab.wait_for_selector(".raum-slot .raum")
     for name in ("Review", "Progress", "Data", "Label"):
         tab.click(f"button[role=tab]:has-text('{name}')")

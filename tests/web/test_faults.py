@@ -16,7 +16,6 @@ import httpx
 import pytest
 
 from app import clock, settings
-from app.web import server
 from store import database, workers
 from store import errors as store_errors
 from tests.web import browser
@@ -164,6 +163,33 @@ def test_the_page_shows_why_an_answer_waits(
     assert [kind for kind, _, _ in browser.said(page)] == ["label"]
 
 
+@pytest.mark.parametrize("table", ["image_state", "label_events"])
+def test_a_damaged_database_is_told_in_a_sentence_and_the_browser_keeps_the_answer(
+    make_page: Callable[..., Page], table: str
+) -> None:
+    page = make_page()
+    with page.client() as web:
+        said = event(claim(web, 1)[0], class_id=1)
+    page.stop()
+    whole = page.settings.database.read_bytes()
+    with closing(sqlite3.connect(page.settings.database)) as raw:
+        [root] = raw.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", [table]).fetchone()
+        [size] = raw.execute("PRAGMA page_size").fetchone()
+    broken = whole[: (root - 1) * size] + b"\xff" * size + whole[root * size :]
+    page.settings.database.write_bytes(broken)
+    page.start()
+    with page.client() as web:
+        answer = web.post("/api/v1/events", json=said)
+        assert answer.status_code == 503, "anything below 500 would make the browser drop the answer"
+        assert "is damaged: end page and worker, then python launch.py restore" in answer.json()["error"]
+    page.stop()
+    page.settings.database.write_bytes(whole)
+    page.start()
+    with page.client() as web:
+        assert web.post("/api/v1/events", json=said).json()["saved"]
+    assert stored(page) == [said["uuid"]]
+
+
 @pytest.mark.parametrize("jump", [3600.0, -3600.0], ids=["forward", "back"])
 def test_a_clock_that_jumps_ends_no_lease_and_loses_no_answer(
     make_page: Callable[..., Page], monkeypatch: pytest.MonkeyPatch, jump: float
@@ -226,11 +252,23 @@ def test_the_steady_clock_follows_the_hours_but_not_what_is_set(monkeypatch: pyt
     assert clock.Steady(at_least=200_000.0)() == 200_000.0
 
 
-def test_the_page_ends_when_whoever_started_it_was_killed(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Server:
-        should_exit = False
-
-    running = Server()
-    monkeypatch.setattr(server, "PARENT_SECONDS", 0.0)
-    server._end_with(os.getppid() + 1, running)
-    assert running.should_exit
+@pytest.mark.parametrize("fault", ["deleted", "another file"])
+def test_an_image_whose_file_is_gone_is_told_by_name_and_people_go_on(
+    make_page: Callable[..., Page], tmp_path: Path, fault: str
+) -> None:
+    page = make_page()
+    with page.client() as web:
+        items = claim(web, 2)
+        path = tmp_path / "its.png"
+        if fault == "another file":
+            path.write_bytes(b"no picture any more")
+        with database.open(page.settings.database).write() as tx:
+            tx.exec_driver_sql("UPDATE images SET path = ? WHERE id = ?", (str(path), items[0]["image_id"]))
+        gone = web.get(f"/image/{items[0]['image_id']}")
+        assert gone.status_code == 404
+        assert "cannot be read from its.png" in gone.json()["error"]
+        assert "immutable" not in gone.headers.get("cache-control", "")
+        assert web.get(f"/image/{items[1]['image_id']}").status_code == 200
+        said = event(items[0], kind="reject", reason="bad_image")
+        assert web.post("/api/v1/events", json=said).json()["saved"]
+        assert len(claim(web, 2)) == 2

@@ -58,14 +58,20 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "/api/v1/users/role": ("name", "role"),
     "/api/v1/users/active": ("name", "active"),
     "/api/v1/users/logout": ("name",),
+    "/api/v1/modes/grid": ("annotator", "client", "class_id", "named", "count", "holding", "without"),
+    "/api/v1/modes/yesno": ("annotator", "client", "class_id", "count", "holding", "without"),
+    "/api/v1/modes/confirm": ("annotator", "client", "events", "out"),
+    "/api/v1/modes/undo": ("uuid", "annotator", "client", "targets", "out", "holding"),
 }
 SOUND: dict[str, Any] = {
     "uuid": UUIDS[0], "image_id": 1, "annotator": "me", "client": "tab", "kind": "label", "class_id": 1, "seen": 99,
-    "decision": "label", "name": "Larch", "payload": {},
+    "decision": "label", "name": "Larch", "payload": {}, "count": 6, "holding": [1], "without": [2], "out": [3],
+    "events": [{"uuid": UUIDS[1], "image_id": 2, "kind": "label", "class_id": 1}], "targets": [UUIDS[1]],
 }  # fmt: skip
 GETS = (
     "/healthz", "/image/{image_id}", "/thumb/{image_id}", "/overlay/{publication}/{image_id}", "/surface/{edition}/{name}",
     "/login", "/invite", "/api/v1/me", "/api/v1/users", "/api/v1/acts",
+    "/api/v1/modes",
     *(f"/api/v1/{name}" for name in ("status", "history", "finish", "classes", "quarantine", "export", "review", "people")),
 )  # fmt: skip
 ROUTES = (*FIELDS, *GETS)

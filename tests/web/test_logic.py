@@ -79,3 +79,37 @@ def test_plots_have_round_ticks(run: Callable[..., Any]) -> None:
     assert run("plots", "ticks", 8, 138, 6) == [50, 100]
     assert run("plots", "ticks", 0, 1, 4) == [0, 0.5, 1]
     assert run("view", "fitted", 320, 240, 800, 300) == {"width": 400, "height": 300}
+
+
+def test_a_page_holds_as_many_images_as_stay_large_enough(run: Callable[..., Any]) -> None:
+    wide = run("grid_layout", "layout", 1336, 620)
+    assert (wide["count"], wide["columns"]) == (24, 6)
+    phone = run("grid_layout", "layout", 396, 560)
+    assert 6 <= phone["count"] < 24
+    assert phone["picture"] >= 118
+    assert phone["columns"] * (phone["cell"][0] + 6) - 6 <= 396
+    assert run("grid_layout", "layout", 100, 100)["count"] == 6
+    assert run("grid_layout", "fit", 1, 2000, 2000)["cell"] == [440, 330], "a lone image does not fill the wall"
+    assert run("grid_layout", "step", 5, "ArrowRight", 12, 6) == 6
+    assert run("grid_layout", "step", 5, "ArrowDown", 12, 6) == 11
+    assert run("grid_layout", "step", 3, "ArrowUp", 12, 6) == 3
+    assert run("grid_layout", "step", 3, "End", 12, 6) == 11
+
+
+def test_keys_mean_something_else_in_each_mode(run: Callable[..., Any]) -> None:
+    def meaning(key: str, mode: str, **flags: bool) -> Any:
+        return run("mode_keys", "meaning", {"key": key, "target": None, **flags}, mode)
+
+    assert [meaning("y", mode) for mode in ("single", "yesno", "grid")] == ["yesno", "yes", "yesno"]
+    assert [meaning("Enter", mode) for mode in ("single", "yesno", "grid")] == [None, "yes", "confirm"]
+    assert [meaning("n", mode) for mode in ("single", "yesno", "grid")] == [None, "no", None]
+    assert meaning("G", "single") == "grid"
+    assert meaning("g", "single", ctrlKey=True) is None
+    assert meaning(" ", "grid", repeat=True) is None
+    assert meaning("ArrowDown", "grid", repeat=True) == "move"
+    told = {"mode": "grid", "name": "Song Sparrow", "seconds": 0.43, "instead": 2.1}
+    assert run("modes", "proposal", told) == {
+        "key": "g", "way": "grid for Song Sparrow", "cost": "about 0.4 s an image instead of 2.1",
+    }  # fmt: skip
+    told = {"mode": "single", "name": None, "seconds": 1.96, "instead": 4}
+    assert run("modes", "proposal", told)["way"] == "single images"

@@ -1,8 +1,10 @@
 """Logging in, staying in, getting out; and that with accounts nobody speaks for somebody else."""
 
+import shutil
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -11,14 +13,31 @@ import pytest
 from app import accounts
 from app.web import guests
 from store import database
+from store import errors as store_errors
 from tests.web import team
 from tests.web.conftest import Page
 
 
 @pytest.fixture
 def served(make_page: Callable[..., Page]) -> Page:
-    """The standard page with accounts."""
+    """The standard page with accounts, for one test."""
     return make_page(team=True)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory, team_template: Path) -> Iterator[Page]:
+    """The same for all tests that leave it as it is."""
+    workspace = tmp_path_factory.mktemp("shared") / "workspace"
+    shutil.copytree(team_template, workspace)
+    page = Page(workspace)
+    yield page
+    page.stop()
+
+
+@pytest.fixture
+def visitor(shared: Page) -> Iterator[httpx.Client]:
+    with shared.client() as client:
+        yield client
 
 
 @pytest.fixture
@@ -61,8 +80,8 @@ def test_the_first_user_closes_the_page_within_seconds(page_server: Page) -> Non
         assert web.get("/").headers["location"] == "/login"
 
 
-def test_logging_in_and_out(web: httpx.Client) -> None:
-    answer = team.login(web, "Ada")
+def test_logging_in_and_out(visitor: httpx.Client) -> None:
+    answer = team.login(visitor, "Ada")
     assert (answer.status_code, answer.headers["location"]) == (303, "/")
     session, csrf = (
         next(each for each in answer.headers.get_list("set-cookie") if each.startswith(name))
@@ -71,7 +90,7 @@ def test_logging_in_and_out(web: httpx.Client) -> None:
     assert "HttpOnly" in session
     assert "HttpOnly" not in csrf
     assert all("SameSite=lax" in each and "Path=/" in each and "Secure" not in each for each in (session, csrf))
-    me = web.get("/api/v1/me").json()
+    me = visitor.get("/api/v1/me").json()
     assert me == {
         "accounts": True,
         "name": "Ada",
@@ -79,48 +98,51 @@ def test_logging_in_and_out(web: httpx.Client) -> None:
         "scopes": ["label", "manage", "read", "review"],
         "via": "session",
     }
-    assert "&quot;name&quot;: &quot;Ada&quot;" in web.get("/").text
-    kept = dict(web.cookies)
-    done = web.post("/logout", headers={"X-RAUM-CSRF": kept[guests.CSRF]})
+    assert "&quot;name&quot;: &quot;Ada&quot;" in visitor.get("/").text
+    kept = dict(visitor.cookies)
+    done = visitor.post("/logout", headers={"X-RAUM-CSRF": kept[guests.CSRF]})
     assert done.json() == {"done": True}
     assert done.headers["clear-site-data"] == '"cache"'
-    assert not dict(web.cookies)
+    assert not dict(visitor.cookies)
     stolen = "; ".join(f"{name}={value}" for name, value in kept.items())
-    assert web.get("/api/v1/status", headers={"Cookie": stolen}).status_code == 401, "ended in the store, too"
+    assert visitor.get("/api/v1/status", headers={"Cookie": stolen}).status_code == 401, "ended in the store, too"
 
 
-def test_cookies_are_secure_behind_https(web: httpx.Client) -> None:
+def test_cookies_are_secure_behind_https(visitor: httpx.Client) -> None:
     form = {"name": "Ada", "password": team.PASSWORD}
-    answer = web.post("/login", data=form, headers={"X-Forwarded-Proto": "https"})
+    answer = visitor.post("/login", data=form, headers={"X-Forwarded-Proto": "https"})
     assert all("Secure" in each for each in answer.headers.get_list("set-cookie"))
 
 
-def test_a_wrong_password_and_an_unknown_name_are_told_alike(web: httpx.Client) -> None:
-    answers = [team.login(web, "Ada", "wrong wrong wrong"), team.login(web, "Nobody", "wrong wrong wrong")]
+def test_a_wrong_password_and_an_unknown_name_are_told_alike(visitor: httpx.Client) -> None:
+    answers = [team.login(visitor, "Ada", "wrong wrong wrong"), team.login(visitor, "Nobody", "wrong wrong wrong")]
     assert [each.status_code for each in answers] == [401, 401]
     texts = {each.text.replace("Nobody", "NAME").replace('value="Ada"', 'value="NAME"') for each in answers}
     assert len(texts) == 1
-    assert not dict(web.cookies)
-    assert "&lt;b&gt;" in team.login(web, "<b>", "wrong wrong wrong").text
+    assert not dict(visitor.cookies)
+    assert "&lt;b&gt;" in team.login(visitor, "<b>", "wrong wrong wrong").text
 
 
-def test_too_many_tries_have_to_wait(web: httpx.Client) -> None:
+def test_too_many_tries_have_to_wait(visitor: httpx.Client) -> None:
     for _ in range(5):
-        assert team.login(web, "Ben", "wrong wrong wrong").status_code == 401
-    late = team.login(web, "Ben", "wrong wrong wrong")
-    late = late if late.status_code == 429 else team.login(web, "Ben", "wrong wrong wrong")
+        assert team.login(visitor, "Ben", "wrong wrong wrong").status_code == 401
+    late = team.login(visitor, "Ben", "wrong wrong wrong")
+    late = late if late.status_code == 429 else team.login(visitor, "Ben", "wrong wrong wrong")
     assert late.status_code == 429
     assert int(late.headers["retry-after"]) >= 1
     assert "wait" in late.text
 
 
-def test_a_form_too_long_or_odd_is_refused(web: httpx.Client) -> None:
+def test_a_form_too_long_or_odd_is_refused(visitor: httpx.Client) -> None:
     form = {"Content-Type": "application/x-www-form-urlencoded"}
-    assert web.post("/login", content=b"name=" + b"x" * 20_000, headers=form).status_code == 400
-    assert web.post("/login", content=b"&".join(b"f%d=1" % each for each in range(50)), headers=form).status_code == 400
-    assert web.post("/login", content=b"\xff\xfe%00%ff=%", headers=form).status_code == 401
+    assert visitor.post("/login", content=b"name=" + b"x" * 20_000, headers=form).status_code == 400
+    assert (
+        visitor.post("/login", content=b"&".join(b"f%d=1" % each for each in range(50)), headers=form).status_code
+        == 400
+    )
+    assert visitor.post("/login", content=b"\xff\xfe%00%ff=%", headers=form).status_code == 401
     foreign = {**form, "Origin": "https://evil.example"}
-    assert web.post("/login", content=b"name=Ada&password=x", headers=foreign).status_code == 403
+    assert visitor.post("/login", content=b"name=Ada&password=x", headers=foreign).status_code == 403
 
 
 def test_a_session_outlives_a_restart_of_the_page(served: Page, web: httpx.Client) -> None:
@@ -132,15 +154,16 @@ def test_a_session_outlives_a_restart_of_the_page(served: Page, web: httpx.Clien
         assert after.get("/api/v1/me").status_code == 401
 
 
-def test_a_session_ends_when_it_expires_and_slides_while_it_is_used(served: Page, web: httpx.Client) -> None:
-    badge, known = team.session(web, "Ann"), served.app.state.guests
+def test_a_session_ends_when_it_expires_and_slides_while_it_is_used(shared: Page, visitor: httpx.Client) -> None:
+    badge, known = team.session(visitor, "Ann"), shared.app.state.guests
     for days in (10, 20, 30):
         known.clock = lambda days=days: time.time() + days * 86400
         known.forget()
-        assert web.get("/api/v1/me", headers=badge).status_code == 200, f"day {days}: used every ten days"
+        assert visitor.get("/api/v1/me", headers=badge).status_code == 200, f"day {days}: used every ten days"
     known.clock = lambda: time.time() + 45 * 86400
     known.forget()
-    assert web.get("/api/v1/me", headers=badge).status_code == 401
+    assert visitor.get("/api/v1/me", headers=badge).status_code == 401
+    known.clock = time.time
 
 
 def test_what_an_admin_revokes_here_ends_at_once_elsewhere_within_seconds(served: Page, web: httpx.Client) -> None:
@@ -158,18 +181,17 @@ def test_what_an_admin_revokes_here_ends_at_once_elsewhere_within_seconds(served
     assert web.get("/api/v1/me", headers=ben).status_code == 401
 
 
-def test_a_session_costs_a_read_only_every_few_seconds(served: Page, web: httpx.Client, monkeypatch: Any) -> None:
-    badge, looked = team.session(web, "Ann"), []
+def test_a_session_costs_a_read_only_every_few_seconds(shared: Page, visitor: httpx.Client, monkeypatch: Any) -> None:
+    badge, looked = team.session(visitor, "Ann"), []
     who = accounts.who
 
     def counted(*given: Any, **named: Any) -> Any:
         looked.append(1)
         return who(*given, **named)
 
-    counted.__name__ = "who"
     monkeypatch.setattr(accounts, "who", counted)
     for _ in range(20):
-        assert web.get("/image/1", headers=badge).status_code == 200
+        assert visitor.get("/image/1", headers=badge).status_code == 200
     assert len(looked) <= 2
 
 
@@ -220,11 +242,25 @@ def test_a_page_of_one_person_never_speaks_for_the_next(served: Page, web: httpx
     assert web.post("/api/v1/events", json=said(), headers={**ann, "X-RAUM-Person": str(ids["Ann"])}).status_code == 200
 
 
+def test_a_store_that_cannot_be_read_says_so_and_pages_keep_their_answers(
+    shared: Page, visitor: httpx.Client, monkeypatch: Any
+) -> None:
+    ann = team.session(visitor, "Ann")
+
+    def broken(*_: Any, **__: Any) -> None:
+        raise store_errors.CannotWrite("the disk is full: free some space on it")
+
+    monkeypatch.setattr(accounts, "who", broken)
+    answer = visitor.post("/api/v1/events", json=said(), headers=ann)
+    assert (answer.status_code, answer.json()) == (503, {"error": "the disk is full: free some space on it"})
+    assert answer.headers["x-frame-options"] == "DENY"
+
+
 @pytest.mark.parametrize(
     "path", ["/image/1", "/thumb/1", "/overlay/1/1?kind=evidence", "/surface/0/main.js", "/", "/config"]
 )
-def test_nothing_is_shown_to_who_is_not_logged_in(web: httpx.Client, path: str) -> None:
-    answer = web.get(path)
+def test_nothing_is_shown_to_who_is_not_logged_in(visitor: httpx.Client, path: str) -> None:
+    answer = visitor.get(path)
     assert answer.status_code in (303, 401, 404)
     assert len(answer.content) < 200
     assert "gradio" not in answer.text

@@ -195,7 +195,7 @@ def test_an_invitation_from_the_people_card_to_the_first_label(context: Any, ser
     tab.click("button[role=tab]:has-text('Data')")
     tab.wait_for_selector(".rt-list table")
     tab.fill("#rt-name", "Gil <b>")
-    tab.click("text=Invite")
+    tab.click(".rt-row button")
     tab.wait_for_selector(".rt-link input")
     link = tab.input_value(".rt-link input")
     tab.wait_for_selector(".rt-list th:has-text('Gil <b>')")

@@ -24,6 +24,8 @@ export function outbox(label) {
 
 // Labels and reviews leave through one outbox; what comes back goes to whoever sent it.
 function heardBy(label, entry) {
+  const mode = label.modes?.hears(entry);
+  if (mode) return mode;
   return label.review && entry.path.startsWith("/api/v1/review") ? label.review : label;
 }
 
@@ -56,7 +58,7 @@ function recorded(label, ready, mode) {
     suggestion_class_id: top?.class_id ?? null, suggestion_probability: top?.probability ?? null, suggestion_visible: top !== null,
     overlay_kind: map?.kind ?? null, overlay_visible: map !== null,
     shown_ms: Math.max(0, Math.round(performance.now() - label.shown.at)), input_mode: mode, client_at: Date.now() / 1000,
-    region: evidence.stored(ready.region),
+    region: evidence.stored(ready.region), ...label.modes?.says(item),
   };
 }
 

@@ -103,10 +103,11 @@ function buttons(label) {
 // Every printed key as this person has it.
 export function relabel(label) {
   keys.use(label.identity.annotator);
-  for (const element of label.part("keys").children) {
+  for (const element of label.part("keys").querySelectorAll("[data-action]")) {
     setText(element.querySelector("kbd"), keys.capOf(element.dataset.action));
     element.setAttribute("aria-keyshortcuts", keys.keyOf(element.dataset.action));
   }
+  label.modes?.showKeys();
   label.panel.relabel();
   label.sheet?.draw();
 }

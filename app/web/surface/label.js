@@ -115,6 +115,7 @@ export class Label {
     this.root.classList.toggle("rm-broken", ready.broken);
     if (previous && !this.walk.open) this.say(`undone: ${undoing.described(previous, this.classes)}`);
     this.flagging.left();
+    this.modes?.shown();
     requestAnimationFrame(() => (this.shown.at = performance.now()));
   }
 
@@ -222,6 +223,7 @@ export class Label {
 
   // Another person sits down: the images of the one before go back.
   rename(name) {
+    this.modes?.reset();
     leases.release(this.identity);
     this.identity.rename(name);
     this.history = [];

@@ -68,11 +68,11 @@ export function control(label) {
       label.say(`not logged out: ${problem.message}`, 8000);
     }
   };
-  return h("span", { class: "rm-person" }, h("b", { title: `${person.name}, ${person.role}` }, person.name), button("log out", leave, { class: "rm-key rm-logout" }));
+  return h("span", { class: "rm-person" }, h("b", { title: `${person.name}, ${person.role}` }, person.name), button("log out", leave, { class: "rm-logout" }));
 }
 
 // Tabs that this person may not use are not shown.
 export function hideTabs() {
-  const closed = [["review", may("review")], ["data", may("review") || may("manage")]].filter(([, open]) => !open);
+  const closed = [["review", may("review")], ["browse", may("review")], ["data", may("review") || may("manage")]].filter(([, open]) => !open);
   document.documentElement.dataset.raumClosed = closed.map(([name]) => name).join(" ");
 }

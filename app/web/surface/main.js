@@ -1,10 +1,12 @@
 // Starts the surfaces: images are claimed at once, while Gradio still loads; its tabs get their surfaces when they appear.
 
+import { Browse } from "./browse.js";
 import * as data from "./data.js";
 import { h, setText } from "./dom.js";
 import { Identity, uuid } from "./identity.js";
 import { Label } from "./label.js";
 import { ended, hideTabs } from "./login.js";
+import { Modes } from "./modes.js";
 import * as progress from "./progress.js";
 import { Review } from "./review.js";
 import { Status, line } from "./status.js";
@@ -30,6 +32,7 @@ function mount(name, slot, surfaces) {
   const { status, root } = surfaces;
   if (name === "label") slot.replaceChildren(root);
   else if (name === "review") new Review(slot, surfaces);
+  else if (name === "browse") new Browse(slot, surfaces);
   else if (name === "progress") progress.mount(slot, status);
   else if (name === "data") data.mount(slot, status);
 }
@@ -59,10 +62,11 @@ async function start() {
     countReviews(status.value);
   };
   const label = new Label(root, identity, status);
+  label.modes = new Modes(label);
   surfaces.label = label;
   window.addEventListener("raum-slot", adopt);
   adopt();
-  window.raum = { timings: label.timings, label, uuid };
+  window.raum = { timings: label.timings, label, modes: label.modes, uuid };
   await identity.settle();
   label.begin();
   void status.ask();

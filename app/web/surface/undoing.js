@@ -9,6 +9,10 @@ export function undo(label) {
     label.flagging.takeBack();
     return;
   }
+  if (!label.walk.open && label.history.at(-1)?.back) {
+    label.history.pop().back(); // a page of the grid
+    return;
+  }
   const last = label.walk.entry ?? label.history.at(-1);
   const present = label.walk.open ? label.walk.leave() : label.current;
   if (last) {

@@ -25,7 +25,8 @@ export class Walk {
     const { label } = this;
     const { history } = label;
     const at = this.open ? history.indexOf(this.entry) : history.length;
-    if (at > 0) return this.#show(history[at - 1]);
+    const before = history.slice(0, at).findLast((each) => each.ready); // a page of the grid is undone whole
+    if (before) return this.#show(before);
     if (this.asking) return undefined;
     this.asking = true;
     const found = await this.#fetch(history[0]?.body.uuid).catch(() => null);
@@ -38,7 +39,7 @@ export class Walk {
   later() {
     if (!this.open) return;
     const { history } = this.label;
-    const next = history[history.indexOf(this.entry) + 1];
+    const next = history.slice(history.indexOf(this.entry) + 1).find((each) => each.ready);
     if (next) this.#show(next);
     else this.end();
   }

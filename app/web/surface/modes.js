@@ -1,0 +1,196 @@
+// The three modes over one queue: which is shown, its keys and buttons, and the proposal of the one that costs least.
+
+import { get } from "./api.js";
+import { button, h, setText } from "./dom.js";
+import { Grid } from "./grid.js";
+import { OUT, SKIP } from "./grid_page.js";
+import * as keys from "./keys.js";
+import * as leases from "./leases.js";
+import { meaning } from "./mode_keys.js";
+import { YesNo } from "./yesno.js";
+
+const RENEW_MS = 60000;
+const LASTS_MS = 240000; // pages left behind are dropped before their leases run out
+
+export class Modes {
+  constructor(label) {
+    Object.assign(this, { label, mode: "single", timings: { grid: [], yesno: [] }, leftAt: 0, publication: null, proposed: null });
+    this.grid = new Grid(label, this);
+    this.yesno = new YesNo(label, this);
+    this.#buttons();
+    document.addEventListener("keydown", (event) => this.#pressed(event), true);
+    document.addEventListener("keyup", (event) => this.mode === "grid" && event.key === " " && this.#mine(event) && event.preventDefault(), true);
+    window.addEventListener("pagehide", () => this.#used.forEach((kind) => leases.release(this.who(kind))));
+    label.status.listen((value, away) => this.#heard(value, away));
+    setInterval(() => this.mode !== "single" && leases.renew(this.who(this.mode)), RENEW_MS);
+  }
+
+  #used = new Set();
+
+  // Each mode's leases are kept apart from those of the single image.
+  who(kind) {
+    const { annotator, client } = this.label.identity;
+    return { annotator, client: `${client}:${kind}` };
+  }
+
+  // --- which mode
+
+  show(mode, why = "") {
+    if (mode === this.mode) return;
+    const before = this.mode;
+    this.mode = mode;
+    if (before === "yesno") this.yesno.leave();
+    if (before === "grid") this.leftAt = performance.now();
+    this.label.root.dataset.view = mode;
+    if (mode !== "single") this.#used.add(mode);
+    if (mode === "grid") {
+      if (performance.now() - this.leftAt > LASTS_MS && this.leftAt) this.grid.drop();
+      this.grid.open();
+    } else document.activeElement?.closest?.(".rg")?.blur?.();
+    if (mode === "yesno") this.yesno.enter();
+    this.label.stage.layout();
+    if (why) this.label.say(why, 6000);
+    this.showKeys();
+    this.yesno.shown();
+    void this.#propose();
+  }
+
+  // Another person sits down.
+  reset() {
+    this.#used.forEach((kind) => leases.release(this.who(kind)));
+    this.grid.drop();
+    this.yesno.drop();
+    this.show("single");
+  }
+
+  // --- keys and buttons
+
+  #mine(event) {
+    const { root } = this.label;
+    return root.checkVisibility() && root.dataset.mode === "label" && !keys.typing(event.target);
+  }
+
+  // Before the single image's own keys: in the grid they all mean something else, or nothing.
+  #pressed(event) {
+    const help = this.label.part("help");
+    if (!this.#mine(event) || help.contains(event.target) || (!help.hidden && event.key === "Escape")) return;
+    const meant = meaning(event, this.mode);
+    if (meant) {
+      event.preventDefault();
+      this.act(meant, event);
+    }
+    if (meant || (this.mode === "grid" && keys.meaning(event)?.action !== "help")) event.stopImmediatePropagation();
+  }
+
+  act(action, event = null) {
+    const { grid, yesno, label } = this;
+    const actions = {
+      grid: () => this.show(this.mode === "grid" ? "single" : "grid"),
+      yesno: () => this.show("yesno"),
+      single: () => this.show("single"),
+      yes: () => yesno.yes("yesno", event),
+      no: () => yesno.no(),
+      move: () => grid.move(event.key),
+      out: () => grid.toggle(grid.at, OUT),
+      skip: () => grid.toggle(grid.at, SKIP),
+      confirm: () => grid.confirm(event),
+      undo: () => label.undo(),
+    };
+    actions[action]();
+  }
+
+  #buttons() {
+    const make = (action, key, text) => {
+      const element = button(h("kbd", { "data-key": key }, key), (_, event) => this.act(action, event), { class: "rm-key", "data-mode-action": action });
+      element.append(h("span", {}, text));
+      return element;
+    };
+    this.switches = [make("grid", "grid", "grid"), make("yesno", "yesno", "yes/no"), make("single", "Esc", "single")];
+    this.label.part("keys").append(...this.switches);
+    this.confirming = make("confirm", "accept", "confirm");
+    const help = button(h("kbd", {}, "?"), () => this.label.sheet.toggle(), { class: "rm-key" });
+    help.append("keys");
+    const row = [this.confirming, make("out", "space", "take out"), make("skip", "skip", "not this"), make("undo", "undo", "undo"), make("grid", "grid", "single"), help];
+    this.gridKeys = h("div", { class: "rm-keys rg-keys", role: "toolbar", "aria-label": "Answers for the page" }, ...row);
+    this.label.part("keys").after(this.gridKeys);
+    this.proposal = button("", () => this.#follow(), { class: "rm-proposal", hidden: true });
+    this.label.part("said").before(this.proposal);
+    this.showKeys();
+  }
+
+  showKeys() {
+    if (!this.gridKeys) return;
+    for (const each of [...this.switches, ...this.gridKeys.children].map((element) => element.querySelector("kbd"))) {
+      if (each.dataset.key) setText(each, keys.capOf(each.dataset.key) || each.dataset.key);
+    }
+    const [, yesno, single] = this.switches;
+    yesno.hidden = this.mode === "yesno";
+    single.hidden = this.mode !== "yesno";
+    const { page } = this.grid;
+    this.confirming.disabled = !page;
+    setText(this.confirming.querySelector("span"), page ? `confirm ${page.cells.length - page.count(OUT) - page.count(SKIP)}` : "confirm");
+  }
+
+  // --- the proposal: told in the status line, never followed by itself
+
+  #heard(value, away) {
+    if (away || !value) return;
+    if (this.mode === "grid") this.grid.fill();
+    if (value.publication === this.publication) return;
+    this.publication = value.publication;
+    void this.#propose();
+  }
+
+  async #propose() {
+    const { mode } = this;
+    try {
+      const who = new URLSearchParams({ annotator: this.label.identity.annotator, mode });
+      const told = await get(`/api/v1/modes?${who}`);
+      if (mode === this.mode) this.proposed = told.proposal;
+    } catch {
+      this.proposed = null; // the server is away; it is asked again when it is back
+    }
+    this.proposal.hidden = !this.proposed;
+    if (!this.proposed) return;
+    const told = proposal(this.proposed);
+    this.proposal.replaceChildren(...[told.way, told.cost].map((line) => h("span", {}, line)));
+    this.proposal.title = `${told.way}: ${told.cost}: ${told.key}`;
+    this.proposal.prepend(h("kbd", {}, told.key));
+  }
+
+  #follow() {
+    if (this.proposed) this.act(this.proposed.mode);
+  }
+
+  // --- what comes back, and what is shown, by way of the label object
+
+  hears(entry) {
+    return entry.path.startsWith("/api/v1/modes/") ? this.grid : null;
+  }
+
+  shown() {
+    this.yesno.shown();
+  }
+
+  says(item) {
+    return this.yesno.says(item);
+  }
+
+  // Milliseconds from the key's event to the first task after the frame that shows what follows.
+  measure(mode, pressed) {
+    const channel = new MessageChannel();
+    channel.port1.onmessage = () => {
+      this.timings[mode].push(performance.now() - pressed);
+      channel.port1.close();
+    };
+    requestAnimationFrame(() => channel.port2.postMessage(null));
+  }
+}
+
+const WAYS = { grid: "grid", yesno: "yes or no", single: "single images" };
+
+// "g  grid for Song Sparrow: about 0.4 s an image instead of 2.1"
+export function proposal({ mode, name, seconds, instead }) {
+  const way = WAYS[mode];
+  return { key: keys.capOf(mode) || "Esc", way: name ? `${way} for ${name}` : way, cost: `about ${seconds.toFixed(1)} s an image instead of ${instead.toFixed(1)}` };
+}
