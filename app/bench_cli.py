@@ -67,6 +67,30 @@ def bench_loop(
     benching.loop(images, answers=answers, backbone=backbone, screenshot=screenshot, json_file=json_file)
 
 
+@bench.command("annotator")
+def bench_annotator(
+    images: Annotated[
+        Path | None, typer.Option(help="one folder per class; without it ../shared/data/birds, where that is")
+    ] = None,
+    answers: Annotated[int, typer.Option(help="answers in each mode")] = 60,
+    labelled: Annotated[int, typer.Option(help="images whose label the truth gives first")] = 120,
+    backbone: Annotated[str, typer.Option(help="as in serve")] = "vmamba_nano",
+    name: Annotated[float, typer.Option(help="seconds of thinking to name the class of one image")] = 1.5,
+    judge: Annotated[float, typer.Option(help="seconds to say yes or no")] = 0.8,
+    glance: Annotated[float, typer.Option(help="seconds to look at one image of a page")] = 0.4,
+    key: Annotated[float, typer.Option(help="seconds to press a key")] = 0.25,
+    json_file: options.Json = None,
+) -> None:
+    """Answers an hour of a scripted expert in single, yes/no and grid mode, and the page's own share of the time."""
+    from app import bench_annotator as measuring
+    from app.web import bench_expert
+
+    measuring.command(
+        images, answers=answers, labelled=labelled, backbone=backbone,
+        pace=bench_expert.Pace(name=name, judge=judge, glance=glance, key=key), json_file=json_file,
+    )  # fmt: skip
+
+
 @bench.command("probe")
 def bench_probe(
     images: Annotated[Path, typer.Option(help="one folder per class; the split of its metadata.csv is used")],

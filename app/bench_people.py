@@ -3,6 +3,7 @@
 `python -m app.bench_people PLAN` (Plan as JSON) runs them in a process of its own and prints what they met as JSON.
 """
 
+import contextlib
 import dataclasses
 import http.client
 import json
@@ -52,11 +53,16 @@ class Person:
         self.line = http.client.HTTPConnection("127.0.0.1", plan.port, timeout=PATIENCE)
         self.waiting: list[dict[str, Any]] = []
         self.answered: set[int] = set()
+        self.edition = ""  # of the class list that the tab has
         self.seen: set[str] = set()  # addresses that the browser keeps
         self.met = Met()
 
     def work(self) -> None:
         """Answer at fixed times, whatever the answer before took, until the time is over."""
+        with contextlib.closing(self.line):
+            self._work()
+
+    def _work(self) -> None:
         due = began = time.monotonic() + self.rng.uniform(0, self.plan.pace)
         asked = began - self.rng.uniform(0, STATUS_SECONDS)
         self._look()
@@ -67,7 +73,8 @@ class Person:
             self._look()
             if time.monotonic() - asked > STATUS_SECONDS:
                 asked = time.monotonic()
-                self._timed("status", "GET", f"/api/v1/status?{urlencode({'annotator': self.name})}")
+                who = urlencode({"annotator": self.name, "edition": self.edition})
+                self.edition = (self._timed("status", "GET", f"/api/v1/status?{who}") or {}).get("edition", "")
             due += self.plan.pace
 
     def _answer(self) -> None:

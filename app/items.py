@@ -31,7 +31,7 @@ def build(tx: Connection, leases: Sequence[Lease], hidden_rate: float = 0.0) -> 
     ids = [lease.image_id for lease in leases]
     rows = queue.rows_for(tx, current.id, ids) if current else {}
     found = {image.id: image for image in images.get_many(tx, ids)}
-    names = {each.id: each.name for each in classes.all_(tx)}
+    names = classes.names(tx)
     made = [_item(tx, lease, found[lease.image_id], current, rows.get(lease.image_id), names) for lease in leases]
     for lease, item in zip(leases, made, strict=True):
         if item["suggestions"] and _lot(lease) < hidden_rate:
