@@ -121,9 +121,10 @@ class Refreshes:
         new = NewPublication(
             kind="refresh", watermark=watermark, calibrated=True, pool_size=self.ok, created_at=time.time()
         )
+        drawn = self._draw(asked[:MAPPED])
         with self.db.write() as tx:
             published = queue.publish(tx, new, rows)
-            self._draw(published, asked[:MAPPED])
+            drawn.rename(self.workspace / "overlays" / str(published))
             state: dict[str, Any] = {"phase": "ready", "message": "bench page publishes", "now": time.time()}
             workers.beat(tx, "worker", os.getpid(), device="cpu", **state)
         self.seconds.append(time.perf_counter() - began)
@@ -152,9 +153,11 @@ class Refreshes:
             propensity=0.1 if position % 10 == 9 else None,
         )  # fmt: skip
 
-    def _draw(self, published: int, ids: list[int]) -> None:
-        folder = self.workspace / "overlays" / str(published)
+    def _draw(self, ids: list[int]) -> Path:
+        """The maps of these images in a folder that is still to get its publication's name."""
+        folder = self.workspace / "overlays" / "new"
         folder.mkdir(parents=True)
         for image_id in ids:
             for kind in KINDS:
                 os.link(self.workspace / "maps" / f"{kind}.png", folder / f"{image_id}-{kind}.png")
+        return folder
