@@ -117,7 +117,7 @@ class Refreshes:
             watermark, settled = labels.watermark(tx), {each.image_id for each in labels.settled(tx)}
         chosen = self.rng.sample(range(1, self.ok + 1), min(self.ok, 2 * QUEUE_LENGTH + len(settled & self.held)))
         asked = [each for each in chosen if each not in settled and each not in self.held][:QUEUE_LENGTH]
-        rows = [self._row(at, image_id) for at, image_id in enumerate(asked)]
+        rows = queue.ready([self._row(at, image_id) for at, image_id in enumerate(asked)])
         new = NewPublication(
             kind="refresh", watermark=watermark, calibrated=True, pool_size=self.ok, created_at=time.time()
         )
