@@ -17,9 +17,26 @@ def bench_page(
     training: Annotated[
         bool, typer.Option("--training/--idle", help="train a round on the same cores meanwhile")
     ] = True,
+    images: Annotated[
+        int, typer.Option(help="rows of a made pool to measure on instead of the demo pool, e.g. 1000000")
+    ] = 0,
+    classes: Annotated[int, typer.Option(help="with --images: its classes")] = 1000,
+    people: Annotated[int, typer.Option(help="with --images: simulated people, an answer a second each")] = 20,
+    seconds: Annotated[float, typer.Option(help="with --images: how long they work")] = 120.0,
+    pool: Annotated[
+        Path | None, typer.Option(help="with --images: folder where the pool is made, or lies since the last time")
+    ] = None,
     json_file: options.Json = None,
 ) -> None:
-    """Key press to next image painted, in headless Chromium on the demo pool."""
+    """Key press to next image painted, in headless Chromium: on the demo pool, or beside people on a large one."""
+    if images:
+        from app import bench_page as measuring
+
+        measuring.command(
+            images=images, class_count=classes, people=people, seconds=seconds, training=training, pool=pool,
+            json_file=json_file,
+        )  # fmt: skip
+        return
     from app import benching
 
     benching.page(answers=answers, training=training, json_file=json_file)
@@ -48,6 +65,30 @@ def bench_loop(
     from app import benching
 
     benching.loop(images, answers=answers, backbone=backbone, screenshot=screenshot, json_file=json_file)
+
+
+@bench.command("annotator")
+def bench_annotator(
+    images: Annotated[
+        Path | None, typer.Option(help="one folder per class; without it ../shared/data/birds, where that is")
+    ] = None,
+    answers: Annotated[int, typer.Option(help="answers in each mode")] = 60,
+    labelled: Annotated[int, typer.Option(help="images whose label the truth gives first")] = 120,
+    backbone: Annotated[str, typer.Option(help="as in serve")] = "vmamba_nano",
+    name: Annotated[float, typer.Option(help="seconds of thinking to name the class of one image")] = 1.5,
+    judge: Annotated[float, typer.Option(help="seconds to say yes or no")] = 0.8,
+    glance: Annotated[float, typer.Option(help="seconds to look at one image of a page")] = 0.4,
+    key: Annotated[float, typer.Option(help="seconds to press a key")] = 0.25,
+    json_file: options.Json = None,
+) -> None:
+    """Answers an hour of a scripted expert in single, yes/no and grid mode, and the page's own share of the time."""
+    from app import bench_annotator as measuring
+    from app.web import bench_expert
+
+    measuring.command(
+        images, answers=answers, labelled=labelled, backbone=backbone,
+        pace=bench_expert.Pace(name=name, judge=judge, glance=glance, key=key), json_file=json_file,
+    )  # fmt: skip
 
 
 @bench.command("probe")

@@ -32,18 +32,18 @@ def page(*, answers: int, training: bool, json_file: Path | None) -> None:
 
     with tempfile.TemporaryDirectory(prefix="raum-bench-") as folder:
         workspace = Path(folder) / "workspace"
-        _prepare(workspace, None, labelled=START_LABELS)
+        prepare(workspace, None, labelled=START_LABELS)
         starts = sorted(_start_to_first_image(workspace) for _ in range(3))
         figures: dict[str, Any] = {"start_to_first_image_s": [round(taken, 2) for taken in starts]}
-        with _served(workspace) as url:
-            _wait(url, lambda status: bool(status["ready"]), 60)
+        with served(workspace) as url:
+            wait(url, lambda status: bool(status["ready"]), 60)
             if training:
-                _wait(url, lambda status: status["publication"] is not None, 300)
+                wait(url, lambda status: status["publication"] is not None, 300)
                 _post(f"{url}/api/v1/commands", {"kind": "train", "payload": {}})
-                _wait(url, lambda status: status["phase"] == "training", 120)
+                wait(url, lambda status: status["phase"] == "training", 120)
             figures |= bench.bench_page(url, answers=answers)
-            figures["training_throughout"] = training and _status(url)["phase"] == "training"
-    _tell(figures, json_file)
+            figures["training_throughout"] = training and status_of(url)["phase"] == "training"
+    tell(figures, json_file)
 
 
 def round_(*, labelled: int, json_file: Path | None) -> None:
@@ -52,7 +52,7 @@ def round_(*, labelled: int, json_file: Path | None) -> None:
 
     with tempfile.TemporaryDirectory(prefix="raum-bench-") as folder:
         workspace = Path(folder) / "workspace"
-        _prepare(workspace, None, labelled=labelled)
+        prepare(workspace, None, labelled=labelled)
         began = time.monotonic()
         subprocess.run([sys.executable, str(processes.LAUNCH), "round", "--workspace", str(workspace)], check=True)
         seconds = time.monotonic() - began
@@ -61,7 +61,7 @@ def round_(*, labelled: int, json_file: Path | None) -> None:
         db.close()
     unit = 1 if sys.platform == "darwin" else 1024
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * unit / 1e9  # of the larger child: the round
-    _tell({"round_s": round(seconds, 1), "peak_gb": round(peak, 2), **told}, json_file)
+    tell({"round_s": round(seconds, 1), "peak_gb": round(peak, 2), **told}, json_file)
 
 
 def loop(
@@ -73,20 +73,20 @@ def loop(
     sync_api, executable = bench.browser()
     with tempfile.TemporaryDirectory(prefix="raum-bench-") as folder, sync_api.sync_playwright() as playwright:
         workspace = Path(folder) / "workspace"
-        truth = _prepare(workspace, images_folder, labelled=0)
+        truth = prepare(workspace, images_folder, labelled=0)
         db = database.open(workspace / "raum.db")
         watch = _Watch(db)
-        with _served(workspace, "--backbone", backbone) as url:
-            _wait(url, lambda status: status["publication"] is not None, 900)
+        with served(workspace, "--backbone", backbone) as url:
+            wait(url, lambda status: status["publication"] is not None, 900)
             browser, hand = bench_loop.open_hand(playwright, url, truth, executable=executable)
             before = hand.label(START_LABELS, pause_ms=100)
             _post(f"{url}/api/v1/commands", {"kind": "train", "payload": {}})
-            _wait(url, lambda status: status["phase"] == "training", 300)
+            wait(url, lambda status: status["phase"] == "training", 300)
             queue_before, maps_before = watch.head(), hand.maps_seen
             hand.label(answers, pause_ms=500, after=watch.look)
-            still = _status(url)["phase"] == "training"
+            still = status_of(url)["phase"] == "training"
             queue_refreshed = watch.head()
-            _wait(url, lambda status: status["round"] is not None, 1800)
+            wait(url, lambda status: status["round"] is not None, 1800)
             figures = {
                 "answers_by_key_while_training": answers,
                 "training_throughout": still,
@@ -101,7 +101,7 @@ def loop(
                 figures["map_in_screenshot"] = bench_loop.shoot(hand, screenshot)
             browser.close()
         db.close()
-    _tell(figures, json_file)
+    tell(figures, json_file)
 
 
 class _Watch:
@@ -147,14 +147,14 @@ class _Watch:
         return {"in_publication_p50_s": round(at[0], 2), "p95_s": round(at[1], 2), "max_s": round(ordered[-1], 2)}
 
 
-def _tell(figures: dict[str, Any], json_file: Path | None) -> None:
+def tell(figures: dict[str, Any], json_file: Path | None) -> None:
     figures["machine"] = f"{os.cpu_count()} cores, {platform.machine()}, load {os.getloadavg()[0]:.1f}"
     print(json.dumps(figures, indent=1))
     if json_file is not None:
         json_file.write_text(json.dumps(figures, indent=1), encoding="utf-8")
 
 
-def _prepare(workspace: Path, folder: Path | None, *, labelled: int) -> dict[int, str]:
+def prepare(workspace: Path, folder: Path | None, *, labelled: int) -> dict[int, str]:
     """A workspace of an ImageFolder, or of the demo pool, with some labels given by the truth; returns the truth."""
     source = ["--demo"] if folder is None else ["--images", str(folder)]
     subprocess.run(
@@ -193,20 +193,20 @@ def _truth(workspace: Path, known: list[Image], demo: bool) -> dict[int, str]:
 def _start_to_first_image(workspace: Path) -> float:
     from app.web import bench
 
-    port = _free_port()
+    port = free_port()
     with ExitStack() as running:
-        return bench.first_image(("127.0.0.1", port), lambda: running.enter_context(_served(workspace, port=port)))
+        return bench.first_image(("127.0.0.1", port), lambda: running.enter_context(served(workspace, port=port)))
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 @contextmanager
-def _served(workspace: Path, *options: str, port: int = 0) -> Iterator[str]:
-    port = port or _free_port()
+def served(workspace: Path, *options: str, port: int = 0) -> Iterator[str]:
+    port = port or free_port()
     command = [
         sys.executable,
         str(processes.LAUNCH),
@@ -225,17 +225,17 @@ def _served(workspace: Path, *options: str, port: int = 0) -> Iterator[str]:
         server.wait(30)
 
 
-def _wait(url: str, done: Any, seconds: float) -> None:
+def wait(url: str, done: Any, seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        status = _status(url)
+        status = status_of(url)
         if status and done(status):
             return
         time.sleep(0.05)
     raise errors.BadRequest(f"the bench server at {url} did not get ready within {seconds:.0f} s")
 
 
-def _status(url: str) -> dict[str, Any]:
+def status_of(url: str) -> dict[str, Any]:
     try:
         with urllib.request.urlopen(f"{url}/api/v1/status", timeout=5) as answer:
             return dict(json.loads(answer.read()))

@@ -46,4 +46,4 @@ class Names:
 
 def now(tx: Connection) -> Names:
     """Read them."""
-    return Names({each.id: each.name for each in classes.all_(tx)}, classes.resolve(tx))
+    return Names(classes.names(tx), classes.resolve(tx))

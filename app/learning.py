@@ -63,8 +63,9 @@ def refresh(db: Database, settings: Settings, held: pool.Pool, *, now: float, rn
         metrics=_plain({**found.metrics, **changed, "seconds": round(took, 3)}),
         created_at=now,
     )
+    rows = queue.ready(drawn.rows)
     with db.write() as tx:
-        published = queue.publish(tx, new, drawn.rows, based_on_round=held.stands_for or new.round_id or 0)
+        published = queue.publish(tx, new, rows, based_on_round=held.stands_for or new.round_id or 0)
         drawn.put(overlays.folder(settings.workspace, published))
     agreement.write(settings.workspace, seen, agreed)
     _keep_predictions(settings, published, new, found)
@@ -157,8 +158,9 @@ def _run(
         metrics=_plain(metrics),
         created_at=clock(),
     )
+    rows = queue.ready(drawn.rows)
     with db.write(durable=True) as tx:
-        published = queue.publish(tx, new, drawn.rows, based_on_round=round_id)
+        published = queue.publish(tx, new, rows, based_on_round=round_id)
         rounds.publish(tx, round_id, _plain(metrics), file, clock())
         drawn.put(overlays.folder(settings.workspace, published))
     _keep_predictions(settings, published, new, found)

@@ -5,7 +5,8 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from store import annotators, class_acts, classes, commands, images, labels, queue, rounds, workers
+from app import counted
+from store import annotators, class_acts, classes, commands, images, labels, queue, rounds, tally, workers
 from store import settings as stored
 from store.database import Database
 from store.records import WorkerState
@@ -16,30 +17,41 @@ MEASURED_FROM = 20  # holdout answers under which accuracy is "not yet measured"
 LEARNING_STEPS = 5  # labels between two points of the learning curve
 
 
-def status(db: Database, *, now: float, annotator: str | None = None) -> dict[str, Any]:
-    """One small record of everything that the page's status line and empty states need."""
+def status(
+    db: Database,
+    *,
+    now: float,
+    annotator: str | None = None,
+    edition: str | None = None,
+    counts: counted.Counted | None = None,
+) -> dict[str, Any]:
+    """One small record of everything that the page's status line and empty states need.
+
+    `edition`: that of the class list which the asker has; `classes` is None while that is still the list. `class_counts`:
+    [class_id, labels] of every class that has any. `counts`: those that tabs share.
+    """
     with db.read() as tx:
-        counted = images.counts(tx)
+        whole = counts.now(tx) if counts else counted.count(tx)
         states = {state.name: state for state in workers.workers(tx)}
         current = queue.current(tx)
-        labelled = labels.counts(tx, since=_midnight(now), annotator_id=_annotator_id(tx, annotator))
-        per_class = labels.per_class(tx)
+        recent = tally.recent(tx, _midnight(now), _annotator_id(tx, annotator))
+        act = class_acts.newest(tx)
+        newest = str(act)
         answer = {
             **_machine(states, now),
             "round": current.round_id if current else None,
             "publication": current.id if current else None,
             "calibrated": bool(current and current.calibrated),
-            "labels": labelled,
-            "classes": [
-                {"class_id": each.id, "name": each.name, "count": per_class.get(each.id, 0), "shortcut": each.shortcut}
-                for each in classes.all_(tx)
-            ],
-            "class_act": class_acts.newest(tx),
+            "labels": whole.labels | recent | {"events": labels.watermark(tx)},
+            "edition": newest,
+            "classes": _classes(tx, whole.per_class) if newest != edition else None,
+            "class_counts": list(whole.per_class.items()),
+            "class_act": act,
             "ingest": _ingest(tx, states.get("ingest"), now),
-            "quarantined": counted["quarantined"],
-            "images": counted["ok"],
+            "quarantined": whole.images["quarantined"],
+            "images": whole.images["ok"],
             "paused": bool(stored.get_setting(tx, "paused", False)),
-            "ready": counted["ok"] > 0,
+            "ready": whole.images["ok"] > 0,
             "last_failure": _last_failure(tx),
         }
     return answer
@@ -82,6 +94,13 @@ def quarantine(db: Database) -> list[dict[str, Any]]:
     """Files that could not be read, by name with the reason."""
     with db.read() as tx:
         return [{"image_id": each.id, "path": each.path, "problem": each.problem} for each in images.quarantined(tx)]
+
+
+def _classes(tx: Connection, per_class: dict[int, int]) -> list[dict[str, Any]]:
+    return [
+        {"class_id": each.id, "name": each.name, "count": per_class.get(each.id, 0), "shortcut": each.shortcut}
+        for each in classes.all_(tx)
+    ]
 
 
 def _machine(states: dict[str, WorkerState], now: float) -> dict[str, Any]:

@@ -95,6 +95,8 @@ def undo(db: Database, *, uuid: str, annotator: str, target: str | None, now: fl
 
 def _open(tx: Connection, lists: review_file.Lists) -> list[review_file.Row]:
     """The rows about whose images nothing new was said since the lists were made."""
+    if not lists["rows"]:
+        return []
     changed = answers.changed_since(tx, lists["watermark"])
     return [row for row in lists["rows"] if row["image_id"] not in changed]
 

@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from store import errors, fold, overlap, records, refold, schema
+from store import errors, fold, overlap, records, refold, schema, tally
 
 _E, _S, _C, _I = schema.label_events, schema.image_state, schema.classes, schema.images
 _PAGE = 2000  # rows fetched at a time
@@ -56,8 +56,8 @@ def settled(tx: Connection, up_to: int | None = None) -> list[records.Settled]:
     merged = sa.func.coalesce(_C.c.merged_into, source.c.class_id)
     columns = (source.c.image_id, merged, source.c.reason, source.c.event_seq, source.c.source)
     query = sa.select(*columns).outerjoin_from(source, _C, _C.c.id == source.c.class_id)
-    rows = tx.execute(query.where(source.c.event_seq.is_not(None)).order_by(source.c.image_id))
-    return [records.Settled(*row) for row in rows]
+    rows = tx.execute(query.where(source.c.event_seq.is_not(None)))  # ORDER BY would go through the whole pool
+    return sorted((records.Settled(*row) for row in rows), key=lambda each: each.image_id)
 
 
 def last_undoable(tx: Connection, annotator_id: int, kinds: Sequence[str] = fold.RELEASING) -> records.Event | None:
@@ -129,27 +129,8 @@ def training_counts(tx: Connection, up_to: int | None = None) -> dict[str, int]:
 
 
 def counts(tx: Connection, since: float | None = None, annotator_id: int | None = None) -> dict[str, int]:
-    """Count images: total (settled), labelled, rejected; pool and holdout_open (not settled), skipped (and open), again
-    (settled, but other people are still to answer).
-
-    Of the settled ones: today (since the time `since`), mine (by `annotator_id`), mine_today. Also: events, ever.
-    """
-    kinds = dict(_pairs(tx, sa.select(_S.c.kind, sa.func.count()).group_by(_S.c.kind)))
-    lanes = dict(_pairs(tx, sa.select(_S.c.lane, sa.func.count()).group_by(_S.c.lane)))
-    recent, mine = _S.c.settled_at >= (since or 0.0), _S.c.annotator_id == (annotator_id or 0)
-    return {
-        "total": kinds.get("label", 0) + kinds.get("reject", 0),
-        "labelled": kinds.get("label", 0),
-        "rejected": kinds.get("reject", 0),
-        "pool": lanes.get(schema.POOL, 0),
-        "holdout_open": lanes.get(schema.HOLDOUT, 0),
-        "again": lanes.get(schema.MORE, 0),
-        "skipped": _number(tx, _S.c.lane.in_((schema.POOL, schema.HOLDOUT)), _S.c.skips > 0),
-        "today": 0 if since is None else _number(tx, recent),
-        "mine": 0 if annotator_id is None else _number(tx, mine),
-        "mine_today": 0 if since is None or annotator_id is None else _number(tx, mine, recent),
-        "events": watermark(tx),
-    }
+    """Count images as tally.whole() and tally.recent() say. Also: events, ever."""
+    return tally.whole(tx) | tally.recent(tx, since, annotator_id) | {"events": watermark(tx)}
 
 
 def ask_several(tx: Connection, answers: int, rate: float) -> int:
@@ -252,14 +233,6 @@ def _settled_at(up_to: int) -> sa.Subquery:
     columns = (_E.c.image_id, _E.c.class_id, made.label("kind"), _E.c.reason, _E.c.seq.label("event_seq"), _E.c.source)
     latest = sa.or_(_E.c.seq.in_(reviews), sa.and_(_E.c.seq.in_(answers), _E.c.image_id.not_in(reviewed)))
     return sa.select(*columns).where(latest).subquery()
-
-
-def _number(tx: Connection, *conditions: sa.ColumnElement[bool]) -> int:
-    return int(tx.execute(sa.select(sa.func.count()).select_from(_S).where(*conditions)).scalar_one())
-
-
-def _pairs(tx: Connection, query: sa.Select[Any]) -> Iterator[tuple[Any, int]]:
-    return ((row[0], row[1]) for row in tx.execute(query))
 
 
 def _event(row: sa.Row[Any]) -> records.Event:

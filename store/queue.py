@@ -19,6 +19,9 @@ KEEP = 3  # publications whose whole queue stays readable
 BLIND = ("audit", "holdout", "again")  # reasons asked without suggestion, map or neighbours
 
 
+ready = queue_rows.ready
+
+
 class Uniform(Protocol):
     """What a claim needs of a generator: random.Random and numpy's Generator both have it."""
 
@@ -29,11 +32,12 @@ class Uniform(Protocol):
 def publish(
     tx: Connection,
     new: records.NewPublication,
-    rows: Sequence[records.QueueRow],
+    rows: Sequence[records.QueueRow] | queue_rows.Ready,
     based_on_round: int | None = None,
 ) -> int:
     """Make a new queue the current one, whole; returns the publication id.
 
+    People wait while it is written: `ready()` does beforehand what needs no lock.
     `based_on_round` is the round whose network ranked it (default: new.round_id). Raises errors.Superseded when what
     is shown comes from a newer round, and errors.BadQueue for repeated images or numbers that are not finite.
     """
@@ -41,10 +45,10 @@ def publish(
     base = based_on_round if based_on_round is not None else new.round_id
     if shown is not None and (shown.round_id or 0) > (base or 0):
         raise errors.Superseded(f"publication {shown.id} is of round {shown.round_id}, this one of {base}: dropped")
-    queue_rows.check(rows)
+    values = rows if isinstance(rows, queue_rows.Ready) else queue_rows.ready(rows)
     publication_id = _insert(tx, new)
-    if rows:
-        tx.execute(sa.insert(_Q), [queue_rows.from_row(row) | {"publication_id": publication_id} for row in rows])
+    if values:
+        tx.execute(sa.insert(_Q), [row | {"publication_id": publication_id} for row in values])
     _prune(tx)
     return publication_id
 

@@ -25,6 +25,16 @@ def check(rows: Sequence[records.QueueRow]) -> None:
             raise errors.BadQueue(f"image {row.image_id} has a number that is not finite: {numbers}")
 
 
+class Ready(list[dict[str, Any]]):
+    """Rows that were checked and turned into column values, before anybody has to wait for the write lock."""
+
+
+def ready(rows: Sequence[records.QueueRow]) -> Ready:
+    """Check and turn; raises errors.BadQueue."""
+    check(rows)
+    return Ready(from_row(row) for row in rows)
+
+
 def from_row(row: records.QueueRow) -> dict[str, Any]:
     """Give the column values of a queue row; lists become JSON."""
     return vars(row) | {name: json.dumps(getattr(row, name)) for name in _JSON}

@@ -1,5 +1,6 @@
 """Measures the page as a person meets it: key press to next image painted, in headless Chromium."""
 
+import math
 import shutil
 import time
 from collections.abc import Callable
@@ -26,13 +27,20 @@ HOW = (
 
 
 def bench_page(
-    url: str, *, answers: int = 100, pace_ms: int = 400, width: int = 1280, height: int = 720, seed: int = 0
+    url: str,
+    *,
+    answers: int = 100,
+    pace_ms: int = 400,
+    width: int = 1280,
+    height: int = 720,
+    seed: int = 0,
+    seconds: float = math.inf,
 ) -> dict[str, Any]:
     """Label `answers` images of the page at `url` by pressing digits in turn; the answers are real and stay.
 
     Returns {"n", "p50_ms", "p95_ms", "max_ms", "waits", "how"}; `waits` counts presses before which the next image was
-    not ready within a pace. `seed` is the digit to begin with. Raises errors.BadRequest where there is no browser or
-    no image.
+    not ready within a pace. `seed` is the digit to begin with; no press comes after `seconds`. Raises errors.BadRequest
+    where there is no browser or no image.
     """
     sync_api, executable = browser()
     with sync_api.sync_playwright() as playwright:
@@ -41,7 +49,7 @@ def bench_page(
         tab.goto(url)
         try:
             tab.wait_for_selector(".rm-frame img", timeout=30_000)
-            waits = _press(tab, answers, pace_ms, seed)
+            waits = _press(tab, answers, pace_ms, seed, time.monotonic() + seconds)
         except sync_api.TimeoutError as problem:
             raise errors.BadRequest(f"the page at {url} shows no image to label") from problem
         taken = sorted(float(each) for each in tab.evaluate("window.raum.timings"))
@@ -72,6 +80,24 @@ def first_image(address: tuple[str, int], start: Callable[[], Any]) -> float:
     return taken
 
 
+def first_loads(url: str, times: int) -> list[float]:
+    """Seconds from asking for the page to its first image painted, each time in a browser that has kept nothing."""
+    sync_api, executable = browser()
+    taken = []
+    with sync_api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=executable, args=ARGUMENTS)
+        for _ in range(times):
+            context = chromium.new_context(viewport={"width": 1280, "height": 720})
+            tab = context.new_page()
+            began = time.monotonic()
+            tab.goto(url, wait_until="commit")
+            tab.wait_for_function(READY, timeout=60_000)
+            taken.append(time.monotonic() - began)
+            context.close()
+        chromium.close()
+    return taken
+
+
 def browser() -> tuple[Any, str]:
     """Playwright's module and the path of a Chromium. Raises errors.BadRequest naming what is missing."""
     try:
@@ -84,10 +110,12 @@ def browser() -> tuple[Any, str]:
     return sync_api, executable
 
 
-def _press(tab: Any, answers: int, pace_ms: int, seed: int) -> int:
+def _press(tab: Any, answers: int, pace_ms: int, seed: int, until: float) -> int:
     waits = 0
     for number in range(answers):
         tab.wait_for_timeout(pace_ms)
+        if time.monotonic() > until:
+            break
         if not tab.evaluate(READY):
             waits += 1
             tab.wait_for_function(READY, timeout=30_000)

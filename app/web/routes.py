@@ -122,9 +122,15 @@ def release(request: Request, body: plain.Object) -> Json:
 
 
 @router.get("/api/v1/status")
-def status(request: Request, annotator: str | None = None) -> Json:
-    """What the page shows about counts, worker and round."""
-    told = progress.status(_db(request), now=time.time(), annotator=door.speaker(request, annotator) or None)
+def status(request: Request, annotator: str | None = None, edition: plain.Tab | None = None) -> Json:
+    """What the page shows about counts, worker and round; without the classes where `edition` is that of the newest list."""
+    told = progress.status(
+        _db(request),
+        now=time.time(),
+        annotator=door.speaker(request, annotator) or None,
+        edition=edition,
+        counts=request.app.state.counts,
+    )
     with _db(request).read() as tx:
         return {**told, "review": review.counts(tx, _settings(request).workspace)}
 

@@ -10,7 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from app import browse, clock, errors, labelling, mode_board
+from app import browse, clock, counted, errors, labelling, mode_board
 from app.settings import Settings
 from app.web import (
     browse_routes,
@@ -66,6 +66,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.board = mode_board.Board(settings.workspace)
     app.state.browser = browse.Browser(db, settings.workspace, app.state.board.reader)
     app.state.lease_clock = _lease_clock(db, settings.lease_seconds)
+    app.state.counts = counted.Counted()
     app.state.guests, app.state.counter = guests.Guests(db), entry.Counter()
     for router in (r.router for r in ROOMS):
         app.include_router(router)

@@ -97,6 +97,14 @@ def test_where_a_class_goes_when_it_is_moved(run: Callable[..., Any]) -> None:
     assert [(row["name"], row["path"], row["depth"]) for row in found] == [("d", "b › c", 0)]
 
 
+def test_a_status_without_its_classes_keeps_the_list_and_takes_the_new_counts(run: Callable[..., Any]) -> None:
+    before = {"classes": [{"class_id": 7, "name": "Kind 7", "count": 1}, {"class_id": 2, "name": "Kind 2", "count": 3}]}
+    told = run("status", "complete", {"images": 9, "classes": None, "class_counts": [[7, 4]]}, before)
+    assert told["images"] == 9
+    assert [(each["name"], each["count"]) for each in told["classes"]] == [("Kind 7", 4), ("Kind 2", 0)]
+    assert run("status", "complete", before, None) == before
+
+
 def test_keys_mean_the_same_on_other_keyboards(run: Callable[..., Any]) -> None:
     def meaning(key: str, code: str = "", **flags: bool) -> Any:
         return run("keys", "meaning", {"key": key, "code": code, "target": None, **flags})

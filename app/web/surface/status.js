@@ -24,7 +24,8 @@ export class Status {
   async ask() {
     clearTimeout(this.timer);
     try {
-      this.value = await get(`/api/v1/status?annotator=${encodeURIComponent(this.identity.annotator)}`);
+      const { annotator } = this.identity;
+      this.value = complete(await get(`/api/v1/status?${new URLSearchParams({ annotator, edition: this.value?.edition ?? "" })}`), this.value);
       this.away = false;
     } catch {
       this.away = true;
@@ -33,6 +34,13 @@ export class Status {
     this.timer = setTimeout(() => this.ask(), document.hidden ? UNSEEN_MS : SEEN_MS);
     for (const listener of this.listeners) listener(this.value, this.away);
   }
+}
+
+// The server sends the list of classes only when it is another one than it sent before: then its counts are brought up to date.
+export function complete(value, before) {
+  if (value.classes) return value;
+  const counts = new Map(value.class_counts);
+  return { ...value, classes: before.classes.map((each) => ({ ...each, count: counts.get(each.class_id) ?? 0 })) };
 }
 
 function resting(work) {
