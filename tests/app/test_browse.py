@@ -164,7 +164,7 @@ def test_merged_classes_are_found_under_the_one_that_took_them_over(
     _say(workspace, "ada", "label", workspace.ids[0], class_id=first)
     _say(workspace, "ada", "label", workspace.ids[1], class_id=second)
     with workspace.db.write() as tx:
-        classes.merge(tx, first, second)
+        classes.merge(tx, first, second, now=1.0)
     assert _found(browser, said=second, order="oldest") == workspace.ids[:2]
     assert [each["said"] for each in browse.choices(browser, None)["classes"]] == [2, 0]
 

@@ -292,8 +292,8 @@ def test_a_lasso_by_mouse_or_keys_filters_the_grid(browse: Any) -> None:
 def test_the_tab_works_on_a_phone_by_touch(many: Page, opened: Callable[..., Any]) -> None:
     tab = _open(many, opened, width=360, height=740, has_touch=True)
     assert tab.evaluate("document.documentElement.scrollWidth") <= 360
-    tab.locator(".bw-cell").nth(0).tap()
-    tab.locator(".bw-cell").nth(1).tap()
+    tab.tap(".bw-cell[aria-posinset='1']")
+    tab.tap(".bw-cell[aria-posinset='2']")
     tab.wait_for_function("document.querySelector('.bw-status .bw-count').textContent === '2 selected'")
     tab.tap('.bw-status [data-action="reject"]')
     _said(tab, "2 images rejected")

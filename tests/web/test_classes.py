@@ -71,6 +71,7 @@ def test_a_class_is_added_renamed_ordered_and_put_under_another_by_keys(tab: Any
     tab.keyboard.type("Fir")
     tab.keyboard.press("Enter")
     waits(tab, ["Ash", "Birch", "Cedar", "Elm", "Fir"])
+    tab.wait_for_selector(f"{LIST}[aria-activedescendant='cl-row-5']")
     tab.keyboard.press("Escape")
     tab.keyboard.press("F2")
     tab.keyboard.type("Silver Fir")

@@ -106,7 +106,7 @@ def test_an_annotator_is_shown_what_an_annotator_may(context: Any, served: Page)
 def test_a_reviewer_reviews_and_adds_classes_but_manages_nothing(context: Any, served: Page) -> None:
     tab = labelling(context, served, "Rene")
     shown = [text for text in tab.locator("button[role=tab]:visible").all_inner_texts() if text]
-    assert shown == ["Label", "Review", "Browse", "Progress", "Data"]
+    assert shown == ["Label", "Review", "Browse", "Classes", "Progress", "Data"]
     tab.click("button[role=tab]:has-text('Data')")
     tab.wait_for_selector("#rd-classes")
     assert tab.locator(".rp-card h2:visible").all_inner_texts() == ["Classes", "Near-duplicates"]

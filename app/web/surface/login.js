@@ -75,6 +75,6 @@ export function control(label) {
 
 // Tabs that this person may not use are not shown.
 export function hideTabs() {
-  const closed = [["review", may("review")], ["browse", may("review")], ["data", may("review") || may("manage")]].filter(([, open]) => !open);
+  const closed = [["review", may("review")], ["browse", may("review")], ["classes", may("review")], ["data", may("review") || may("manage")]].filter(([, open]) => !open);
   document.documentElement.dataset.raumClosed = closed.map(([name]) => name).join(" ");
 }
