@@ -293,6 +293,7 @@ def test_the_tab_works_on_a_phone_by_touch(many: Page, opened: Callable[..., Any
     tab = _open(many, opened, width=360, height=740, has_touch=True)
     assert tab.evaluate("document.documentElement.scrollWidth") <= 360
     tab.tap(".bw-cell[aria-posinset='1']")
+    tab.wait_for_function("document.querySelector('.bw-status .bw-count').textContent === '1 selected'")
     tab.tap(".bw-cell[aria-posinset='2']")
     tab.wait_for_function("document.querySelector('.bw-status .bw-count').textContent === '2 selected'")
     tab.tap('.bw-status [data-action="reject"]')
