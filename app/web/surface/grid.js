@@ -167,7 +167,7 @@ export class Grid {
 
   #counted(page) {
     const gone = page.count(OUT) + page.count(SKIP);
-    const marks = [`${page.cells.length} images`, gone ? `${gone} taken out` : ""];
+    const marks = [`${page.cells.length} ${page.cells.length === 1 ? "image" : "images"}`, gone ? `${gone} taken out` : ""];
     if (page.told.publication !== (this.label.publication ?? page.told.publication)) marks.push(`model of an earlier refresh${page.told.round ? `, round ${page.told.round}` : ""}`);
     if (!page.told.calibrated) marks.push("probabilities not calibrated yet");
     return marks.filter(Boolean).join(" · ");
