@@ -28,7 +28,8 @@ HOW = (
     "pool: {images:,} rows that share {pictures} picture files, {classes:,} classes, made without decoding; its own page "
     "process and database; a queue of {length} rows with {mapped} maps is published every {every:g} s, as a worker does, by "
     "the bench; {load}; people: threads of another process, each a tab with its own client id that claims, fetches "
-    "pictures, maps and thumbnails and answers every second at fixed times; next image: from asking for it until its "
+    "pictures, maps and thumbnails and answers every second at fixed times, the "
+    "next one coming {arrivals:g} s after the one before; next image: from asking for it until its "
     "picture is there, without anything prefetched; first load: from asking for the page to its first image painted, in "
     "a browser that has kept nothing"
 )
@@ -81,7 +82,7 @@ def run(
     load = "a round of this very pool trains beside it, as the worker's child does" if training else "nothing trains"
     figures |= {"targets": TARGETS, "how": HOW.format(
         images=images, pictures=bench_pool.PICTURES, classes=class_count, length=bench_pool.QUEUE_LENGTH,
-        mapped=bench_pool.MAPPED, every=bench_pool.EVERY, load=load,
+        mapped=bench_pool.MAPPED, every=bench_pool.EVERY, load=load, arrivals=bench_people.Plan.arrivals,
     )}  # fmt: skip
     return figures
 
@@ -137,7 +138,7 @@ def _page(folder: Path, workspace: Path) -> Iterator[tuple[subprocess.Popen[byte
     with complaints.open("wb") as out:
         page = subprocess.Popen(command, stdout=out, stderr=out, env=processes.told_of_us(os.environ))
     try:
-        benching.wait(f"http://127.0.0.1:{port}", lambda status: bool(status["ready"]), 120)
+        benching.wait(f"http://127.0.0.1:{port}", lambda status: bool(status["ready"]), 30)
         yield page, port, complaints
     finally:
         page.terminate()
@@ -181,7 +182,7 @@ def _people(plan: bench_people.Plan) -> Iterator[Callable[[], list[bench_people.
     child = subprocess.Popen(command, cwd=processes.LAUNCH.parent, stdout=subprocess.PIPE)
 
     def ended() -> list[bench_people.Met]:
-        out, _ = child.communicate(timeout=plan.seconds + 60)
+        out, _ = child.communicate(timeout=plan.seconds + plan.people * plan.arrivals + 60)
         return [bench_people.Met(**met) for met in json.loads(out)]
 
     try:
