@@ -27,7 +27,7 @@ TARGETS = {
 HOW = (
     "pool: {images:,} rows that share {pictures} picture files, {classes:,} classes, made without decoding; its own page "
     "process and database; a queue of {length} rows with {mapped} maps is published every {every:g} s, as a worker does, by "
-    "the bench; {load}; people: threads of another process, each a tab with its own client id that claims, fetches "
+    "a process as nice as it; {load}; people: threads of another process, each a tab with its own client id that claims, fetches "
     "pictures, maps and thumbnails and answers every second at fixed times, the "
     "next one coming {arrivals:g} s after the one before; next image: from asking for it until its "
     "picture is there, without anything prefetched; first load: from asking for the page to its first image painted, in "
@@ -68,7 +68,7 @@ def run(
         figures["first_load_s"] = _rounded(bench.first_loads(url, LOADS))
         if training:
             running.enter_context(_round(workspace, refreshes.db))
-        refreshes.start()
+        published = running.enter_context(_worker(workspace))
         before = _phase(refreshes.db)
         ended = running.enter_context(_people(bench_people.Plan(port, people, seconds, refreshes.said[:50])))
         figures["key"] = bench.bench_page(url, answers=10**6, pace_ms=PACE_MS, seconds=seconds - 2)
@@ -77,7 +77,7 @@ def run(
         figures["round"] = {"at_the_beginning": before, "at_the_end": _phase(refreshes.db)} if training else None
         figures["first_load_while_it_trains_s"] = _rounded(bench.first_loads(url, LOADS))
         figures["page_peak_mb"] = _peak_mb(page.pid)
-        figures["publish_ms"] = bench_store.latencies(refreshes.seconds)
+        figures["publish_ms"] = bench_store.latencies(map(float, published.read_text(encoding="utf-8").split()))
         figures |= told(met, seconds) | checked(refreshes.db, met, complaints.read_text(encoding="utf-8"))
     load = "a round of this very pool trains beside it, as the worker's child does" if training else "nothing trains"
     figures |= {"targets": TARGETS, "how": HOW.format(
@@ -143,6 +143,20 @@ def _page(folder: Path, workspace: Path) -> Iterator[tuple[subprocess.Popen[byte
     finally:
         page.terminate()
         page.wait(30)
+
+
+@contextmanager
+def _worker(workspace: Path) -> Iterator[Path]:
+    """Refreshes in a process of their own, as the worker's are; and the file of the seconds that each took."""
+    told = workspace / "published.txt"
+    command = [sys.executable, "-m", "app.bench_pool", str(workspace)]
+    with told.open("wb") as out:
+        child = subprocess.Popen(command, cwd=processes.LAUNCH.parent, stdout=out)
+    try:
+        yield told
+    finally:
+        child.kill()
+        child.wait()
 
 
 @contextmanager
