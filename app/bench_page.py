@@ -27,8 +27,9 @@ TARGETS = {
 HOW = (
     "pool: {images:,} rows that share {pictures} picture files, {classes:,} classes, made without decoding; its own page "
     "process and database; a queue of {length} rows with {mapped} maps is published every {every:g} s, as a worker does, by "
-    "the bench; {load}; people: threads of another process, each a tab with its own client id that claims, fetches "
-    "pictures, maps and thumbnails and answers every second at fixed times; next image: from asking for it until its "
+    "a process as nice as it; {load}; people: threads of another process, each a tab with its own client id that claims, fetches "
+    "pictures, maps and thumbnails and answers every second at fixed times, the "
+    "next one coming {arrivals:g} s after the one before; next image: from asking for it until its "
     "picture is there, without anything prefetched; first load: from asking for the page to its first image painted, in "
     "a browser that has kept nothing"
 )
@@ -67,7 +68,7 @@ def run(
         figures["first_load_s"] = _rounded(bench.first_loads(url, LOADS))
         if training:
             running.enter_context(_round(workspace, refreshes.db))
-        refreshes.start()
+        published = running.enter_context(_worker(workspace))
         before = _phase(refreshes.db)
         ended = running.enter_context(_people(bench_people.Plan(port, people, seconds, refreshes.said[:50])))
         figures["key"] = bench.bench_page(url, answers=10**6, pace_ms=PACE_MS, seconds=seconds - 2)
@@ -76,12 +77,12 @@ def run(
         figures["round"] = {"at_the_beginning": before, "at_the_end": _phase(refreshes.db)} if training else None
         figures["first_load_while_it_trains_s"] = _rounded(bench.first_loads(url, LOADS))
         figures["page_peak_mb"] = _peak_mb(page.pid)
-        figures["publish_ms"] = bench_store.latencies(refreshes.seconds)
+        figures["publish_ms"] = bench_store.latencies(map(float, published.read_text(encoding="utf-8").split()))
         figures |= told(met, seconds) | checked(refreshes.db, met, complaints.read_text(encoding="utf-8"))
     load = "a round of this very pool trains beside it, as the worker's child does" if training else "nothing trains"
     figures |= {"targets": TARGETS, "how": HOW.format(
         images=images, pictures=bench_pool.PICTURES, classes=class_count, length=bench_pool.QUEUE_LENGTH,
-        mapped=bench_pool.MAPPED, every=bench_pool.EVERY, load=load,
+        mapped=bench_pool.MAPPED, every=bench_pool.EVERY, load=load, arrivals=bench_people.Plan.arrivals,
     )}  # fmt: skip
     return figures
 
@@ -137,11 +138,25 @@ def _page(folder: Path, workspace: Path) -> Iterator[tuple[subprocess.Popen[byte
     with complaints.open("wb") as out:
         page = subprocess.Popen(command, stdout=out, stderr=out, env=processes.told_of_us(os.environ))
     try:
-        benching.wait(f"http://127.0.0.1:{port}", lambda status: bool(status["ready"]), 120)
+        benching.wait(f"http://127.0.0.1:{port}", lambda status: bool(status["ready"]), 30)
         yield page, port, complaints
     finally:
         page.terminate()
         page.wait(30)
+
+
+@contextmanager
+def _worker(workspace: Path) -> Iterator[Path]:
+    """Refreshes in a process of their own, as the worker's are; and the file of the seconds that each took."""
+    told = workspace / "published.txt"
+    command = [sys.executable, "-m", "app.bench_pool", str(workspace)]
+    with told.open("wb") as out:
+        child = subprocess.Popen(command, cwd=processes.LAUNCH.parent, stdout=out)
+    try:
+        yield told
+    finally:
+        child.kill()
+        child.wait()
 
 
 @contextmanager
@@ -181,7 +196,7 @@ def _people(plan: bench_people.Plan) -> Iterator[Callable[[], list[bench_people.
     child = subprocess.Popen(command, cwd=processes.LAUNCH.parent, stdout=subprocess.PIPE)
 
     def ended() -> list[bench_people.Met]:
-        out, _ = child.communicate(timeout=plan.seconds + 60)
+        out, _ = child.communicate(timeout=plan.seconds + plan.people * plan.arrivals + 60)
         return [bench_people.Met(**met) for met in json.loads(out)]
 
     try:

@@ -22,13 +22,14 @@ PATIENCE = 10.0
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """`people` answer every `pace` seconds for `seconds`; `classes` are what they may say."""
+    """`people`, who come `arrivals` seconds apart, answer every `pace` seconds for `seconds`; `classes`: what they may say."""
 
     port: int
     people: int
     seconds: float
     classes: list[int]
     pace: float = 1.0
+    arrivals: float = 0.25
     seed: int = 0
 
 
@@ -48,7 +49,8 @@ class Person:
     """One tab: a connection that stays open, the images that it holds, and what it met."""
 
     def __init__(self, plan: Plan, number: int) -> None:
-        self.plan, self.name, self.client = plan, f"person {number}", str(uuid.uuid4())
+        self.plan, self.number = plan, number
+        self.name, self.client = f"person {number}", str(uuid.uuid4())
         self.rng = random.Random(f"{plan.seed} {number}")
         self.line = http.client.HTTPConnection("127.0.0.1", plan.port, timeout=PATIENCE)
         self.waiting: list[dict[str, Any]] = []
@@ -63,9 +65,10 @@ class Person:
             self._work()
 
     def _work(self) -> None:
+        time.sleep(self.number * self.plan.arrivals)
+        self._look()
         due = began = time.monotonic() + self.rng.uniform(0, self.plan.pace)
         asked = began - self.rng.uniform(0, STATUS_SECONDS)
-        self._look()
         while due < began + self.plan.seconds:
             time.sleep(max(0.0, due - time.monotonic()))
             self.met.late += time.monotonic() - due > self.plan.pace / 2

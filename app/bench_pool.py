@@ -4,7 +4,7 @@ import itertools
 import os
 import random
 import shutil
-import threading
+import sys
 import time
 import uuid
 from collections.abc import Iterator
@@ -13,6 +13,7 @@ from typing import Any
 
 from PIL import Image
 
+from app import processes
 from model.data import demo
 from store import annotators, classes, database, images, labels, queue, workers
 from store.records import NewEvent, NewImage, NewPublication, QueueRow
@@ -106,13 +107,9 @@ class Refreshes:
             self.labelled = [each.image_id for each in labels.settled(tx)]
             self.ok = images.counts(tx)["ok"]
             self.held = set(images.holdout(tx))
-        self.seconds: list[float] = []
-        self.ended = threading.Event()
-        self.thread = threading.Thread(target=self._run, daemon=True)
 
     def publish(self) -> int:
         """One queue over what is still open, with maps of its head; returns the publication."""
-        began = time.perf_counter()
         with self.db.read() as tx:
             watermark, settled = labels.watermark(tx), {each.image_id for each in labels.settled(tx)}
         chosen = self.rng.sample(range(1, self.ok + 1), min(self.ok, 2 * QUEUE_LENGTH + len(settled & self.held)))
@@ -127,21 +124,10 @@ class Refreshes:
             drawn.rename(self.workspace / "overlays" / str(published))
             state: dict[str, Any] = {"phase": "ready", "message": "bench page publishes", "now": time.time()}
             workers.beat(tx, "worker", os.getpid(), device="cpu", **state)
-        self.seconds.append(time.perf_counter() - began)
         return published
 
-    def start(self) -> None:
-        self.thread.start()
-
     def end(self) -> None:
-        self.ended.set()
-        if self.thread.is_alive():
-            self.thread.join(30)
         self.db.close()
-
-    def _run(self) -> None:
-        while not self.ended.wait(EVERY):
-            self.publish()
 
     def _row(self, position: int, image_id: int) -> QueueRow:
         top = self.rng.sample(self.said, min(5, len(self.said)))
@@ -161,3 +147,19 @@ class Refreshes:
             for kind in KINDS:
                 os.link(self.workspace / "maps" / f"{kind}.png", folder / f"{image_id}-{kind}.png")
         return folder
+
+
+def _work(workspace: Path) -> None:
+    """Publish until this process is ended, as nice as the worker; each line printed is the seconds of one refresh."""
+    if hasattr(os, "nice"):
+        os.nice(5)
+    refreshes, parent = Refreshes(workspace, seed=os.getpid()), os.getppid()
+    while not processes.parent_is_gone(parent):
+        began = time.perf_counter()
+        refreshes.publish()
+        print(time.perf_counter() - began, flush=True)
+        time.sleep(EVERY)
+
+
+if __name__ == "__main__":
+    _work(Path(sys.argv[1]))

@@ -52,7 +52,7 @@ def test_people_at_a_made_pool_and_what_is_found_wrong(tmp_path: Path) -> None:
     refreshes.publish()
     server = Page(tmp_path / "made")
     try:
-        plan = bench_people.Plan(server.port, people=3, seconds=0.5, classes=refreshes.said, pace=0.2)
+        plan = bench_people.Plan(server.port, people=3, seconds=0.5, classes=refreshes.said, pace=0.2, arrivals=0.01)
         began = time.monotonic()
         met = bench_people.run(plan)
         assert time.monotonic() - began > 0.4
