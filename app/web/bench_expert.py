@@ -168,11 +168,10 @@ class Expert:
 
 
 def _way(at: int, to: int, columns: int) -> list[str]:
-    """The arrows from one cell to another."""
+    """The arrows from one cell to another, round the cells that the last row lacks: along the upper of both rows."""
     down, right = to // columns - at // columns, to % columns - at % columns
-    return [("ArrowDown" if down > 0 else "ArrowUp")] * abs(down) + [
-        ("ArrowRight" if right > 0 else "ArrowLeft")
-    ] * abs(right)
+    along = ["ArrowRight" if right > 0 else "ArrowLeft"] * abs(right)
+    return along + ["ArrowDown"] * down if down >= 0 else ["ArrowUp"] * -down + along
 
 
 def days(url: str, truth: dict[int, str], pace: Pace, *, answers: int, patience: float = 20.0) -> dict[str, Day]:
