@@ -79,6 +79,26 @@ def test_every_tab_shows_hostile_text_as_text(make_page: Callable[..., Page], op
     assert sorted(tab.locator(".rv-people tbody th").evaluate_all(texts)) == sorted(PEOPLE)
     nothing_ran(tab)
 
+    with server.client() as web:
+        told = {"act": "note", "note": NOTE, "annotator": PEOPLE[0]}
+        assert web.post("/api/v1/classes/1", json=told).status_code == 200
+    tab.click("button[role=tab]:has-text('Classes')")
+    tab.wait_for_selector(".cl-row")
+    assert tab.locator(".cl-row:not(.cl-gone) .cl-name").evaluate_all(texts) == list(NAMES)
+    tab.click(".cl-row[data-id='1']")
+    tab.wait_for_function(
+        "(note) => [...document.querySelectorAll('.cl-side textarea')].some((e) => e.value === note)", arg=NOTE
+    )
+    nothing_ran(tab)
+
+    tab.click("button[role=tab]:has-text('Browse')")
+    tab.wait_for_selector(".bw-cell[aria-label]")
+    shown = " ".join(
+        tab.locator(".bw-cell").evaluate_all("(all) => all.map((each) => each.getAttribute('aria-label'))")
+    )
+    assert f"labelled {NAMES[1]}" in shown
+    nothing_ran(tab)
+
     tab.click("button[role=tab]:has-text('Progress')")
     tab.wait_for_selector(".rp-row")
     assert sorted(tab.locator(".rp-name").evaluate_all(texts)) == sorted(NAMES)
