@@ -292,9 +292,9 @@ def test_a_lasso_by_mouse_or_keys_filters_the_grid(browse: Any) -> None:
 def test_the_tab_works_on_a_phone_by_touch(many: Page, opened: Callable[..., Any]) -> None:
     tab = _open(many, opened, width=360, height=740, has_touch=True)
     assert tab.evaluate("document.documentElement.scrollWidth") <= 360
-    for place in (1, 2):  # where the image is seen: elements are used again for other images
-        box = tab.locator(f".bw-cell[aria-posinset='{place}']").bounding_box()
-        tab.touchscreen.tap(box["x"] + box["width"] / 2, box["y"] + box["height"] / 3)
+    for place in (1, 2):
+        tab.wait_for_timeout(600)  # elements are used again for other images until the grid has its size
+        tab.tap(f".bw-cell[aria-posinset='{place}']")
         tab.wait_for_function(f"document.querySelector('.bw-status .bw-count').textContent === '{place} selected'")
     tab.tap('.bw-status [data-action="reject"]')
     _said(tab, "2 images rejected")
