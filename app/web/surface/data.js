@@ -5,7 +5,6 @@ import { button, h, number, setText } from "./dom.js";
 import { command, commanded } from "./empty.js";
 import { importing } from "./import.js";
 import { ROOT, may } from "./login.js";
-import { lines } from "./setup.js";
 import * as team from "./team.js";
 import * as uploads from "./uploads.js";
 
@@ -19,7 +18,6 @@ export function mount(slot, status) {
   slot.replaceChildren(
     h("div", { class: "rp" },
       manages ? card("Add images", adding(status)) : "",
-      card("Classes", classes(status)),
       manages ? card("Export", exporting()) : "",
       manages ? card("Import labels", importing(status)) : "",
       manages ? card("Backup", backup()) : "",
@@ -57,21 +55,6 @@ function adding(status) {
   });
   status.listen((value) => value?.ingest && setText(said, value.ingest.error ?? value.ingest.message));
   return [form, said, uploads.make(() => void status.ask())];
-}
-
-function classes(status) {
-  const names = h("textarea", { rows: "4", id: "rd-classes", placeholder: "one name per line", spellcheck: "false" });
-  const said = h("p", { class: "rp-quiet", role: "status" });
-  const form = h("form", { class: "rp-form" }, h("label", { for: "rd-classes" }, "New classes, one name per line."), names, h("button", { type: "submit", class: "rm-button" }, "Add classes"));
-  form.addEventListener("submit", async (event) => {
-    event.preventDefault();
-    const refused = [];
-    for (const name of lines(names.value)) await post("/api/v1/classes", { name }).catch((problem) => refused.push(problem.message));
-    setText(said, refused.length ? refused.join("; ") : "added");
-    if (!refused.length) names.value = "";
-    void status.ask();
-  });
-  return [form, said];
 }
 
 function exporting() {
