@@ -204,7 +204,7 @@ def new_event(event: dict[str, Any], annotator_id: int) -> NewEvent:
     identifier, image_id = checked_uuid(event.get("uuid")), integer(event, "image_id")
     if image_id is None:
         raise errors.BadRequest("image_id is missing: send the id of the image that the answer is about")
-    shown_ms = _number(event, "shown_ms")
+    shown_ms = number(event, "shown_ms")
     return NewEvent(
         uuid=identifier,
         image_id=image_id,
@@ -218,7 +218,7 @@ def new_event(event: dict[str, Any], annotator_id: int) -> NewEvent:
         round_id=integer(event, "round"),
         lease_token=_text(event, "lease", 64),
         suggestion_class_id=integer(event, "suggestion_class_id"),
-        suggestion_probability=_number(event, "suggestion_probability"),
+        suggestion_probability=number(event, "suggestion_probability"),
         suggestion_visible=bool(event.get("suggestion_visible")),
         overlay_kind=_text(event, "overlay_kind", 32),
         overlay_visible=bool(event.get("overlay_visible")),
@@ -226,9 +226,9 @@ def new_event(event: dict[str, Any], annotator_id: int) -> NewEvent:
         input_mode=_text(event, "input_mode", 16),
         queue_reason=_text(event, "queue_reason", 32),
         queue_rank=integer(event, "position"),
-        propensity=_number(event, "propensity"),
+        propensity=number(event, "propensity"),
         region=regions.checked(event.get("region")),
-        client_at=_number(event, "client_at"),
+        client_at=number(event, "client_at"),
     )
 
 
@@ -265,7 +265,8 @@ def integer(event: dict[str, Any], key: str) -> int | None:
     return value
 
 
-def _number(event: dict[str, Any], key: str) -> float | None:
+def number(event: dict[str, Any], key: str) -> float | None:
+    """A finite number of the event, or None; raises BadRequest for anything else."""
     value = event.get(key)
     if value is None:
         return None

@@ -26,12 +26,16 @@ KINDS = ("label", "skip")
 
 @dataclasses.dataclass(frozen=True)
 class Tab:
-    """Who asks: the annotator, the tab's client id for this mode, and the images that it holds or will not have again."""
+    """Who asks: the annotator, the tab's client id for this mode, and the images that it holds or will not have again.
+
+    `seen`: the latest "at" that it was told. A page taken back while this request was on its way is younger.
+    """
 
     annotator: str
     client: str
     holding: frozenset[int] = frozenset()
     without: frozenset[int] = frozenset()
+    seen: float | None = None
 
 
 def read_tab(body: dict[str, Any]) -> Tab:
@@ -39,7 +43,8 @@ def read_tab(body: dict[str, Any]) -> Tab:
     name, client = labelling.checked_name(body.get("annotator")), body.get("client")
     if not isinstance(client, str) or not 1 <= len(client) <= 100:
         raise errors.BadRequest(f"client must be the tab's id, a text of 1 to 100 characters, not {client!r}")
-    return Tab(name, client, frozenset(_ids(body, "holding", 500)), frozenset(_ids(body, "without", 5000)))
+    holding, without = _ids(body, "holding", 500), _ids(body, "without", 5000)
+    return Tab(name, client, frozenset(holding), frozenset(without), labelling.number(body, "seen"))
 
 
 def page(
@@ -57,7 +62,7 @@ def page(
 
     Where the person `named` the class, all that it may hold, and of no other. -> {"class_id", "name", "images":
     [{"image_id", "lease", "probability", "width", "height"}], "publication", "round", "calibrated", "older", "classes":
-    [{"class_id", "name", "images"}]}; no class and no images where the model holds none that are free.
+    [{"class_id", "name", "images"}], "at": `now`}; no class and no images where the model holds none that are free.
     """
     _checked_count(count)
     not_now = tab.holding | tab.without
@@ -75,7 +80,7 @@ def page(
                 chosen = each
                 break
     if view is None or chosen is None:
-        return {"class_id": None, "name": None, "images": [], "publication": None, "classes": listed}
+        return {"class_id": None, "name": None, "images": [], "publication": None, "classes": listed, "at": now}
     scores = view.score_N[view.rows_of([lease.image_id for lease in leases])]
     return {
         "class_id": chosen,
@@ -92,6 +97,7 @@ def page(
         ],
         **_of(view, found.shown),
         "classes": listed,
+        "at": now,
     }
 
 
@@ -155,8 +161,8 @@ def take_back(
 ) -> dict[str, Any]:
     """Retract every answer of a page (`targets`: their uuids) and lease its images to the tab again, in one transaction.
 
-    -> {"undone": answers taken back by this request, "leases": {image id: token}}; what somebody else holds by now is
-    not among them. Repeating the uuid changes nothing.
+    -> {"undone": answers taken back by this request, "leases": {image id: token}, "at": `lease_now`}; what somebody else
+    holds by now is not among them. Repeating the uuid changes nothing.
     """
     tab, identifier = read_tab(body), labelling.checked_uuid(body.get("uuid"))
     targets = body.get("targets")
@@ -171,7 +177,7 @@ def take_back(
         publication = next((each.publication_id for each in mine if each.publication_id), None)
         terms = _lease(tab, person.id, lease_now, lease_seconds, "grid", publication) | {"keep": None}
         leases = picked.claim(tx, wanted, **terms, count=2 * MOST)
-    return {"undone": undone, "leases": {str(lease.image_id): lease.token for lease in leases}}
+    return {"undone": undone, "leases": {str(lease.image_id): lease.token for lease in leases}, "at": lease_now}
 
 
 def at_hand(db: Database, board: mode_board.Board, *, annotator: str, mode: str) -> dict[str, Any]:
@@ -220,7 +226,7 @@ def _of(view: pool_view.View, shown: Publication | None) -> dict[str, Any]:
 def _lease(
     tab: Tab, annotator_id: int, now: float, lease_seconds: float, reason: str, publication: int | None
 ) -> dict[str, Any]:
-    who = {"annotator_id": annotator_id, "client": tab.client, "keep": tab.holding}
+    who = {"annotator_id": annotator_id, "client": tab.client, "keep": tab.holding, "seen": tab.seen}
     return who | {"now": now, "lease_seconds": lease_seconds, "reason": reason, "publication_id": publication}
 
 

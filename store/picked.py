@@ -28,17 +28,23 @@ def claim(
     reason: str,
     publication_id: int | None,
     keep: Collection[int] | None = None,
+    seen: float | None = None,
 ) -> list[records.Lease]:
     """Lease up to `count` of the candidates in their order, never one that is asked blind.
 
     Given are open images of the pool that nobody has skipped and no other client holds, and no audit of the current
     queue. What this client held before and neither gets again nor names in `keep` goes back to everybody (None: nothing).
+    Leases younger than `seen` stay, and are not given again: the client did not know of them when it asked.
     """
     tx.execute(sa.select(schema.counters).where(schema.counters.c.name == schema.CLAIMS).with_for_update())
-    found = _free(tx, candidates, annotator_id=annotator_id, client=client, count=count, now=now)
     mine = (_L.c.annotator_id == annotator_id, _L.c.client == client)
+    unknown: set[int] = set()
+    if keep is not None and seen is not None:
+        unknown = set(tx.scalars(sa.select(_L.c.image_id).where(*mine, _L.c.leased_at > seen)))
+        candidates = [each for each in candidates if each not in unknown]
+    found = _free(tx, candidates, annotator_id=annotator_id, client=client, count=count, now=now)
     if keep is not None:
-        tx.execute(sa.delete(_L).where(*mine, _L.c.image_id.not_in([*keep, *found])))
+        tx.execute(sa.delete(_L).where(*mine, _L.c.image_id.not_in([*keep, *unknown, *found])))
     queue.renew(tx, annotator_id, client, now, lease_seconds)
     live = sa.select(_L).where(*mine, _L.c.expires_at > now, _L.c.image_id.in_(found))
     kept = {row.image_id: records.Lease(**row._asdict()) for row in tx.execute(live)}

@@ -143,6 +143,22 @@ def test_one_undo_takes_back_the_whole_page_and_gives_its_images_back(
         assert labels.counts(tx)["labelled"] == 6
 
 
+def test_a_request_that_was_on_its_way_during_an_undo_does_not_give_the_undone_page_away(
+    workspace: Workspace, board: mode_board.Board
+) -> None:
+    told = page(workspace, board)
+    said = answers(told)
+    modes.confirm(workspace.db, said, now=101.0)
+    body = {**TAB, "uuid": str(uuid.uuid4()), "targets": [event["uuid"] for event in said["events"]]}
+    back = modes.take_back(workspace.db, body, now=102.0, lease_now=102.0)
+    late = page(workspace, board, now=103.0, seen=told["at"])
+    with workspace.db.read() as tx:
+        assert {lease.image_id for lease in queue.live_leases(tx, 103.0)} == {*ids_of(told), *ids_of(late)}
+    assert len({*ids_of(told), *ids_of(late)}) == 12, "nor shows its images twice"
+    again = page(workspace, board, now=104.0, seen=back["at"], holding=ids_of(late))
+    assert ids_of(again) == ids_of(told), "a tab that knows of it and does not hold it has given it back"
+
+
 def test_after_a_reload_undo_still_takes_back_the_page_as_one(workspace: Workspace, board: mode_board.Board) -> None:
     modes.confirm(workspace.db, answers(page(workspace, board)), now=101.0)
     modes.confirm(workspace.db, answers(page(workspace, board), skip=(2,)), now=102.0)
@@ -157,7 +173,7 @@ def test_nobody_takes_back_what_somebody_else_said(workspace: Workspace, board: 
     modes.confirm(workspace.db, said, now=101.0)
     targets = [event["uuid"] for event in said["events"]]
     body = {"annotator": "ben", "client": "his:grid", "uuid": str(uuid.uuid4()), "targets": targets}
-    assert modes.take_back(workspace.db, body, now=102.0, lease_now=102.0) == {"undone": 0, "leases": {}}
+    assert modes.take_back(workspace.db, body, now=102.0, lease_now=102.0)["leases"] == {}
 
 
 def test_yes_or_no_asks_one_class_the_least_sure_first_and_keeps_what_the_tab_holds(

@@ -96,9 +96,15 @@ class Stack:
         deadline = time.monotonic() + seconds
         while not done():
             if time.monotonic() > deadline:
-                told = (self.workspace / "serve.log").read_text(encoding="utf-8")[-3000:]
-                raise AssertionError(f"not within {seconds} s: {what}\n{told}")
+                raise AssertionError(f"not within {seconds} s: {what}\n{self.told()}")
             time.sleep(0.2)
+
+    def told(self) -> str:
+        """What the program wrote, whether it runs, and what runs beside it."""
+        command = ["ps", "-A", "-o", "pid,ppid,stat,etimes,wchan:20,args"]
+        beside = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False).stdout
+        said = (self.workspace / "serve.log").read_text(encoding="utf-8")[-3000:]
+        return f"serve is {self.serve.pid}, ended with {self.serve.poll()}\n{said}\n{beside}"
 
     def end(self) -> None:
         self.serve.terminate()

@@ -12,7 +12,7 @@ const REMEMBERED = 1500; // images taken out that this tab is not shown again fo
 export class Grid {
   // `modes` gives who(), measure() and showKeys(); `label` the outbox, the history and the counts.
   constructor(label, modes) {
-    Object.assign(this, { label, modes, page: null, at: 0, named: null, stays: null, listed: [], problem: null, loading: false, asked: false });
+    Object.assign(this, { label, modes, page: null, at: 0, named: null, stays: null, listed: [], problem: null, loading: false, asked: false, seen: null });
     this.pages = [];
     this.sent = new Map(); // confirmed, not on the server's disk yet: batch uuid -> page
     this.undos = new Map();
@@ -75,7 +75,8 @@ export class Grid {
     const { picture, count } = this.#size();
     let more = false;
     try {
-      const told = await post("/api/v1/modes/grid", { ...this.modes.who("grid"), count, class_id: stays, named: named !== null, holding, without: without.slice(-5000) });
+      const told = await post("/api/v1/modes/grid", { ...this.modes.who("grid"), count, class_id: stays, named: named !== null, holding, without: without.slice(-5000), seen: this.seen });
+      this.seen = Math.max(this.seen, told.at);
       this.problem = null;
       this.listed = told.classes;
       if (this.stays !== stays) more = true; // another class was picked meanwhile
@@ -244,6 +245,7 @@ export class Grid {
   landed(entry, reply) {
     this.sent.delete(entry.uuid);
     this.undos.get(entry.uuid)?.renew(reply.leases ?? {});
+    if (reply.at) this.seen = Math.max(this.seen, reply.at);
     this.undos.delete(entry.uuid);
     this.fill();
   }
