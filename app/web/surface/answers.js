@@ -2,6 +2,7 @@
 
 import { Refused, post } from "./api.js";
 import * as choices from "./choices.js";
+import { afterFrame } from "./dom.js";
 import * as evidence from "./evidence.js";
 import { uuid } from "./identity.js";
 import { person } from "./login.js";
@@ -12,7 +13,7 @@ const KEPT = 40; // answered images kept decoded for undo
 
 export function outbox(label) {
   return new Outbox({
-    storage: localStorage, client: label.identity.client, person, send: (path, body) => post(path, body),
+    storage: localStorage, client: label.identity.client, person, send: (path, body) => post(path, body), soon: afterFrame,
     isRefusal: (problem) => problem instanceof Refused,
     changed: () => {
       label.showSaved();
@@ -38,6 +39,7 @@ export function give(label, kind, fields, mode, event = null) {
     label.walk.change(body);
     return;
   }
+  afterFrame(() => label.timings.push(performance.now() - pressed));
   label.outbox.push({ uuid: body.uuid, path: "/api/v1/events", body });
   label.stock.answered(ready.item.image_id);
   label.history.push({ ready, body });
@@ -46,7 +48,6 @@ export function give(label, kind, fields, mode, event = null) {
   label.next();
   label.showSaved();
   label.guide.did(kind);
-  measure(label, pressed);
 }
 
 function recorded(label, ready, mode) {
@@ -61,15 +62,6 @@ function recorded(label, ready, mode) {
     shown_ms: Math.max(0, Math.round(performance.now() - label.shown.at)), input_mode: mode, client_at: Date.now() / 1000,
     region: evidence.stored(ready.region), ...label.modes?.says(item),
   };
-}
-
-function measure(label, pressed) {
-  const channel = new MessageChannel();
-  channel.port1.onmessage = () => {
-    label.timings.push(performance.now() - pressed);
-    channel.port1.close();
-  };
-  requestAnimationFrame(() => channel.port2.postMessage(null));
 }
 
 export function accept(label, mode, event) {

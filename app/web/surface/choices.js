@@ -23,28 +23,44 @@ export function rows(item, classes) {
 }
 
 function placed(suggestions, classes) {
-  const pinned = new Map(classes.filter((each) => isDigit(each.shortcut)).map((each) => [Number(each.shortcut), each]));
-  const floating = ranked(suggestions, classes).filter((each) => !isDigit(each.shortcut));
+  const { pinned } = table(classes);
+  const floating = ranked(suggestions, classes);
   const found = [];
   for (let digit = 1; digit <= DIGITS; digit += 1) found.push(pinned.get(digit) ?? floating.shift() ?? null);
   while (found.length && !found.at(-1)) found.pop();
   return found;
 }
 
+// The first classes without a digit of their own.
 function ranked(suggestions, classes) {
-  if (classes.length <= DIGITS) return [...classes];
-  const known = new Map(classes.map((each) => [each.class_id, each]));
-  const first = suggestions.map((each) => known.get(each.class_id));
-  return [...first, ...classes.filter((each) => !first.includes(each))];
+  const { known } = table(classes);
+  const order = new Set(classes.length <= DIGITS ? [] : suggestions.map((each) => known.get(each.class_id)));
+  const found = [...order].filter((each) => !isDigit(each.shortcut));
+  for (const each of classes) {
+    if (found.length >= DIGITS) break;
+    if (!order.has(each) && !isDigit(each.shortcut)) found.push(each);
+  }
+  return found;
 }
 
 const isDigit = (key) => /^[1-9]$/.test(key ?? "");
 
+const tables = new WeakMap();
+
+// A list of classes by id and by digit, made once: it is never changed in place.
+function table(classes) {
+  if (!tables.has(classes)) {
+    const known = new Map(classes.map((each) => [each.class_id, each]));
+    tables.set(classes, { known, pinned: new Map(classes.filter((each) => isDigit(each.shortcut)).map((each) => [Number(each.shortcut), each])) });
+  }
+  return tables.get(classes);
+}
+
 // Suggestions of an image that was fetched before the classes changed: as they are called now, without those that are gone.
 export function standing(suggestions, classes) {
   if (!classes.length) return suggestions;
-  const names = new Map(classes.map((each) => [each.class_id, each.name]));
-  return suggestions.filter((each) => names.has(each.class_id)).map((each) => ({ ...each, name: names.get(each.class_id) }));
+  const { known } = table(classes);
+  return suggestions.filter((each) => known.has(each.class_id)).map((each) => ({ ...each, name: known.get(each.class_id).name }));
 }
 
 // The class that Enter accepts: never on an image asked blind.

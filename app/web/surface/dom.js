@@ -35,8 +35,10 @@ export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
+const NUMBER = new Intl.NumberFormat("en-US");
+
 export function number(value) {
-  return Number(value).toLocaleString("en-US");
+  return NUMBER.format(Number(value));
 }
 
 export function duration(seconds) {
@@ -48,6 +50,20 @@ export function duration(seconds) {
 
 export function percent(value, digits = 0) {
   return `${(100 * value).toFixed(digits)} %`;
+}
+
+// Runs in the first task after the next frame; a tab that is not shown paints none and waits a second.
+export function afterFrame(work) {
+  const channel = new MessageChannel();
+  const once = () => {
+    clearTimeout(timer);
+    channel.port1.onmessage = null;
+    channel.port1.close();
+    work();
+  };
+  const timer = setTimeout(once, 1000);
+  channel.port1.onmessage = once;
+  requestAnimationFrame(() => channel.port2.postMessage(null));
 }
 
 // Where an image's thumbnail is, also where the page stands under a path of another server.

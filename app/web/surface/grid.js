@@ -196,7 +196,7 @@ export class Grid {
   confirm(event = null) {
     const { page, label } = this;
     if (!page) return;
-    const pressed = event?.timeStamp || performance.now();
+    this.modes.measure("grid", event?.timeStamp || performance.now());
     const said = page.answers(Math.max(0, performance.now() - this.shownAt), label.identity.annotator);
     const batch = uuid();
     this.sent.set(batch, page);
@@ -205,7 +205,6 @@ export class Grid {
     this.#remember(page, true);
     label.answeredToday += page.count(KEPT);
     this.#next();
-    this.modes.measure("grid", pressed);
     label.showSaved();
     this.fill();
   }

@@ -1,7 +1,7 @@
 // The three modes over one queue: which is shown, its keys and buttons, and the proposal of the one that costs least.
 
 import { get } from "./api.js";
-import { button, h, setText } from "./dom.js";
+import { afterFrame, button, h, setText } from "./dom.js";
 import { Grid } from "./grid.js";
 import { OUT, SKIP } from "./grid_page.js";
 import * as keys from "./keys.js";
@@ -178,12 +178,7 @@ export class Modes {
 
   // Milliseconds from the key's event to the first task after the frame that shows what follows.
   measure(mode, pressed) {
-    const channel = new MessageChannel();
-    channel.port1.onmessage = () => {
-      this.timings[mode].push(performance.now() - pressed);
-      channel.port1.close();
-    };
-    requestAnimationFrame(() => channel.port2.postMessage(null));
+    afterFrame(() => this.timings[mode].push(performance.now() - pressed));
   }
 }
 

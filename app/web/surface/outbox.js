@@ -8,9 +8,10 @@ const ORPHANED_MS = 20000;
 
 export class Outbox {
   // send(path, body) resolves with the reply, or throws Refused (4xx) or Away; changed() is called at every change of state.
-  // person: {id, name} who is logged in, or null on a page without accounts.
-  constructor({ storage, client, person = null, send, isRefusal, changed, answered, refused }) {
-    Object.assign(this, { storage, person, send, isRefusal, changed, answered, refused });
+  // person: {id, name} who is logged in, or null on a page without accounts. soon(work) puts sending off until what follows
+  // an answer has been painted.
+  constructor({ storage, client, person = null, send, isRefusal, changed, answered, refused, soon = (work) => work() }) {
+    Object.assign(this, { storage, person, send, isRefusal, changed, answered, refused, soon });
     this.prefix = person ? `${PERSONAL}${person.id}.` : PREFIX;
     this.key = this.prefix + client;
     this.entries = this.#read(this.key);
@@ -25,7 +26,7 @@ export class Outbox {
     this.entries.push(entry);
     this.#write();
     this.changed();
-    this.kick();
+    this.soon(() => this.kick());
   }
 
   get size() {

@@ -22,7 +22,11 @@ export class Stage {
     this.marking = null; // who draws an evidence region: {from, to, done, cancel}
     this.peeking = false;
     this.zoom = zooms.FIT;
-    new ResizeObserver(() => this.layout()).observe(this.box);
+    this.room = { width: 0, height: 0 }; // asking the box for its size would lay the page out anew at every image
+    new ResizeObserver(() => {
+      this.room = { width: this.box.clientWidth, height: this.box.clientHeight };
+      this.layout();
+    }).observe(this.box);
     WIDE.addEventListener("change", () => this.layout());
     maps.runContourAt(identity.wishes.level / 100);
     gestures.listen(this);
@@ -113,7 +117,7 @@ export class Stage {
   // --- drawing
 
   layout() {
-    const { clientWidth: width, clientHeight: height } = this.box;
+    const { width, height } = this.room;
     if (!this.ready || !width) return;
     const map = this.current();
     const split = this.beside !== null || (WIDE.matches && map !== null && this.identity.wishes.split);

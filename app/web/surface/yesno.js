@@ -99,10 +99,9 @@ export class YesNo {
       if (label.current) label.say("no question about this image: press the digit of its class");
       return;
     }
-    const pressed = event?.timeStamp || performance.now();
+    this.modes.measure("yesno", event?.timeStamp || performance.now());
     const again = label.current.item.struck ? "yesno-no" : mode;
     label.answer("label", { class_id: question.class_id, input_mode: again, note: null }, again, event);
-    this.modes.measure("yesno", pressed);
   }
 
   // The image stays, the class is struck out, and what it is becomes the question: no answer is lost.
