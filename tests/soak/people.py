@@ -8,7 +8,7 @@ import uuid
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 import sqlalchemy as sa
@@ -16,6 +16,15 @@ import sqlalchemy as sa
 from store import database, labels
 
 TAKEN_BACK = 0.6  # of the answers
+
+
+class Held(NamedTuple):
+    """That somebody was given an image and answered it; unix times."""
+
+    given: float
+    acknowledged: float
+    uuid: str = ""
+    reason: str = ""
 
 
 @dataclass
@@ -28,7 +37,7 @@ class Person:
     stop: threading.Event
     acknowledged: dict[str, float] = field(default_factory=dict)  # uuid -> when
     cut: dict[str, float] = field(default_factory=dict)  # uuid of what was on its way when the page died -> unix time
-    held: dict[int, list[tuple[float, float]]] = field(default_factory=lambda: defaultdict(list))
+    held: dict[int, list[Held]] = field(default_factory=lambda: defaultdict(list))
     problems: list[str] = field(default_factory=list)
 
     def work(self) -> None:
@@ -36,14 +45,14 @@ class Person:
         with httpx.Client(base_url=self.base, timeout=10) as client:
             while not self.stop.is_set():
                 answer = self._post(client, f"/api/v1/next?count=2&annotator={self.name}&client={self.name}", {})
-                asked = time.monotonic()
+                given = time.time()
                 items = answer["images"] if answer else []
                 for item in items:
-                    self._answer(client, item, asked, rng)
+                    self._answer(client, item, given, rng)
                 if not items:  # the pool is used up: bring something back
                     self._take_back(client)
 
-    def _answer(self, client: httpx.Client, item: dict[str, Any], asked: float, rng: random.Random) -> None:
+    def _answer(self, client: httpx.Client, item: dict[str, Any], given: float, rng: random.Random) -> None:
         event = {
             "uuid": str(uuid.uuid4()),
             "image_id": item["image_id"],
@@ -54,7 +63,7 @@ class Person:
         }
         if self._post(client, "/api/v1/events", event):
             self.acknowledged[event["uuid"]] = time.monotonic()
-            self.held[item["image_id"]].append((asked, time.monotonic()))
+            self.held[item["image_id"]].append(Held(given, time.time(), event["uuid"], item["reason"]))
             if rng.random() < TAKEN_BACK:
                 self._take_back(client)
 
@@ -94,7 +103,7 @@ def check(workspace: Path, people: list[Person]) -> dict[str, Any]:
         rows, gaps = tx.execute(sa.text("SELECT count(*), max(seq) - count(*) FROM label_events")).one()
         wrong_states = labels.rebuild(tx)
     db.close()
-    times = sorted(acknowledged.values())
+    times, twice = sorted(acknowledged.values()), _given_twice(people, stored)
     return {
         "acknowledged": len(acknowledged),
         "on their way when the page was killed": len(cut),
@@ -102,24 +111,32 @@ def check(workspace: Path, people: list[Person]) -> dict[str, Any]:
         "longest time without an answer, s": round(max((b - a for a, b in itertools.pairwise(times)), default=0.0), 1),
         "wrong": {
             "acknowledged and lost": len(acknowledged.keys() - stored.keys()),
-            "given to two at once": _given_twice(people),
+            "given to two at once": len(twice),
             "counted twice": rows - len(stored),
             "gaps between events": gaps or 0,
             "states that are not the fold": wrong_states,
             "complaints of integrity_check": len(damage),
             "requests refused": sum(len(person.problems) for person in people),
         },
-        "problems": [problem for person in people for problem in person.problems][:5] + damage[:5],
+        "problems": [problem for person in people for problem in person.problems][:5] + damage[:5] + twice[:5],
     }
 
 
-def _given_twice(people: list[Person]) -> int:
-    """Images that two people held at the same time, each from being given it to the acknowledgement of his answer."""
+def _given_twice(people: list[Person], stored: dict[str, float]) -> list[str]:
+    """Images that two people held at the same time, each from being given it until his answer was stored.
+
+    From then on another may be asked "again", also where the page dies before it acknowledges.
+    """
     spans = defaultdict(list)
     for person in people:
         for image_id, held in person.held.items():
-            spans[image_id] += [(first, last, person.name) for first, last in held]
-    return sum(
-        any(a[2] != b[2] and b[0] < a[1] - 1e-3 for a, b in itertools.combinations(sorted(held), 2))
-        for held in spans.values()
-    )
+            ends = [min(each.acknowledged, stored.get(each.uuid, each.acknowledged)) for each in held]
+            spans[image_id] += [(*found, person.name) for found in zip(held, ends, strict=True)]
+    return [
+        f"image {image_id} was held by two: {held}"
+        for image_id, held in spans.items()
+        if any(
+            a[2] != b[2] and b[0].given < a[1] - 1e-3
+            for a, b in itertools.combinations(sorted(held, key=lambda each: each[0].given), 2)
+        )
+    ]
