@@ -34,7 +34,7 @@ WATCH = """() => {
   E.watch = (before, patience) => {
     const began = performance.now();
     E.next = new Promise((resolve) => {
-      const look = () => {
+      const look = () => { // in a frame's callback, before that frame is painted
         const found = E.state();
         if (found ? found.key === before : performance.now() - began < patience) return requestAnimationFrame(look);
         const channel = new MessageChannel();
@@ -42,9 +42,9 @@ WATCH = """() => {
           channel.port1.close();
           resolve(found && { ...found, painted: performance.now(), pressed: E.pressed });
         };
-        requestAnimationFrame(() => channel.port2.postMessage(null));
+        channel.port2.postMessage(null);
       };
-      look();
+      requestAnimationFrame(look);
     });
   };
 }"""
