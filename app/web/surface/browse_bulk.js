@@ -75,7 +75,8 @@ export class Bulk {
       this.#keep();
       browse.chosen.clear();
       const left = told.left ? `; ${number(told.left)} left alone (${action === "retract" ? "nothing of yours to take back" : "kept for blind answers, which measure the model"})` : "";
-      this.say(`${images(told.changed)} ${what}${left}${told.changed ? " · z undoes it" : ""}`, 10000);
+      const note = told.note ? `; ${told.note}` : "";
+      this.say(`${images(told.changed)} ${what}${left}${note}${told.changed ? " · z undoes it" : ""}`, 10000);
     });
   }
 
