@@ -100,6 +100,7 @@ function buttons(label) {
   };
   label.part("keys").append(...BUTTONS.map(made));
   label.part("mark").append(made(["evidence", "evidence"]));
+  label.part("walk").prepend(made(["earlier", "earlier"]), made(["later", "later"]));
   relabel(label);
 }
 
