@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from app import browse, browse_views, errors, labelling, snapshot
+from app import browse, browse_views, class_names, errors, labelling, snapshot
 from store import annotators, answers, bulk, images, label_batches, labels, picked, queue
 from store import browse as stored
 from store import errors as store_errors
@@ -27,7 +27,8 @@ ACTIONS = ("label", "reject", "flag", "retract")
 def act(browser: browse.Browser, body: dict[str, Any], *, now: float) -> dict[str, Any]:
     """Say the same of up to 1,000 images; when this returns it is on disk. Repeating a uuid changes nothing.
 
-    Returns {"saved", "changed": images, "left": images left alone: asked blind, or with nothing of one's own to take back}.
+    Returns {"saved", "changed": images, "left": images left alone: asked blind, or with nothing of one's own to take back}, and
+    "note" as in labelling.submit().
     `shown` says that the page showed suggestions beside these images.
     """
     action, name = body.get("action"), labelling.checked_name(body.get("annotator"))
@@ -44,7 +45,9 @@ def act(browser: browse.Browser, body: dict[str, Any], *, now: float) -> dict[st
             person = annotators.ensure(tx, name, now, role="reviewer").id
             known = bulk.events(tx, identifier)
             if known:
-                return _told({event.image_id for event in known}, ids)
+                return _told({event.image_id for event in known}, ids) | class_names.late(
+                    tx, [e.class_id for e in known]
+                )
             shown = queue.current(tx)
             held = {image.id for image in images.get_many(tx, ids) if image.holdout}
             held |= set(stored.blind(tx, shown.id if shown else None))
@@ -54,11 +57,12 @@ def act(browser: browse.Browser, body: dict[str, Any], *, now: float) -> dict[st
                 chosen = ids if action == "flag" else [each for each in ids if each not in held]
                 new = _said(tx, body, chosen, person, _suggestions(browser, model, chosen))
             _append(tx, new, identifier, now)
+            note = class_names.late(tx, [event.class_id for event in new])
     except store_errors.UnknownImage as problem:
         raise errors.NotFound(str(problem)) from problem
     except (store_errors.Unknown, store_errors.Refused) as problem:
         raise errors.BadRequest(str(problem)) from problem
-    return _told({event.image_id for event in new}, ids)
+    return _told({event.image_id for event in new}, ids) | note
 
 
 def undo(db: Database, *, uuid: str, annotator: str, target: str, now: float) -> dict[str, Any]:

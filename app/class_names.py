@@ -47,3 +47,21 @@ class Names:
 def now(tx: Connection) -> Names:
     """Read them."""
     return Names(classes.names(tx), classes.resolve(tx))
+
+
+def late(tx: Connection, said: Iterable[int | None]) -> dict[str, str]:
+    """{"note": a sentence} where an answer names a class that was retired or merged since it was shown, else nothing.
+
+    Such an answer is stored as it was said: it counts for the class that took over, or once its class is restored."""
+    for class_id in sorted({each for each in said if each is not None}):
+        known = classes.get(tx, class_id)
+        counts = known if known.merged_into is None else classes.get(tx, known.merged_into)
+        merged = "" if counts is known else f"{known.name!r} was merged into {counts.name!r} meanwhile"
+        if counts.status != "active":
+            gone = f"{merged}, which is retired" if merged else f"{known.name!r} was retired meanwhile"
+            return {
+                "note": f"{gone}: your answer is kept and counts once {counts.name!r} is restored on the Classes tab"
+            }
+        if merged:
+            return {"note": f"{merged}: your answer counts there"}
+    return {}

@@ -62,7 +62,9 @@ def ask_several(db: Database, *, overlap: int, overlap_rate: float) -> None:
 
 
 def submit(db: Database, event: dict[str, Any], *, now: float) -> dict[str, Any]:
-    """Append one answer and release its lease; when this returns, the answer is on disk. Repeating a uuid changes nothing."""
+    """Append one answer and release its lease; when this returns, the answer is on disk. Repeating a uuid changes nothing.
+
+    -> {"saved", "event_id"}, and where its class is gone by now "note", which says where it counts (class_names.late)."""
     kind = event.get("kind")
     if kind not in KINDS:
         raise errors.BadRequest(f"kind must be one of {', '.join(KINDS)}, not {kind!r}")
@@ -75,11 +77,12 @@ def submit(db: Database, event: dict[str, Any], *, now: float) -> dict[str, Any]
         with db.write(durable=True) as tx:
             person = annotators.ensure(tx, name, now)
             saved, _ = labels.append(tx, _completed(tx, new_event(event, person.id)), now)
+            note = class_names.late(tx, [saved.class_id])
     except store_errors.UnknownImage as problem:
         raise errors.NotFound(str(problem)) from problem
     except (store_errors.Unknown, store_errors.Refused) as problem:
         raise errors.BadRequest(str(problem)) from problem
-    return {"saved": True, "event_id": saved.seq}
+    return {"saved": True, "event_id": saved.seq, **note}
 
 
 def _completed(tx: Any, event: NewEvent) -> NewEvent:

@@ -42,7 +42,8 @@ class Blind:
 class Situation:
     """One publication: what taught it, what was asked blind, and what it says of the open images.
 
-    `asked` are all answered pool rows in their order, `population` all images, `people` labels that people gave.
+    `asked` are all answered pool rows in their order, `population` all images, `people` labels that people gave, `gold`
+    labelled rows that teach nothing.
     """
 
     taught: held_out.Taught
@@ -51,6 +52,8 @@ class Situation:
     open_scores_N: NDArray[np.floating]
     population: int
     people: int
+    gold: Ints = dataclasses.field(default_factory=lambda: np.empty(0, np.int64))
+    gold_labels: Ints = dataclasses.field(default_factory=lambda: np.empty(0, np.int64))
 
 
 def measure(it: Situation, *, rng: np.random.Generator) -> Steps[dict[str, Any]]:
@@ -118,9 +121,9 @@ def _accuracy(it: Situation, right_T: NDArray[np.bool_], rng: np.random.Generato
     right_N = np.zeros(len(it.taught.prepared.x_NR), dtype=bool)
     right_N[it.blind.rows_T] = right_T
     if audit_T.any():
-        others = np.setdiff1d(it.taught.labelled_L, it.blind.rows_T)
+        others = np.setdiff1d(np.concatenate([it.taught.labelled_L, it.gold]), it.blind.rows_T)
         truth_N = np.full(len(right_N), UNFIT)
-        truth_N[it.taught.labelled_L] = it.taught.labels_L
+        truth_N[it.taught.labelled_L], truth_N[it.gold] = it.taught.labels_L, it.gold_labels
         for places, top_M, _ in held_out.in_folds(it.taught, others, folds=OTHER_FOLDS, rng=rng):
             right_N[others[places]] = top_M == truth_N[others[places]]
             yield

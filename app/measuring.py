@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from app import measure, predictions, snapshot
+from app import measure, predictions, snapshot, study_plan
 from app.settings import Settings
 from model import estimate, held_out, last_layer
 from store import blind, images, labels, rounds
@@ -65,7 +65,7 @@ class Measurer:
             return  # nothing is predicted yet, or a round published that the worker has not taken up
         if not np.array_equal(self.of.image_ids_N, held.image_ids):
             return
-        found = situation(db, self.of, held.prepared)
+        found = situation(db, self.of, held.prepared, gold_rate=self.settings.gold_rate)
         rng = np.random.default_rng([self.settings.seed, found.population])
         self.running = measure.measure(found, rng=rng)
 
@@ -80,12 +80,14 @@ class Measurer:
         self.running = self.of = None
 
 
-def situation(db: Database, found: predictions.Predictions, prepared: last_layer.Prepared) -> measure.Situation:
+def situation(
+    db: Database, found: predictions.Predictions, prepared: last_layer.Prepared, *, gold_rate: float
+) -> measure.Situation:
     """What the store says of the publication that left these predictions, as rows of the prepared embeddings."""
     with db.read() as tx:
         known = {image.id: image.holdout for image in images.all_ok(tx)}
         holdout = {image_id: half for image_id, half in known.items() if half}
-        seen = snapshot.take(tx, holdout=holdout, now=0.0)
+        seen = snapshot.take(tx, holdout=holdout, now=0.0, with_gold=study_plan.gold_rate(tx, gold_rate) > 0)
         answered = sorted(labels.settled(tx), key=lambda each: each.event_seq)
         asked = [each for each in blind.asked(tx) if each.seq > _learned_by(tx, found) or each.holdout]
     row_of = {int(image_id): row for row, image_id in enumerate(found.image_ids_N)}
@@ -93,6 +95,7 @@ def situation(db: Database, found: predictions.Predictions, prepared: last_layer
     pooled = [i for i in order if i not in holdout]
     labelled = [i for i in pooled if i in seen.labelled]
     rejected = [i for i in pooled if i in seen.rejected]
+    golden = {each.image_id: each.class_id for each in answered if each.image_id in set(seen.gold) & order.keys()}
     settled = seen.settled | seen.holdout_labels.keys()
     open_N = np.array([row for i, row in row_of.items() if i not in settled], np.int64)
     taught = held_out.Taught(
@@ -118,7 +121,9 @@ def situation(db: Database, found: predictions.Predictions, prepared: last_layer
         _rows(pooled, row_of),
         found.score_N[open_N],
         population=len(row_of),
-        people=len(seen.labelled) + len(seen.holdout_labels),
+        people=len(seen.labelled) + len(seen.gold) + len(seen.holdout_labels),
+        gold=_rows(list(golden), row_of),
+        gold_labels=np.array([seen.class_ids.index(k) for k in golden.values() if k is not None], np.int64),
     )
 
 

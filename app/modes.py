@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from app import errors, items, labelling, mode_board, mode_costs, pool_view
+from app import class_names, errors, items, labelling, mode_board, mode_costs, pool_view
 from app.mode_board import LIKELY, SURE
 from store import annotators, images, label_batches, labels, picked
 from store import errors as store_errors
@@ -136,7 +136,7 @@ def confirm(db: Database, body: dict[str, Any], *, now: float) -> dict[str, Any]
     """Append the answers of a page, all or none, and end its leases; when this returns they are on disk.
 
     "events": one label (or skip: "not this class") an image; "out": images that go back to everybody. Repeating uuids
-    changes nothing. -> {"saved": how many of the answers are kept}
+    changes nothing. -> {"saved": how many of the answers are kept}, and "note" as in labelling.submit()
     """
     name, said, out = labelling.checked_name(body.get("annotator")), _events(body), _ids(body, "out", MOST)
     try:
@@ -149,11 +149,12 @@ def confirm(db: Database, body: dict[str, Any], *, now: float) -> dict[str, Any]
                 if event.kind == "skip":
                     labels.append(tx, event, now)
             picked.give_back(tx, person.id, [*(event.image_id for event in new), *out])
+            note = class_names.late(tx, [event.class_id for event in new])
     except store_errors.UnknownImage as problem:
         raise errors.NotFound(str(problem)) from problem
     except (store_errors.Unknown, store_errors.Refused) as problem:
         raise errors.BadRequest(str(problem)) from problem
-    return {"saved": len(new)}
+    return {"saved": len(new), **note}
 
 
 def take_back(

@@ -70,11 +70,12 @@ def decide(db: Database, event: dict[str, Any], *, now: float) -> dict[str, Any]
             if labels.get_by_uuid(tx, new.uuid) is None:
                 _refuse_if_decided(tx, new, seen)
             saved, _ = labels.append(tx, new, now)
+            note = class_names.late(tx, [saved.class_id])
     except store_errors.UnknownImage as problem:
         raise errors.NotFound(str(problem)) from problem
     except (store_errors.Unknown, store_errors.Refused) as problem:
         raise errors.BadRequest(str(problem)) from problem
-    return {"saved": True, "event_id": saved.seq}
+    return {"saved": True, "event_id": saved.seq, **note}
 
 
 def undo(db: Database, *, uuid: str, annotator: str, target: str | None, now: float) -> dict[str, Any]:

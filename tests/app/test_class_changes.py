@@ -2,11 +2,25 @@
 
 import dataclasses
 import time
+import uuid
 
 import numpy as np
 import pytest
 
-from app import agreement, class_names, items, learning, snapshot, worker
+from app import (
+    agreement,
+    browse,
+    browse_bulk,
+    class_names,
+    items,
+    labelling,
+    learning,
+    modes,
+    pool_view,
+    review,
+    snapshot,
+    worker,
+)
 from store import answers, class_acts, classes, labels, queue
 from tests.app.conftest import Workspace
 from tests.app.test_learning import held, label, refresh, run_round
@@ -187,3 +201,47 @@ def test_the_worker_learns_anew_where_only_the_classes_changed(workspace: Worksp
     with workspace.db.read() as tx:
         rows = queue.head(tx, queue.current(tx).id)
     assert {k for row in rows for k, _ in row.suggestions} == {workspace.class_ids[0], workspace.class_ids[2]}
+
+
+def test_an_answer_that_comes_after_its_class_is_gone_is_kept_and_says_where_it_counts(workspace: Workspace) -> None:
+    round_, square, striped = workspace.class_ids
+    ids = iter(workspace.ids)
+    browser = browse.Browser(workspace.db, workspace.settings.workspace, pool_view.Reader(workspace.settings.workspace))
+
+    def said(class_id: int) -> list[dict]:
+        """The same answer on each way to the store; the first is sent again, as after a lost reply."""
+        one, now = {"uuid": str(uuid.uuid4()), "annotator": "ada", "image_id": next(ids)}, {"now": 5.0}
+        label, page = {**one, "kind": "label", "class_id": class_id}, {"annotator": "ada", "client": "tab"}
+        grid = {**label, "uuid": str(uuid.uuid4()), "image_id": next(ids)}
+        bulk = {"uuid": str(uuid.uuid4()), "annotator": "ada", "action": "label", "image_ids": [next(ids), next(ids)]}
+        seen = {"decision": "label", "class_id": class_id, "seen": 0}
+        return [
+            labelling.submit(workspace.db, label, **now),
+            labelling.submit(workspace.db, label, **now),
+            modes.confirm(workspace.db, page | {"events": [grid]}, **now),
+            review.decide(workspace.db, {**one, "uuid": str(uuid.uuid4()), "image_id": next(ids)} | seen, **now),
+            browse_bulk.act(browser, bulk | {"class_id": class_id}, **now),
+            browse_bulk.act(browser, bulk | {"class_id": class_id}, **now),
+        ]
+
+    assert not any("note" in told for told in said(striped))
+    merge(workspace, 2, 0)
+    assert {told["note"] for told in said(striped)} == {
+        "'striped' was merged into 'round' meanwhile: your answer counts there"
+    }
+    with workspace.db.read() as tx:
+        assert labels.per_class(tx) == {round_: 10}
+    with workspace.db.write() as tx:
+        classes.retire(tx, square, now=4.0)
+        classes.retire(tx, round_, now=4.0)
+    ends = "your answer is kept and counts once {} is restored on the Classes tab"
+    retired = f"'square' was retired meanwhile: {ends.format(repr('square'))}"
+    assert {told["note"] for told in said(square)} == {retired}
+    assert {told["note"] for told in said(striped)} == {
+        f"'striped' was merged into 'round' meanwhile, which is retired: {ends.format(repr('round'))}"
+    }
+    with workspace.db.write() as tx:
+        assert labels.training_counts(tx)["labels"] == 0
+        for class_id in (square, round_):
+            classes.restore(tx, class_id, now=6.0)
+        assert labels.training_counts(tx)["labels"] == 20, "nothing was lost"

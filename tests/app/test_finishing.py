@@ -105,9 +105,9 @@ def test_audits_that_taught_the_network_are_no_evidence_about_it(workspace: Work
     refresh(workspace, opened)
     found = predictions.newest(workspace.settings.workspace)
     assert found is not None
-    assert len(measuring.situation(workspace.db, found, opened.prepared).blind.rows_T) == 10
+    assert len(measuring.situation(workspace.db, found, opened.prepared, gold_rate=0.0).blind.rows_T) == 10
     found.meta.update(round=round_id, checkpoint="checkpoints/round-1.safetensors")
-    after = measuring.situation(workspace.db, found, opened.prepared).blind
+    after = measuring.situation(workspace.db, found, opened.prepared, gold_rate=0.0).blind
     assert (len(after.rows_T), int(after.holdout_T.sum())) == (6, 4)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app import answered, following, labelling, learning, ranking, snapshot, study
+from app import answered, following, labelling, learning, measure, measuring, predictions, ranking, snapshot, study
 from store import annotators, blind, gold, labels, queue
 from store.records import NewEvent, QueueRow
 from tests.app.conftest import Workspace
@@ -67,6 +67,28 @@ def test_what_is_gold_does_not_teach_and_is_not_open_and_each_class_keeps_labels
     assert {row.image_id for row in rows if row.reason == "gold"} == set(seen.gold)
     assert len({row.image_id for row in rows}) == len(rows) == rows[-1].position + 1
     assert all(row.suggestions and row.overlays and row.epistemic is not None for row in rows if row.reason == "gold")
+
+
+def test_what_is_measured_was_not_taught_gold_either_and_judges_it_there(golden: Workspace) -> None:
+    """Nothing taught it, so it is no training; a person labelled it, so it counts as labelled and as an answer."""
+    found = predictions.newest(golden.settings.workspace)
+    assert found is not None
+    opened = held(golden)
+    told, plain = (measuring.situation(golden.db, found, opened.prepared, gold_rate=rate) for rate in (0.5, 0.0))
+    ids = found.image_ids_N
+    assert set(ids[told.gold].tolist()) == set(golden.ids[:6])
+    assert set(ids[told.taught.labelled_L].tolist()) == set(golden.ids[6:24])
+    assert [golden.class_ids[at] for at in told.gold_labels] == [golden.truth[int(i)] for i in ids[told.gold]]
+    assert (told.people, len(told.asked), len(told.open_scores_N)) == (24, 24, len(plain.open_scores_N))
+    assert (plain.people, len(plain.taught.labelled_L), len(plain.gold)) == (24, 24, 0)
+    row = np.array([np.flatnonzero(ids == golden.ids[30])[0]])
+    one = np.array([1])
+    audit = measure.Blind(row, np.zeros(1, np.int64), np.zeros(1, bool), one, one, np.array([24]))
+    with_blind = dataclasses.replace(told, blind=audit)
+    share = measure.all_of(measure.measure(with_blind, rng=np.random.default_rng(0)))["estimate"]
+    without = dataclasses.replace(with_blind, gold=told.gold[:0], gold_labels=told.gold_labels[:0])
+    less = measure.all_of(measure.measure(without, rng=np.random.default_rng(0)))["estimate"]
+    assert share["accuracy"] > less["accuracy"], "an image that nothing was taught of may still be known"
 
 
 def test_few_labels_are_not_spent_on_gold(workspace: Workspace) -> None:

@@ -64,7 +64,7 @@ def test_a_page_answered_after_the_audit_was_drawn_is_counted_once(workspace: Wo
     found = predictions.Predictions(ids, np.full(len(ids), workspace.class_ids[0], np.int32), nothing, nothing, meta)
     points = np.random.default_rng(0).normal(size=(len(ids), 8)).astype(np.float32)
     prepared = last_layer.prepare(points, rng=np.random.default_rng(0))
-    told = measuring.situation(workspace.db, found, prepared)
+    told = measuring.situation(workspace.db, found, prepared, gold_rate=0.0)
     assert told.blind.asked_T.tolist() == [1, 26], "at its publication; without one, at its answer"
     assert told.blind.open_T.tolist() == [open_then, 20]
     assert told.blind.asked_T[0] + told.blind.open_T[0] == len(workspace.ids)

@@ -135,6 +135,31 @@ def test_pictures_that_were_scrolled_past_are_not_fetched(browse: Any) -> None:
     assert len(pictures) < MANY / 3
 
 
+def test_a_resized_grid_keeps_its_cells_and_pictures_and_only_moves_them(browse: Any) -> None:
+    tab = browse
+    for top in (0, 4000):
+        tab.evaluate("(top) => { document.querySelector('.bw-grid').scrollTop = top; }", top)
+        tab.wait_for_function("""() => { const seen = [...document.querySelectorAll('.bw-cell img')];
+            return document.elementFromPoint(300, 360).closest('.bw-cell') && seen.every((each) => each.naturalWidth); }""")
+        columns, before = tab.evaluate("""() => {
+            const cells = [...document.querySelectorAll('.bw-cell')];
+            window.kept = new Map(cells.map((cell) => [cell.id, cell.querySelector('img')]));
+            window.loaded = new Set();
+            for (const picture of window.kept.values()) picture.addEventListener('load', () => window.loaded.add(picture));
+            return [new Set(cells.map((cell) => cell.getBoundingClientRect().x)).size, cells.length];
+        }""")
+        tab.set_viewport_size({"width": 900 if columns > 6 else 1280, "height": 720})
+        count = "new Set([...document.querySelectorAll('.bw-cell')].map((cell) => cell.getBoundingClientRect().x)).size"
+        tab.wait_for_function(f"{count} !== {columns}")
+        there, same, loaded = tab.evaluate("""() => {
+            const there = [...document.querySelectorAll('.bw-cell')].filter((cell) => window.kept.has(cell.id));
+            const same = there.filter((cell) => window.kept.get(cell.id) === cell.querySelector('img'));
+            return [there.length, same.length, same.filter((cell) => window.loaded.has(window.kept.get(cell.id))).length];
+        }""")
+        assert there == same >= before / 2
+        assert loaded == 0, "no picture was taken off and loaded again"
+
+
 def test_filters_and_orders(browse: Any) -> None:
     tab = browse
     tab.keyboard.press("/")

@@ -294,3 +294,15 @@ def test_the_tab_fits_narrow_and_wide_windows(page_server: Page, opened: Callabl
     if width == 360:
         tab.click(".cl-back")
         assert tab.locator(".cl-row").first.is_visible()
+
+
+def test_an_answer_with_a_class_that_was_just_retired_is_kept_and_its_person_is_told(
+    page_server: Page, opened: Callable[..., Any]
+) -> None:
+    page = opened(page_server)
+    page.route("**/api/v1/status*", lambda route: route.abort())  # the tab does not know of it yet
+    change(page_server, lambda tx: classes.retire(tx, 2, now=3.0, by="ben"))
+    press(page, "2")
+    told = "'Birch' was retired meanwhile: your answer is kept and counts once 'Birch' is restored on the Classes tab"
+    page.wait_for_function("(told) => document.querySelector('[data-part=said]').textContent === told", arg=told)
+    assert said(page_server) == [("label", 2, None)]

@@ -10,7 +10,7 @@ SAID = ".rm-sheet-said"
 
 
 def rebind(tab: Any, action: str, key: str) -> None:
-    tab.click(f'[data-rebind="{action}"]')
+    tab.click(f'.raum:visible [data-rebind="{action}"]')
     tab.keyboard.press(key)
 
 
@@ -82,3 +82,69 @@ def test_the_review_tab_follows_the_same_keys(page_server: Page, opened: Callabl
     tab.wait_for_function(
         "(kind) => document.querySelector('.rv-filter[aria-pressed=\"true\"]').dataset.kind !== kind", arg=first
     )
+
+
+def test_browse_and_classes_have_keys_of_their_own_that_are_changed_and_shown(
+    page_server: Page, opened: Callable[..., Any]
+) -> None:
+    tab = opened(page_server, frame=True)
+
+    def to(name: str, ready: str) -> None:
+        tab.click(f"button[role=tab]:has-text('{name}')")
+        tab.wait_for_selector(ready)
+
+    to("Browse", ".bw-cell img[src]")
+    tab.focus(".bw-grid")
+    tab.keyboard.press("?")
+    assert tab.evaluate("document.activeElement.matches('.bw .rm-help')")
+    sheet = tab.locator(".bw .rm-help")
+
+    def ask(action: str, key: str) -> str:
+        tab.click(f'.raum:visible [data-rebind="{action}"]')
+        tab.keyboard.press(key)
+        said = str(tab.inner_text(f".raum:visible {SAID}"))
+        tab.keyboard.press("Escape")
+        return said
+
+    assert ask("reject", "m").startswith("m is already map on the Browse tab")
+    assert ask("reject", "s").startswith("s is already skip"), "it holds on the Label tab, too"
+    assert ask("like", "End").startswith("End moves on the Browse tab")
+    rebind(tab, "like", "s")
+    assert sheet.locator(SAID).inner_text() == "like is now on s", "skip is no key of this tab"
+    rebind(tab, "select", "w")
+    rebind(tab, "retract", "k")
+    tab.keyboard.press("Escape")
+    assert not sheet.is_visible()
+    assert tab.inner_text('.bw-status [data-action="retract"] kbd') == "k"
+    assert tab.inner_text('.bw-status [data-action="like"] kbd') == "s"
+    tab.focus(".bw-grid")
+    tab.keyboard.press("Space")
+    assert tab.inner_text(".bw-status .bw-count") == ""
+    tab.keyboard.press("End")  # the newest are held out
+    tab.keyboard.press("w")
+    assert tab.inner_text(".bw-status .bw-count") == "1 selected"
+    tab.keyboard.press("x")
+    tab.wait_for_selector(".bw-status .rm-said:has-text('1 image rejected')")
+    tab.keyboard.press("w")
+    tab.keyboard.press("k")
+    tab.wait_for_selector(".bw-status .rm-said:has-text('1 image taken back')")
+    to("Classes", ".cl-row")
+    tab.keyboard.press("?")
+    rebind(tab, "new", "k")
+    rebind(tab, "merge", "x")
+    assert tab.inner_text(f".cl {SAID}") == "merge is now on x"
+    rebind(tab, "search", "q")
+    tab.keyboard.press("Escape")
+    assert tab.inner_text(".cl-hints kbd[data-key=new]") == "k"
+    assert tab.get_attribute(".cl [data-part=find]", "placeholder") == "q  find …"
+    tab.focus(".cl-list")
+    tab.keyboard.press("k")
+    assert tab.evaluate("document.activeElement.dataset.part") == "new"
+    tab.focus(".cl-list")
+    tab.keyboard.press("x")
+    tab.wait_for_selector("#cl-f-into")
+    assert tab.get_attribute(".bw-bar input[type=search]", "placeholder") == "q  file name …", "one wish on every tab"
+    tab.reload()
+    tab.wait_for_selector(".raum-slot .raum")
+    to("Browse", ".bw-cell img[src]")
+    assert tab.inner_text('.bw-status [data-action="retract"] kbd') == "k", "kept in the browser"

@@ -126,6 +126,10 @@ def test_a_review_goes_by_keys_and_every_decision_is_an_event(review: Any, page_
 def test_counts_empty_lists_and_people_are_told(review: Any) -> None:
     tab = review
     tab.wait_for_selector("button[role=tab][data-count='7']")
+    under = "getComputedStyle(document.querySelector('[role=tab][data-count]'), '::after')"
+    assert tab.evaluate(f"[{under}.content, {under}.height]") == ['""', "2px"], (
+        "the chosen tab's line, not a squeezed count"
+    )
     numbers = tab.locator(".rv-number").all_inner_texts()
     assert numbers == ["2", "4", "1", "1"]
     tab.keyboard.press("l")

@@ -97,3 +97,46 @@ def test_a_flag_takes_a_note_and_never_stands_in_the_way(page_server: Page, open
     saved(tab)
     assert [event.kind for event in page_server.events()[5:]] == ["flag", "retract", "flag", "retract"]
     assert not tab.is_visible('[data-part="flag"]')
+
+
+def test_a_finger_or_a_screen_reader_walks_back_on_and_out(page_server: Page, opened: Callable[..., Any]) -> None:
+    tab = opened(page_server, width=360, height=640, has_touch=True, is_mobile=True)
+    seen = []
+    for key in ("1", "2"):
+        seen.append(tab.evaluate(SHOWN))
+        press(tab, key)
+    present = tab.evaluate(SHOWN)
+    today = tab.get_by_role("button", name="2 today: look back at your own answers")
+    high = tab.evaluate("document.querySelector('.rm-frames').getBoundingClientRect().height")
+    assert not tab.is_visible(".rm-walk")
+    today.tap()
+    assert tab.evaluate(SHOWN) == seen[1]
+    bar = tab.get_by_role("group", name="Your own answers")
+    boxes = [each.bounding_box() for each in (today, *bar.get_by_role("button").all())]
+    assert len(boxes) == 4
+    for box in boxes:
+        assert box["height"] >= 44 <= box["width"]
+        assert 0 <= box["x"] <= box["x"] + box["width"] <= 360
+        assert box["y"] + box["height"] <= 640
+    bar.get_by_text("earlier").tap()
+    assert tab.evaluate(SHOWN) == seen[0]
+    assert tab.evaluate("document.querySelector('.rm-frames').getBoundingClientRect().height") == high, "nothing jumps"
+    bar.get_by_text("later").tap()
+    assert tab.evaluate(SHOWN) == seen[1]
+    bar.get_by_text("later").tap()
+    assert tab.evaluate(SHOWN) == present
+    assert not tab.is_visible(".rm-walk")
+    today.tap()
+    bar.get_by_text("earlier").tap()
+    bar.get_by_text("back to labelling").tap()
+    assert tab.evaluate(SHOWN) == present
+    today.focus()
+    tab.keyboard.press("Enter")
+    bar.get_by_text("back to labelling").focus()
+    tab.keyboard.press("Enter")
+    assert tab.evaluate(SHOWN) == present
+    assert tab.evaluate("document.activeElement.dataset.part") == "today", "the focus stays where one came from"
+    today.tap()
+    tab.locator(".rm-choice").nth(3).tap()
+    saved(tab)
+    assert standing(page_server)[int(seen[1].rsplit("/", 1)[1])] == ("label", 4)

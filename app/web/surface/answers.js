@@ -19,7 +19,7 @@ export function outbox(label) {
       label.showSaved();
       label.review?.showSaved();
     },
-    answered: (entry, reply) => heardBy(label, entry).landed(entry, reply), refused: (entry, problem) => heardBy(label, entry).refused(entry, problem),
+    answered: (entry, reply) => heard(label, entry, reply), refused: (entry, problem) => heardBy(label, entry).refused(entry, problem),
   });
 }
 
@@ -28,6 +28,13 @@ function heardBy(label, entry) {
   const mode = label.modes?.hears(entry);
   if (mode) return mode;
   return label.review && entry.path.startsWith("/api/v1/review") ? label.review : label;
+}
+
+// An answer whose class was retired or merged while it travelled is kept; the server says where it counts.
+function heard(label, entry, reply) {
+  const sender = heardBy(label, entry);
+  sender.landed(entry, reply);
+  if (reply.note) (sender.say ? sender : label).say(reply.note, 15000);
 }
 
 export function give(label, kind, fields, mode, event = null) {

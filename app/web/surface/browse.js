@@ -6,10 +6,12 @@ import { dress } from "./browse_cell.js";
 import { Windows } from "./browse_data.js";
 import { Bulk } from "./browse_bulk.js";
 import { Grid } from "./browse_grid.js";
-import { listen, sheet } from "./browse_hands.js";
+import { FIXED, listen } from "./browse_hands.js";
 import { PoolMap } from "./browse_map.js";
 import { Large } from "./browse_view.js";
 import { button, h, number, setText } from "./dom.js";
+import { tell } from "./key_hints.js";
+import { KeySheet } from "./keysheet.js";
 
 const MOST = 1000; // images of one action
 const PHONE = matchMedia("(max-width: 640px)");
@@ -25,11 +27,12 @@ export class Browse {
     this.map = new PoolMap({ lassoed: (corners) => this.bar.set({ lasso: corners.join(",") }), names: () => this.names ?? new Map(), who: () => identity.annotator });
     this.map.root.hidden = true;
     this.bulk = new Bulk(this);
-    this.mapButton = button("map", () => this.act("map"), { class: "rm-button", "aria-pressed": "false", title: "m" });
-    this.help = sheet();
+    this.mapButton = tell(button("map", () => this.act("map"), { class: "rm-button", "aria-pressed": "false" }), "map");
+    const help = h("div", { class: "rm-help", role: "dialog", "aria-label": "Keys", hidden: true });
+    this.sheet = new KeySheet(help, "browse", { fixed: FIXED });
     this.fresh = button("new answers: look again", () => this.ask(true), { class: "bw-clear", hidden: true });
     this.bar.root.append(this.mapButton);
-    this.root = h("div", { class: "raum bw" }, this.bar.root, h("div", { class: "bw-under" }, this.bar.chips, this.fresh), h("div", { class: "bw-main" }, this.list, this.empty, this.map.root, this.large.root), this.bulk.root, this.help);
+    this.root = h("div", { class: "raum bw" }, this.bar.root, h("div", { class: "bw-under" }, this.bar.chips, this.fresh), h("div", { class: "bw-main" }, this.list, this.empty, this.map.root, this.large.root), this.bulk.root, help);
     slot.replaceChildren(this.root);
     this.grid = new Grid(this.list, {
       dress: (cell, i, still) => dress(cell, this.windows.item(i), { index: i, total: this.windows.total ?? 0, selected: this.isChosen(i), current: i === this.at, still }),
@@ -181,13 +184,13 @@ export class Browse {
     const acts = {
       first: () => this.move(0),
       last: () => this.move((this.windows.total ?? 1) - 1),
-      toggle: () => this.toggle(this.at),
+      select: () => this.toggle(this.at),
       all: () => void this.range(0, Math.min(MOST, this.windows.total ?? 0) - 1),
       open: () => this.item() && void this.large.show(this.item()),
       like: () => this.item() && this.alike(this.item()),
       map: () => this.toggleMap(),
-      text: () => { this.bar.search.focus(); this.bar.search.select(); },
-      help: () => { this.help.hidden = !this.help.hidden; },
+      search: () => { this.bar.search.focus(); this.bar.search.select(); },
+      help: () => this.sheet.toggle(),
       escape: () => this.escape(),
     };
     return acts[action] ? acts[action]() : this.bulk.act(action);
@@ -208,7 +211,7 @@ export class Browse {
   }
 
   escape() {
-    if (!this.help.hidden) this.help.hidden = true;
+    if (this.sheet.open) this.sheet.close();
     else if (this.large.open) {
       this.large.close();
       this.list.focus({ preventScroll: true });

@@ -2,6 +2,7 @@
 
 import { ROOT } from "./root.js";
 import { button, h, number, setText } from "./dom.js";
+import { tell } from "./key_hints.js";
 
 const STATES = [["all", "all images"], ["open", "open"], ["labelled", "labelled"], ["rejected", "rejected"], ["skipped", "skipped"], ["flagged", "flagged"], ["holdout", "held out"], ["quarantined", "in quarantine"]];
 const ORDERS = [["newest", "newest first"], ["oldest", "oldest first"], ["name", "by file name"], ["sure", "model surest first"], ["unsure", "model least sure first"], ["odd", "fits no class first"]];
@@ -16,7 +17,8 @@ export class Bar {
     this.fields = {};
     this.total = h("span", { class: "bw-total", role: "status" });
     this.chips = h("div", { class: "bw-chips" });
-    this.search = h("input", { type: "search", placeholder: "/  file name …", "aria-label": "Text in the file name", autocomplete: "off", spellcheck: "false", maxlength: "200" });
+    this.search = h("input", { type: "search", "aria-label": "Text in the file name", autocomplete: "off", spellcheck: "false", maxlength: "200" });
+    tell(this.search, "search", "file name …");
     this.search.addEventListener("input", () => { clearTimeout(this.typing); this.typing = setTimeout(() => this.set({ text: this.search.value.trim() }), TYPED_MS); });
     this.search.addEventListener("keydown", (event) => { if (event.key === "Escape" || event.key === "Enter") this.search.blur(); });
     const more = h("details", { class: "bw-more" }, h("summary", {}, "more filters"),

@@ -3,13 +3,15 @@
 import { Refused, post } from "./api.js";
 import { button, h, number, setText } from "./dom.js";
 import { uuid } from "./identity.js";
+import { hint, tell } from "./key_hints.js";
+import * as keys from "./keys.js";
 import { Search } from "./search.js";
 
 const KEPT = "raum.browse.done"; // actions of this tab, in its own storage: a reload can still undo them
 const MOST_KEPT = 100;
 const PATIENCE_MS = 30000;
 const TRIES = 3;
-const BUTTONS = [["label", "l", "label"], ["reject", "x", "reject"], ["flag", "f", "flag"], ["retract", "t", "take back"], ["undo", "z", "undo"], ["like", "n", "like this"], ["open", "⏎", "open"], ["help", "?", "keys"]];
+const BUTTONS = [["label", "label"], ["reject", "reject"], ["flag", "flag"], ["retract", "take back"], ["undo", "undo"], ["like", "like this"], ["open", "open"], ["help", "keys"]];
 const DONE = { reject: "rejected", flag: "flagged", retract: "taken back" };
 
 export class Bulk {
@@ -26,12 +28,12 @@ export class Bulk {
       id: "bw-found", pick: (id) => this.run("label", { class_id: id }), add: (name) => this.say(`there is no class ${name}: add it first`),
       source: () => ({ classes: browse.label.classes, suggestions: this.#suggested() }),
     });
-    this.search.input.placeholder = "l  label as …";
+    tell(this.search.input, "label", "label as …");
     this.search.input.setAttribute("aria-label", "Label the selected images as");
   }
 
-  #button([action, sign, text]) {
-    const element = button(h("kbd", {}, sign), () => this.browse.act(action), { class: "rm-key", "data-action": action });
+  #button([action, text]) {
+    const element = button(hint(action), () => this.browse.act(action), { class: "rm-key", "data-action": action });
     element.append(text);
     return element;
   }
@@ -65,7 +67,7 @@ export class Bulk {
   run(action, fields = {}) {
     const { browse } = this;
     const ids = browse.ids();
-    if (!ids.length) return this.say("select images first: click, drag, or the space bar");
+    if (!ids.length) return this.say(`select images first: click, drag, or ${keys.capOf("select")}`);
     const shown = browse.windows.told?.publication !== null && browse.windows.told?.publication !== undefined;
     const body = { uuid: uuid(), annotator: browse.identity.annotator, action, image_ids: ids, shown, client_at: Date.now() / 1000, ...fields };
     const what = action === "label" ? `labelled ${browse.label.classes.find((each) => each.class_id === fields.class_id)?.name ?? ""}` : DONE[action];
@@ -75,7 +77,8 @@ export class Bulk {
       this.#keep();
       browse.chosen.clear();
       const left = told.left ? `; ${number(told.left)} left alone (${action === "retract" ? "nothing of yours to take back" : "kept for blind answers, which measure the model"})` : "";
-      this.say(`${images(told.changed)} ${what}${left}${told.changed ? " · z undoes it" : ""}`, 10000);
+      const note = told.note ? `; ${told.note}` : "";
+      this.say(`${images(told.changed)} ${what}${left}${note}${told.changed ? ` · ${keys.capOf("undo")} undoes it` : ""}`, 10000);
     });
   }
 

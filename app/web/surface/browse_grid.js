@@ -91,13 +91,15 @@ export class Grid {
     this.width = Math.floor((width - GAP * (this.columns - 1)) / this.columns);
     this.height = this.width + CAPTION;
     this.body.style.height = `${Math.min(MOST_PX, this.whole)}px`;
+    this.body.style.setProperty("--cell", `${this.width}px`);
+    this.body.style.setProperty("--cell-high", `${this.height}px`);
   }
 
+  // Cells and their pictures stay, they only move; at the edges some come or go.
   #resized() {
     if (!this.place.clientWidth) return;
     const { first } = this;
     this.#measure();
-    this.#drop(() => true);
     this.#to(Number.isFinite(first) ? Math.floor(first / this.columns) * (this.height + GAP) : 0);
   }
 
@@ -149,8 +151,6 @@ export class Grid {
 
   #made(i) {
     const cell = this.spare.pop() ?? h("div", { class: "bw-cell", role: "option" });
-    cell.style.width = `${this.width}px`;
-    cell.style.height = `${this.height}px`;
     cell.id = `bw-${i}`;
     this.cells.set(i, cell);
     this.body.append(cell);

@@ -3,32 +3,11 @@
 import { h } from "./dom.js";
 import { meaning } from "./keys.js";
 
-const KEYS = { ArrowLeft: "left", ArrowRight: "right", ArrowUp: "up", ArrowDown: "down", Home: "first", End: "last", PageUp: "pageup", PageDown: "pagedown", " ": "toggle", Enter: "open", Escape: "escape", a: "all", l: "label", m: "map", n: "like", t: "retract", "?": "help" };
-const MOVES = new Set(["left", "right", "up", "down", "first", "last", "pageup", "pagedown"]);
-const MEANT = { reject: "reject", flag: "flag", undo: "undo", search: "text", help: "help" };
+const MOVES = { ArrowLeft: "left", ArrowRight: "right", ArrowUp: "up", ArrowDown: "down", Home: "first", End: "last", PageUp: "pageup", PageDown: "pagedown" };
 const DRAG_PX = 6;
 const EDGE_PX = 30;
 
-const SHEET = [
-  ["← ↑ ↓ →", "the next image; with shift select on the way"],
-  ["space", "select this image, or not"],
-  ["a", "select all, 1,000 at most"],
-  ["⏎", "this image large, with who said what"],
-  ["n", "the images most like this one"],
-  ["l", "label what is selected; type a class"],
-  ["x", "reject what is selected"],
-  ["f", "flag it for discussion"],
-  ["t", "take back what you said about it"],
-  ["z", "undo the last action as a whole"],
-  ["m", "the map; draw around points, or arrows and Enter"],
-  ["/", "text in the file name"],
-  ["Esc", "close this, close the image, select nothing"],
-];
-
-export function sheet() {
-  const lines = SHEET.flatMap(([key, text]) => [h("dt", {}, h("kbd", {}, key)), h("dd", {}, text)]);
-  return h("div", { class: "bw-help", role: "dialog", "aria-label": "Keys", hidden: true }, h("h2", {}, "Keys"), h("dl", {}, ...lines));
-}
+export const FIXED = [["← ↑ ↓ →", "the next image; with shift select on the way"], ["Esc", "close this, close the image, select nothing"]];
 
 export function listen(browse) {
   document.addEventListener("keydown", (event) => pressed(browse, event));
@@ -93,14 +72,11 @@ function pressed(browse, event) {
   if (field || event.altKey || event.isComposing) return;
   const held = event.ctrlKey || event.metaKey;
   if (held && event.key.toLowerCase() !== "a") return;
-  const onButton = event.target?.closest?.("button, a") && (event.key === "Enter" || event.key === " ");
-  if (onButton) return;
-  const shared = MEANT[meaning(event)?.action];
-  const own = KEYS[event.key.length === 1 ? event.key.toLowerCase() : event.key];
-  const action = shared ?? own;
-  if (!action || (event.repeat && !MOVES.has(action) && action !== "undo")) return;
+  const move = MOVES[event.key];
+  const action = held ? "all" : (move ?? meaning(event, "browse")?.action);
+  if (!action) return;
   event.preventDefault();
-  if (event.shiftKey && MOVES.has(action)) extend(browse, action);
+  if (event.shiftKey && move) extend(browse, action);
   else browse.act(action);
 }
 

@@ -3,6 +3,7 @@
 import { get } from "./api.js";
 import { ROOT } from "./root.js";
 import { button, h, percent, setText } from "./dom.js";
+import { tell } from "./key_hints.js";
 
 const KINDS = { reject: "rejected", skip: "skipped", flag: "flagged", retract: "took an answer back", review: "reviewed: " };
 const REASONS = { bad_image: "bad image", none_of_the_classes: "none of the classes", other: "other" };
@@ -16,11 +17,11 @@ export class Large {
     this.facts = h("dl", { class: "rp-facts" });
     this.history = h("ol", { class: "bw-history", "aria-label": "History, the latest first" });
     this.quiet = h("p", { class: "bw-quiet" });
-    const press = (action, text, key) => button(text, () => act(action), { class: "rm-button", title: key });
+    const press = (action, text, key) => tell(button(text, () => act(action), { class: "rm-button" }), key);
     this.root = h("section", { class: "bw-large", "aria-label": "One image", hidden: true },
       h("div", { class: "bw-picture" }, this.image),
       h("div", { class: "bw-about" }, this.title,
-        h("div", { class: "rm-actions" }, press("back", "←", "left arrow"), press("on", "→", "right arrow"), press("like", "like this one", "n"), press("escape", "close", "Esc")),
+        h("div", { class: "rm-actions" }, press("back", "←", "left arrow"), press("on", "→", "right arrow"), press("like", "like this one", "like"), press("escape", "close", "Esc")),
         this.quiet, this.facts, h("h3", {}, "Who said what"), this.history));
   }
 

@@ -6,6 +6,7 @@ import { List } from "./classes_list.js";
 import * as model from "./classes_model.js";
 import * as view from "./classes_view.js";
 import { number, setText } from "./dom.js";
+import * as keys from "./keys.js";
 
 export class Classes {
   constructor(slot, { status, identity, label }) {
@@ -90,7 +91,7 @@ export class Classes {
     }
     void this.inTurn(() => {
       const place = model.step(this.told.classes, id, name);
-      if (place) return this.send(`/api/v1/classes/${id}`, { act: "move", ...place, seen: this.told.act }, "saved: z undoes it");
+      if (place) return this.send(`/api/v1/classes/${id}`, { act: "move", ...place, seen: this.told.act }, `saved: ${keys.capOf("undo")} undoes it`);
       return this.say("there is no further to go");
     });
   }
@@ -106,7 +107,7 @@ export class Classes {
       this.say(body, true);
       return false;
     }
-    return this.inTurn(() => this.send(`/api/v1/classes/${id}`, { ...body, seen: this.told.act }, "saved: z undoes it"));
+    return this.inTurn(() => this.send(`/api/v1/classes/${id}`, { ...body, seen: this.told.act }, `saved: ${keys.capOf("undo")} undoes it`));
   }
 
   async undo(seq = null) {

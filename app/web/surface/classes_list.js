@@ -2,6 +2,7 @@
 
 import * as model from "./classes_model.js";
 import { h, number } from "./dom.js";
+import * as keys from "./keys.js";
 
 export const ROW = 38; // pixels
 const PAGE = 10;
@@ -14,8 +15,11 @@ export class List {
     this.at = 0;
     this.editing = null;
     this.spacer = h("div", { class: "cl-spacer", role: "none" });
-    this.root = h("div", { class: "cl-list", role: "tree", tabindex: "0", "aria-label": "Classes", "aria-keyshortcuts": "F2 Delete M" }, this.spacer);
+    this.root = h("div", { class: "cl-list", role: "tree", tabindex: "0", "aria-label": "Classes" }, this.spacer);
     this.root.addEventListener("scroll", () => this.#window().join() !== this.drawn && this.draw(), { passive: true });
+    const shortcuts = () => this.root.setAttribute("aria-keyshortcuts", ["rename", "retire", "merge"].map(keys.keyOf).join(" "));
+    keys.listen(shortcuts);
+    shortcuts();
     this.root.addEventListener("keydown", (event) => this.#key(event));
     new ResizeObserver(() => this.draw()).observe(this.root);
     this.#dragging();
@@ -113,14 +117,14 @@ export class List {
   #key(event) {
     const row = this.current;
     if (event.target !== this.root || event.ctrlKey || event.metaKey || !row) return;
+    const action = keys.meaning(event, "classes")?.action;
     const moves = { ArrowUp: "up", ArrowDown: "down", ArrowRight: "in", ArrowLeft: "out" };
     const steps = { ArrowUp: -1, ArrowDown: 1, PageUp: -PAGE, PageDown: PAGE, Home: -Infinity, End: Infinity };
     if (event.altKey && moves[event.key]) this.act(moves[event.key], row.class_id);
     else if (event.altKey) return;
     else if (steps[event.key]) this.#step(steps[event.key]);
-    else if (event.key === "F2" || event.key === "Enter") this.edit();
-    else if (event.key === "Delete") this.act("retire", row.class_id);
-    else if (event.key.toLowerCase() === "m") this.act("merge", row.class_id);
+    else if (action === "rename") this.edit();
+    else if (action === "retire" || action === "merge") this.act(action, row.class_id);
     else return;
     event.preventDefault();
     event.stopPropagation();

@@ -1,11 +1,17 @@
 // The elements of the Classes tab: the bar over the list, the side with one class and the history, the keys.
 
 import { button, h } from "./dom.js";
+import { hint, tell } from "./key_hints.js";
+import { meaning } from "./keys.js";
+import { KeySheet } from "./keysheet.js";
 
-const HINTS = [["↑ ↓", "choose"], ["F2", "rename"], ["Alt ↑ ↓", "move"], ["Alt → ←", "under another, out"], ["m", "merge"], ["Del", "retire"], ["n", "new"], ["/", "find"], ["z", "undo"]];
+const HINTS = [["↑ ↓", "choose"], ["rename", "rename"], ["Alt ↑ ↓", "move"], ["Alt → ←", "under another, out"], ["merge", "merge"], ["retire", "retire"], ["new", "new"], ["search", "find"], ["undo", "undo"], ["help", "keys"]];
+
+const FIXED = [["↑ ↓", "choose a class"], ["Alt ↑ ↓", "move it"], ["Alt → ←", "put it under another, or out"], ["Esc", "close this, leave a question or a field"]];
 
 export function build(classes) {
-  const find = h("input", { type: "search", "data-part": "find", placeholder: "/  find …", "aria-label": "Find a class", spellcheck: "false", autocomplete: "off" });
+  const find = h("input", { type: "search", "data-part": "find", "aria-label": "Find a class", spellcheck: "false", autocomplete: "off" });
+  tell(find, "search", "find …");
   find.addEventListener("input", () => classes.show());
   find.addEventListener("keydown", (event) => found(classes, find, event));
   const side = h("aside", { class: "cl-side", "aria-label": "The chosen class, and what was changed" },
@@ -18,10 +24,12 @@ export function build(classes) {
     h("div", { class: "cl-bar-top" }, find, adding(classes)),
     h("p", { class: "cl-sum", "data-part": "sum" }), none, classes.list.root);
   const bar = h("div", { class: "cl-status" },
-    h("div", { class: "cl-hints", "aria-hidden": "true" }, ...HINTS.map(([key, text]) => h("span", {}, h("kbd", {}, key), text))),
+    h("div", { class: "cl-hints", "aria-hidden": "true" }, ...HINTS.map(([key, text]) => h("span", {}, hint(key), text))),
     h("div", { class: "cl-said", "data-part": "said", role: "status", "aria-live": "polite" }));
   document.addEventListener("keydown", (event) => pressed(classes, event));
-  return h("div", { class: "raum cl" }, main, side, bar);
+  const help = h("div", { class: "rm-help", role: "dialog", "aria-label": "Keys", hidden: true });
+  classes.sheet = new KeySheet(help, "classes", { fixed: FIXED });
+  return h("div", { class: "raum cl" }, main, side, bar, help);
 }
 
 // One name, or a list pasted into the field.
@@ -67,15 +75,16 @@ function found(classes, field, event) {
 
 function pressed(classes, event) {
   if (!classes.visible() || event.altKey || event.target?.closest?.("input, textarea, select, [role=tablist]")) return;
-  const plain = !event.ctrlKey && !event.metaKey && !event.shiftKey;
-  const key = event.key.toLowerCase();
-  if (key === "z" && !event.shiftKey) void classes.undo();
-  else if (plain && event.key === "/") classes.part("find").focus();
-  else if (plain && key === "n") classes.part("new").focus();
-  else if (event.key === "Escape") {
+  const action = (event.ctrlKey || event.metaKey) && event.key === "z" ? "undo" : meaning(event, "classes")?.action;
+  if (action === "undo") void classes.undo();
+  else if (action === "search") classes.part("find").focus();
+  else if (action === "new") classes.part("new").focus();
+  else if (action === "help") classes.sheet.toggle();
+  else if (action === "escape" && classes.sheet.open) classes.sheet.close();
+  else if (action === "escape") {
     classes.detail.cancel();
     classes.list.root.focus();
-  } else if (plain && event.key === "ArrowDown" && event.target === document.body) classes.list.root.focus();
+  } else if (event.key === "ArrowDown" && event.target === document.body) classes.list.root.focus();
   else return;
   event.preventDefault();
 }

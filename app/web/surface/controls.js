@@ -1,10 +1,12 @@
 // Keys and buttons of the labelling surface: what is pressed becomes a call of the label object.
 
-import { button, h, setText } from "./dom.js";
+import { button } from "./dom.js";
 import * as gestures from "./gestures.js";
+import { hint } from "./key_hints.js";
 import * as keys from "./keys.js";
 import { KeySheet } from "./keysheet.js";
 import { control, person } from "./login.js";
+import { wishes } from "./wishes.js";
 
 // [action, what its button says]
 const BUTTONS = [
@@ -18,10 +20,16 @@ const BUTTONS = [
 ];
 
 export function dress(label) {
+  keys.use(label.identity.annotator);
   buttons(label);
   name(label);
   sliders(label);
-  label.sheet = new KeySheet(label, () => relabel(label));
+  const again = button("the first steps again", () => {
+    label.sheet.close();
+    label.guide.again();
+  }, { class: "rm-button" });
+  label.sheet = new KeySheet(label.part("help"), "label", { below: [wishes(label)], buttons: [again] });
+  keys.listen(() => relabel(label));
   document.addEventListener("keydown", (event) => pressed(label, event));
   document.addEventListener("keyup", (event) => released(label, event));
   window.addEventListener("blur", () => label.stage.peeking && label.changeMap(() => label.stage.peek(false)));
@@ -94,25 +102,21 @@ function digit(label, number, event) {
 
 function buttons(label) {
   const made = ([action, text]) => {
-    const element = button(h("kbd", {}, ""), (mode, event) => act(label, action, mode, event), { class: "rm-key", "data-action": action });
+    const element = button(hint(action), (mode, event) => act(label, action, mode, event), { class: "rm-key", "data-action": action });
     element.append(text);
     return element;
   };
   label.part("keys").append(...BUTTONS.map(made));
   label.part("mark").append(made(["evidence", "evidence"]));
+  label.part("walk").prepend(made(["earlier", "earlier"]), made(["later", "later"]));
   relabel(label);
 }
 
-// Every printed key as this person has it.
-export function relabel(label) {
-  keys.use(label.identity.annotator);
-  for (const element of label.root.querySelectorAll(".rm-key[data-action]")) {
-    setText(element.querySelector("kbd"), keys.capOf(element.dataset.action));
-    element.setAttribute("aria-keyshortcuts", keys.keyOf(element.dataset.action));
-  }
+// What is printed by more than its key follows, too.
+function relabel(label) {
+  for (const element of label.root.querySelectorAll(".rm-key[data-action]")) element.setAttribute("aria-keyshortcuts", keys.keyOf(element.dataset.action));
   label.modes?.showKeys();
   label.panel.relabel();
-  label.sheet?.draw();
 }
 
 function name(label) {
@@ -124,7 +128,7 @@ function name(label) {
   field.value = label.identity.annotator;
   field.addEventListener("change", () => {
     label.rename(field.value);
-    relabel(label);
+    keys.use(label.identity.annotator);
     field.value = label.identity.annotator;
   });
   field.addEventListener("keydown", (event) => event.key === "Enter" && field.blur());

@@ -1,20 +1,25 @@
-// The sheet of keys that `?` opens: it shows them, changes them one by one, and holds the person's wishes.
+// The sheet of keys that `?` opens on a tab: it shows them and changes them one by one.
 
 import { button, h, setText } from "./dom.js";
+import { TABS } from "./key_table.js";
 import * as keys from "./keys.js";
 
 export class KeySheet {
-  // changed() is called when a key was changed, so that every printed key follows.
-  constructor(label, changed) {
-    Object.assign(this, { label, changed });
-    this.place = label.part("help");
-    this.place.tabIndex = -1;
+  // fixed: [key, what it does] of keys that stay; below and buttons: elements under the keys.
+  constructor(place, tab, { fixed = [], below = [], buttons = [] } = {}) {
+    Object.assign(this, { place, rows: TABS[tab], fixed });
+    place.tabIndex = -1;
     this.asked = null; // the action that waits for its new key
     this.said = h("p", { class: "rm-sheet-said", role: "status" });
     this.body = h("div", { class: "rm-sheet" });
-    this.place.append(h("h2", {}, "Keys"), h("p", { class: "rm-quiet" }, "Press a key below to change it. Your keys are kept in this browser, under your name."), this.said, this.body, this.#wishes(), this.#foot());
-    this.place.addEventListener("keydown", (event) => this.#pressed(event), { capture: true });
+    place.append(h("h2", {}, "Keys"), h("p", { class: "rm-quiet" }, "Press a key below to change it. Your keys are kept in this browser, under your name."), this.said, this.body, ...below, this.#foot(buttons));
+    keys.listen(() => this.draw());
+    place.addEventListener("keydown", (event) => this.#pressed(event), { capture: true });
     this.draw();
+  }
+
+  get open() {
+    return !this.place.hidden;
   }
 
   toggle() {
@@ -33,10 +38,13 @@ export class KeySheet {
   }
 
   draw() {
-    const digits = keys.ACTIONS.filter(([action]) => keys.isDigit(action)).map(([action]) => this.#key(action));
-    const columns = ["answer", "image"].map((column) =>
-      h("dl", {}, ...keys.ACTIONS.filter((each) => each[3] === column).flatMap(([action, , text]) => [h("dt", {}, this.#key(action)), h("dd", {}, text)])));
-    this.body.replaceChildren(h("p", { class: "rm-sheet-digits" }, ...digits, h("span", {}, "the class on that digit")), ...columns);
+    const digits = this.rows.filter(([action]) => keys.isDigit(action)).map(([action]) => this.#key(action));
+    const names = [...new Set(this.rows.map((each) => each[3]))].filter((column) => column !== "digits");
+    const columns = names.map((column) => this.rows.filter((each) => each[3] === column).map(([action, , text]) => [this.#key(action), text]));
+    columns[0].unshift(...this.fixed.map(([key, text]) => [h("kbd", {}, key), text]));
+    const lists = columns.map((lines) => h("dl", {}, ...lines.flatMap(([key, text]) => [h("dt", {}, key), h("dd", {}, text)])));
+    const line = digits.length ? [h("p", { class: "rm-sheet-digits" }, ...digits, h("span", {}, "the class on that digit"))] : [];
+    this.body.replaceChildren(...line, ...lists);
     this.again.hidden = !keys.isChanged();
   }
 
@@ -68,8 +76,7 @@ export class KeySheet {
     const action = this.asked;
     const refusal = keys.rebind(action, keys.plain(event));
     if (refusal) return setText(this.said, refusal);
-    this.#end(`${keys.named(action)} is now on ${keys.capOf(action)}`);
-    return this.changed();
+    return this.#end(`${keys.named(action)} is now on ${keys.capOf(action)}`);
   }
 
   #end(sentence) {
@@ -80,42 +87,11 @@ export class KeySheet {
     if (asked && !this.place.hidden) this.place.querySelector(`[data-rebind="${asked}"]`).focus();
   }
 
-  #wishes() {
-    return h("div", { class: "rm-wishes" }, this.#maps(),
-      this.#wish("split", "image and map side by side on wide windows"),
-      this.#wish("reasons", "ask for the reason after a reject"));
-  }
-
-  #wish(name, text) {
-    const box = h("input", { type: "checkbox" });
-    box.checked = this.label.identity.wishes[name];
-    box.addEventListener("change", () => {
-      this.label.identity.wish(name, box.checked);
-      this.label.stage.layout();
-    });
-    return h("label", { class: "rm-wish" }, box, text);
-  }
-
-  #maps() {
-    const { label } = this;
-    const choice = h("select", { class: "rm-select" }, ...[["always", "always"], ["peek", "while its key is held"], ["off", "never"]].map(([value, text]) => h("option", { value }, text)));
-    choice.value = label.identity.wishes.maps;
-    choice.addEventListener("change", () => {
-      label.identity.wish("maps", choice.value);
-      label.changeMap(() => label.stage.layout());
-    });
-    return h("label", { class: "rm-wish" }, "show the map", choice);
-  }
-
-  #foot() {
+  #foot(buttons) {
     this.again = button("the keys as they were", () => {
       keys.reset();
       this.#end("the keys are as they were");
-      this.changed();
     }, { class: "rm-button" });
-    return h("div", { class: "rm-actions" }, button("close", () => this.close(), { class: "rm-button" }), button("the first steps again", () => {
-      this.close();
-      this.label.guide.again();
-    }, { class: "rm-button" }), this.again);
+    return h("div", { class: "rm-actions" }, button("close", () => this.close(), { class: "rm-button" }), ...buttons, this.again);
   }
 }

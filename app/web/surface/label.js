@@ -154,7 +154,7 @@ export class Label {
     const part = this.part("saved");
     part.dataset.state = away ? "away" : waiting ? "saving" : "saved";
     setText(part, away ? `${this.outbox.away}, ${number(waiting)} ${waiting === 1 ? "answer waits" : "answers waiting"} here` : waiting ? "saving …" : "saved");
-    setText(this.part("today"), `${number(this.answeredToday)} today`);
+    this.walk.count(this.answeredToday);
   }
 
   say(text, lasting = 2500) {

@@ -4,6 +4,7 @@ import { Browse } from "./browse.js";
 import { Card } from "./card.js";
 import { Classes } from "./classes.js";
 import * as data from "./data.js";
+import * as hints from "./key_hints.js";
 import { h, setText } from "./dom.js";
 import { Identity, uuid } from "./identity.js";
 import { Label } from "./label.js";
@@ -54,6 +55,7 @@ function countReviews(value) {
 async function start() {
   followTheme();
   hideTabs();
+  hints.follow();
   const identity = new Identity();
   const status = new Status(identity);
   const root = document.getElementById("raum-label").content.firstElementChild.cloneNode(true);

@@ -4,6 +4,7 @@ import { get } from "./api.js";
 import { afterFrame, button, h, setText } from "./dom.js";
 import { Grid } from "./grid.js";
 import { OUT, SKIP } from "./grid_page.js";
+import { hint } from "./key_hints.js";
 import * as keys from "./keys.js";
 import * as leases from "./leases.js";
 import { meaning } from "./mode_keys.js";
@@ -108,7 +109,7 @@ export class Modes {
     this.switches = [make("grid", "grid", "grid"), make("yesno", "yesno", "yes/no"), make("single", "Esc", "single")];
     this.label.part("keys").append(...this.switches);
     this.confirming = make("confirm", "accept", "confirm");
-    const help = button(h("kbd", {}, "?"), () => this.label.sheet.toggle(), { class: "rm-key" });
+    const help = button(hint("help"), () => this.label.sheet.toggle(), { class: "rm-key" });
     help.append("keys");
     const row = [this.confirming, make("out", "space", "take out"), make("skip", "skip", "not this"), make("undo", "undo", "undo"), make("grid", "grid", "single"), help];
     this.gridKeys = h("div", { class: "rm-keys rg-keys", role: "toolbar", "aria-label": "Answers for the page" }, ...row);

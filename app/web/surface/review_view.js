@@ -2,6 +2,7 @@
 
 import { button, h } from "./dom.js";
 import { keyed } from "./gestures.js";
+import { hint } from "./key_hints.js";
 import { meaning } from "./keys.js";
 
 export const KINDS = [
@@ -11,11 +12,11 @@ export const KINDS = [
   { kind: "reject", name: "rejects", none: "No rejected images." },
 ];
 const BUTTONS = [
-  ["keep", "⏎", "keep"],
-  ["reject", "x", "reject"],
-  ["later", "s", "later"],
-  ["discuss", "f", "discuss"],
-  ["undo", "z", "undo"],
+  ["keep", "accept", "keep"],
+  ["reject", "reject", "reject"],
+  ["later", "skip", "later"],
+  ["discuss", "flag", "discuss"],
+  ["undo", "undo", "undo"],
   ["back", "←", "back"],
   ["on", "→", "next"],
 ];
@@ -52,8 +53,8 @@ function filter(review, { kind, name }) {
   return element;
 }
 
-function pressable(review, [action, sign, text]) {
-  const element = button(h("kbd", {}, sign), (mode) => act(review, action, mode), { class: "rm-key", "data-action": action });
+function pressable(review, [action, key, text]) {
+  const element = button(hint(key), (mode) => act(review, action, mode), { class: "rm-key", "data-action": action });
   element.append(text);
   return element;
 }

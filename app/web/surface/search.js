@@ -2,6 +2,7 @@
 
 import * as choices from "./choices.js";
 import { h, percent } from "./dom.js";
+import { tell } from "./key_hints.js";
 import { may } from "./login.js";
 
 export class Search {
@@ -11,12 +12,13 @@ export class Search {
     this.at = 0;
     this.options = [];
     this.input = h("input", {
-      type: "search", placeholder: "/  any class …", "aria-label": "Any class", role: "combobox", "aria-expanded": "false",
+      type: "search", "aria-label": "Any class", role: "combobox", "aria-expanded": "false",
       "aria-controls": id, "aria-autocomplete": "list", autocomplete: "off", spellcheck: "false", maxlength: "200",
     });
     this.found = h("div", { class: "rm-found", id, role: "listbox", "aria-label": "Classes found", hidden: true });
     root.querySelector('[data-part="search"]').append(this.input, this.found);
     this.input.addEventListener("input", () => this.refresh());
+    tell(this.input, "search", "any class …");
     this.input.addEventListener("focus", () => this.refresh());
     this.input.addEventListener("blur", () => this.close());
     this.input.addEventListener("keydown", (event) => this.#key(event));

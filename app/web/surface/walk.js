@@ -1,9 +1,8 @@
 // Going back and on through one's own last answers, each shown as it was answered; a digit then changes it.
 
 import { get } from "./api.js";
-import { setText } from "./dom.js";
+import { button, h, number, setText } from "./dom.js";
 import { uuid } from "./identity.js";
-import * as keys from "./keys.js";
 import { prepare } from "./stock.js";
 import { described } from "./undoing.js";
 
@@ -15,6 +14,24 @@ export class Walk {
     this.entry = null; // the answer shown, one of label.history
     this.aside = null; // the image that waits meanwhile
     this.asking = false;
+    this.today = label.part("today");
+    this.bar = label.part("walk");
+    const out = button(h("kbd", {}, "Esc"), () => this.end(), { class: "rm-key", "aria-label": "back to labelling" });
+    out.append("back to labelling");
+    this.bar.append(out);
+    this.today.addEventListener("pointerdown", (event) => event.preventDefault());
+    this.today.addEventListener("click", () => this.begin());
+  }
+
+  // The count of today's answers is the way to them for a finger or a screen reader.
+  count(answers) {
+    setText(this.today, `${number(answers)} today`);
+    this.today.setAttribute("aria-label", `${number(answers)} today: look back at your own answers`);
+  }
+
+  begin() {
+    this.label.modes.show("single");
+    return this.earlier();
   }
 
   get open() {
@@ -58,6 +75,8 @@ export class Walk {
     const { aside } = this;
     this.entry = this.aside = null;
     delete this.label.root.dataset.walking;
+    if (this.bar.contains(document.activeElement)) this.today.focus({ preventScroll: true });
+    this.bar.hidden = true;
     return aside;
   }
 
@@ -91,10 +110,11 @@ export class Walk {
     if (!this.open) this.aside = label.current;
     this.entry = entry;
     label.root.dataset.walking = "yes";
+    this.bar.hidden = false;
     label.show(entry.ready, entry.body);
     const back = label.history.length - label.history.indexOf(entry);
     label.say(`your answer: ${described(entry.body, label.classes)}`);
-    setText(label.panel.note, `${back} back; another answer changes it; ${keys.capOf("later")} goes on, Esc returns`);
+    setText(label.panel.note, `${back} back; another answer changes it`);
   }
 }
 

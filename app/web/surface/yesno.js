@@ -2,6 +2,7 @@
 
 import { post } from "./api.js";
 import { button, h, percent, setText } from "./dom.js";
+import { hint } from "./key_hints.js";
 import { Stock } from "./stock.js";
 
 export class YesNo {
@@ -12,14 +13,14 @@ export class YesNo {
       changed: () => (this.#exhausted() ? modes.show("single", "no more images for yes or no just now: back to one at a time") : this.#fill()),
     });
     this.text = h("p", { class: "ry-text", role: "status", "aria-live": "polite" });
-    this.yesButton = this.#answer("y", "yes", (event) => this.yes("yesno", event));
-    this.noButton = this.#answer("n", "no", () => this.no());
+    this.yesButton = this.#answer("yesno", "yes", (event) => this.yes("yesno", event));
+    this.noButton = this.#answer("no", "no", () => this.no());
     this.element = h("div", { class: "ry" }, this.text, h("div", { class: "ry-answers" }, this.yesButton, this.noButton));
     label.root.querySelector(".rm-panel").prepend(this.element);
   }
 
   #answer(key, text, action) {
-    const element = button(h("kbd", {}, key), (_, event) => action(event), { class: `ry-answer ry-${text}` });
+    const element = button(hint(key), (_, event) => action(event), { class: `ry-answer ry-${text}` });
     element.append(h("span", {}, text));
     return element;
   }
