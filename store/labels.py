@@ -205,7 +205,9 @@ def _check(tx: Connection, new: records.NewEvent) -> None:
     if new.kind == "label" and new.class_id is None:
         raise errors.BadEvent("a label needs a class")
     if new.asked_id is not None and new.kind != "skip":
-        raise errors.BadEvent(f"a {new.kind} came with annotator {new.asked_id} to be asked: only a skip passes an image")
+        raise errors.BadEvent(
+            f"a {new.kind} came with annotator {new.asked_id} to be asked: only a skip passes an image"
+        )
     for class_id in (new.class_id, new.suggestion_class_id):
         if class_id is not None and tx.scalar(sa.select(_C.c.id).where(_C.c.id == class_id)) is None:
             raise errors.UnknownClass(f"no class has id {class_id}")

@@ -239,7 +239,9 @@ def test_version_0001_keeps_every_word_and_learns_who_said_it(tmp_path: Path, mo
         raw.commit()
         kept = raw.execute("SELECT * FROM label_events").fetchall()
     with closing(database.open(path)) as db, db.write() as tx:
-        assert [tuple(row) for row in tx.exec_driver_sql("SELECT * FROM label_events")] == [(*row, None) for row in kept]
+        assert [tuple(row) for row in tx.exec_driver_sql("SELECT * FROM label_events")] == [
+            (*row, None) for row in kept
+        ]
         assert [labels.state(tx, image).said_by for image in (1, 2, 3)] == [",2,10,", "", ""]
         assert [labels.state(tx, image).draw for image in (1, 2, 3)] == [7, 8, 9]
         assert labels.rebuild(tx) == 0
@@ -256,11 +258,15 @@ def test_version_0004_keeps_every_word_and_learns_whom_a_skip_asks(
         older.setattr(schema, "VERSIONS", ("0001", "0002", "0003", "0004"))
         database.open(path).close()
     with closing(sqlite3.connect(path)) as raw:
-        assert "asked_id" not in str(raw.execute("SELECT sql FROM sqlite_master WHERE name = 'label_events'").fetchall())
+        assert "asked_id" not in str(
+            raw.execute("SELECT sql FROM sqlite_master WHERE name = 'label_events'").fetchall()
+        )
         raw.execute(
             "INSERT INTO images (id, path, bytes, mtime_ns, holdout, status, added_at) VALUES (1, 'a', 1, 1, 0, 'ok', 1)"
         )
-        raw.execute("INSERT INTO image_state VALUES (1, 'pool', 5, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, 1, 0, '')")
+        raw.execute(
+            "INSERT INTO image_state VALUES (1, 'pool', 5, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, 1, 0, '')"
+        )
         raw.executemany("INSERT INTO annotators VALUES (?, ?, 'annotator', 1)", [(1, "ada"), (2, "ben")])
         raw.execute(
             "INSERT INTO label_events (seq, uuid, image_id, annotator_id, kind, source, received_at) "

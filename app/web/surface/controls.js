@@ -11,6 +11,7 @@ const BUTTONS = [
   ["accept", "accept"],
   ["reject", "reject"],
   ["skip", "skip"],
+  ["pass", "ask"],
   ["flag", "flag"],
   ["undo", "undo"],
   ["cycle", "map"],
@@ -55,6 +56,7 @@ const ACTS = {
   accept: (label, mode, event) => label.accept(mode, event),
   reject: (label, mode, event) => label.reject(mode, event),
   skip: (label, mode, event) => label.answer("skip", {}, mode, event),
+  pass: (label) => label.passing.press(),
   flag: (label, mode) => label.flag(mode),
   undo: (label) => label.undo(),
   search: (label) => label.search.open(),
@@ -96,6 +98,7 @@ function buttons(label) {
   const made = ([action, text]) => {
     const element = button(h("kbd", {}, ""), (mode, event) => act(label, action, mode, event), { class: "rm-key", "data-action": action });
     element.append(text);
+    element.hidden = action === "pass"; // until it is known whom one may ask
     return element;
   };
   label.part("keys").append(...BUTTONS.map(made));
