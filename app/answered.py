@@ -30,10 +30,10 @@ def own(
         found = answers.own(tx, person.id, count=count, before=_seq(tx, before))
         built = items.build(tx, [_as_asked(event) for event in found], hidden_rate)
         names = class_names.now(tx)
-    return [
-        item | {"previous": labelling.said(event, names) | {"uuid": event.uuid}}
-        for item, event in zip(built, found, strict=True)
-    ]
+        return [
+            item | {"previous": labelling.said(tx, event, names) | {"uuid": event.uuid}}
+            for item, event in zip(built, found, strict=True)
+        ]
 
 
 def _seq(tx: Connection, before: str | None) -> int | None:

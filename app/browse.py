@@ -213,6 +213,7 @@ def _told(
         "class": names.get(event.class_id) if event.class_id is not None else None,
         "reason": event.reason,
         "note": event.note,
+        "asked": None if event.asked_id is None else people.get(event.asked_id, "?"),
         "at": event.received_at,
         "round": shown,
         "bulk": event.input_mode == "bulk",

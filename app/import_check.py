@@ -26,7 +26,7 @@ MOST_NAMES = 10_000  # new classes, or annotators, of one file
 
 
 class Staged(NamedTuple):
-    """A checked row; `class_code` and `annotator_code` are positions in the lists of Checked."""
+    """A checked row; `class_code`, `annotator_code` and `asked_code` are positions in the lists of Checked."""
 
     line: int
     image_id: int
@@ -38,6 +38,7 @@ class Staged(NamedTuple):
     at: float | None
     uuid: str | None
     target: str | None
+    asked_code: int | None = None  # rows that an earlier version staged have none
 
 
 @dataclass
@@ -105,8 +106,8 @@ def check(
                 continue
             try:
                 staged = Staged(
-                    row.line, places.ids[position], row.kind, names.code(row), people.code(row), row.reason, row.note,
-                    row.at, row.uuid, row.target,
+                    row.line, places.ids[position], row.kind, names.code(row), people.code(row.annotator), row.reason,
+                    row.note, row.at, row.uuid, row.target, people.code(row.asked) or None,
                 )  # fmt: skip
             except rows.Wrong as wrong:
                 checked.problems.add(rows.Problem(row.line, wrong.kind, wrong.text))
@@ -203,10 +204,10 @@ class _People:
     def __init__(self, checked: Checked, wanted: bool) -> None:
         self.checked, self.wanted, self.codes = checked, wanted, {snapshot.IMPORTER: 0}
 
-    def code(self, row: rows.Row) -> int:
-        if not self.wanted or row.annotator is None:
+    def code(self, name: str | None) -> int:
+        if not self.wanted or name is None:
             return 0
-        name = row.annotator.strip()
+        name = name.strip()
         if name not in self.codes:
             if len(self.codes) > MOST_NAMES:
                 raise rows.Wrong("annotator", f"more than {MOST_NAMES:,} annotators: is that the right column?")

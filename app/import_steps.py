@@ -226,6 +226,7 @@ def _event(one: Import, row: Staged, codes: dict[str, Any], target_seq: int | No
         target_seq=target_seq,
         source="import",
         client_at=row.at,
+        asked_id=None if row.asked_code is None else codes["annotators"][row.asked_code],
     )
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from app import class_names, study_plan
-from store import gold, images, queue
+from app import class_names, passing, study_plan
+from store import draw, gold, images, queue
 from store.records import Image, Lease, Publication, QueueRow
 
 WHY = {
@@ -21,6 +21,7 @@ PLAIN = {
     "again": "asked again: two people would make sure",
     "grid": "one of many that the model holds for one class",
     "yesno": "the model holds it for one class: yes or no?",
+    draw.PASSED: "somebody passed it to you, and took that back since",
 }
 NEUTRAL = {
     "evidence": "where the evidence for the likeliest class lies",
@@ -40,8 +41,10 @@ def build(tx: Connection, leases: Sequence[Lease], hidden_rate: float = 0.0) -> 
     found = {image.id: image for image in images.get_many(tx, ids)}
     names = class_names.now(tx)
     made = [_item(tx, lease, found[lease.image_id], current, rows.get(lease.image_id), names) for lease in leases]
-    conditions = study_plan.terms(tx, leases)
+    conditions, askers = study_plan.terms(tx, leases), passing.askers(tx, leases)
     for lease, item in zip(leases, made, strict=True):
+        asker = askers.get(lease.image_id)
+        item.update(why=passing.why(item["why"], lease, asker), asked_by=asker and asker[0])
         if condition := study_plan.condition(conditions, lease):
             _apply(item, condition)
         elif item["suggestions"] and _lot(lease) < hidden_rate:

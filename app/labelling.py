@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from app import class_names, errors, items, regions, study_plan
+from app import class_names, errors, items, passing, regions, study_plan
 from store import annotators, gold, labels, queue
 from store import errors as store_errors
 from store import overlap as asked
@@ -64,7 +64,9 @@ def ask_several(db: Database, *, overlap: int, overlap_rate: float) -> None:
 def submit(db: Database, event: dict[str, Any], *, now: float) -> dict[str, Any]:
     """Append one answer and release its lease; when this returns, the answer is on disk. Repeating a uuid changes nothing.
 
-    -> {"saved", "event_id"}, and where its class is gone by now "note", which says where it counts (class_names.late)."""
+    A skip may name in `asked` the person to whom the image is passed, and bring a note. -> {"saved", "event_id"}, and where
+    its class is gone by now "note", which says where the answer counts (class_names.late).
+    """
     kind = event.get("kind")
     if kind not in KINDS:
         raise errors.BadRequest(f"kind must be one of {', '.join(KINDS)}, not {kind!r}")
@@ -76,7 +78,8 @@ def submit(db: Database, event: dict[str, Any], *, now: float) -> dict[str, Any]
     try:
         with db.write(durable=True) as tx:
             person = annotators.ensure(tx, name, now)
-            saved, _ = labels.append(tx, _completed(tx, new_event(event, person.id)), now)
+            new = dataclasses.replace(new_event(event, person.id), asked_id=passing.asked(tx, event, person.id))
+            saved, _ = labels.append(tx, _completed(tx, new), now)
             note = class_names.late(tx, [saved.class_id])
     except store_errors.UnknownImage as problem:
         raise errors.NotFound(str(problem)) from problem
@@ -138,13 +141,14 @@ def undo(
         if lease is None:  # somebody else holds the image by now
             return {"undone": True, "event_id": event_id, "item": None}
         item, names = items.build(tx, [lease], hidden_rate)[0], class_names.now(tx)
-    item["previous"] = said(taken, names)
+        item["previous"] = said(tx, taken, names)
     return {"undone": True, "event_id": event_id, "item": item}
 
 
-def said(event: Event, names: class_names.Names) -> dict[str, Any]:
+def said(tx: Any, event: Event, names: class_names.Names) -> dict[str, Any]:
     """An answer as the page shows it again, its class as it counts now."""
     told = {"kind": event.kind, "class_id": names.final(event.class_id), "reason": event.reason}
+    told["asked"] = passing.name_of(tx, event)
     return {**told, "region": regions.read(event.region)}
 
 

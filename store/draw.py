@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -11,6 +11,8 @@ from sqlalchemy.engine import Connection
 from store import gold, overlap, records, schema
 
 _Q, _L, _S, _E, _I = schema.queue, schema.leases, schema.image_state, schema.label_events, schema.images
+_A = schema.annotators
+PASSED = "passed"  # why an image is asked that somebody passed to this annotator
 
 
 class Found(NamedTuple):
@@ -47,7 +49,12 @@ class Draw:
         self.taken = set(exclude)
 
     def images(self, lanes: list[str]) -> list[Found]:
-        """Find one image for each lane named, of another lane where that one is used up; fewer when there are no more."""
+        """Find one image for each lane named, of another lane where that one is used up; fewer when there are no more.
+
+        What others passed to this annotator comes before all lanes, what was skipped after them.
+        """
+        passed = self._take(_PASSED_ON, len(lanes))
+        lanes = lanes[len(passed) :]
         wanted = len(lanes)
         found = {gold.GOLD: self._take(_GOLD, lanes.count(gold.GOLD))}
         found[schema.MORE] = self._more(lanes.count(schema.MORE))
@@ -63,7 +70,7 @@ class Draw:
         for lane in lanes:
             full = [each for each in (lane, schema.POOL, schema.HOLDOUT, schema.MORE) if found[each]]
             mixed += [found[full[0]].pop(0)] if full else []
-        return mixed + self._take(_SKIPPED, wanted - len(mixed))
+        return passed + mixed + self._take(_SKIPPED, wanted - len(mixed))
 
     def _more(self, limit: int) -> list[Found]:
         """Images that others have answered and that want another answer, those nearest to enough answers first.
@@ -98,6 +105,12 @@ def mine(annotator_id: int) -> str:
     return f",{annotator_id},"
 
 
+def askers(tx: Connection, annotator_id: int, image_ids: Sequence[int]) -> dict[int, tuple[str, str | None]]:
+    """Map those of the images that somebody passed to this annotator to (the name of who asks, the note with it)."""
+    query = _ASKERS.where(_E.c.image_id.in_(image_ids))
+    return {image_id: (name, note) for image_id, name, note in tx.execute(query, {"annotator": annotator_id})}
+
+
 def last_said(tx: Connection, image_id: int, annotator_id: int) -> sa.Row[Any] | None:
     """Find the annotator's latest event on an image that is not a retract."""
     mine = (_E.c.image_id == image_id, _E.c.annotator_id == annotator_id, _E.c.kind != "retract")
@@ -121,15 +134,15 @@ def _untaken(query: sa.Select[Any]) -> sa.Select[Any]:
     return query.where(_S.c.image_id.not_in(taken)).limit(sa.bindparam("count", type_=sa.Integer))
 
 
-def _skips(column: sa.ColumnElement[Any]) -> sa.Select[Any]:
+def _skips(column: sa.ColumnElement[Any], events: Any = _E) -> sa.Select[Any]:
     """A column of this annotator's standing skips of an image."""
+    mine = (events.c.image_id == _S.c.image_id, events.c.annotator_id == sa.bindparam("annotator"))
+    return sa.select(column).where(*mine, _stands(events), events.c.kind == "skip")
+
+
+def _stands(events: Any = _E) -> sa.ColumnElement[bool]:
     takes_back = _E.alias("takes_back")
-    return sa.select(column).where(
-        _E.c.image_id == _S.c.image_id,
-        _E.c.annotator_id == sa.bindparam("annotator"),
-        _E.c.kind == "skip",
-        ~sa.exists().where(takes_back.c.target_seq == _E.c.seq),
-    )
+    return ~sa.exists().where(takes_back.c.target_seq == events.c.seq)
 
 
 def _queued() -> sa.Select[Any]:
@@ -203,10 +216,43 @@ def _skipped() -> sa.Select[Any]:
     return _free(query.order_by(last, _S.c.lane.desc(), rank, _S.c.draw, _S.c.image_id))
 
 
+def _passes(*columns: sa.ColumnElement[Any], events: Any = _E) -> sa.Select[Any]:
+    """Columns of the standing skips that ask this annotator."""
+    return sa.select(*columns).where(events.c.asked_id == sa.bindparam("annotator"), _stands(events))
+
+
+def _passed_on() -> sa.Select[Any]:
+    """What others passed to this annotator, who has neither answered nor skipped it since; the longest ago first.
+
+    An audit stays one, whoever answers it: without the hard ones that were passed on, the others would look too good.
+    """
+    later = _E.alias("later")
+    repeated = _passes(later.c.seq, events=later).where(later.c.image_id == _E.c.image_id, later.c.seq > _E.c.seq)
+    queued = sa.and_(_Q.c.image_id == _S.c.image_id, _Q.c.publication_id == _PUBLICATION)
+    reason = sa.case(
+        (_S.c.lane == schema.MORE, "again"),
+        (sa.or_(_E.c.queue_reason == "audit", _Q.c.reason == "audit"), "audit"),
+        else_=PASSED,
+    )
+    propensity = sa.case(
+        (_E.c.queue_reason == "audit", _E.c.propensity), (_Q.c.reason == "audit", _Q.c.propensity), else_=sa.null()
+    )
+    own = _E.alias("own")
+    skipped = _skips(own.c.seq, own).where(own.c.seq >= _E.c.seq).exists()
+    query = _passes(_S.c.image_id, reason, sa.null(), propensity, _lane_of())
+    query = query.join_from(_E, _S, _S.c.image_id == _E.c.image_id).join(_I, _I.c.id == _S.c.image_id)
+    query = query.outerjoin(_Q, queued).where(~repeated.exists(), ~skipped)
+    query = query.where(_S.c.lane.in_((schema.POOL, schema.HOLDOUT, schema.MORE)))
+    query = query.where(_S.c.said_by.not_like("%" + sa.bindparam("mine", type_=sa.Text) + "%"))
+    return _free(query.order_by(_E.c.seq))
+
+
 def _lane_of() -> sa.ColumnElement[str]:
     return sa.case((_I.c.holdout > 0, schema.HOLDOUT), else_=schema.POOL)
 
 
 _PUBLICATION = sa.bindparam("publication", type_=sa.Integer)
 _QUEUED, _RANDOM, _SAID_BY, _MORE, _SKIPPED = _queued(), _random(), _said_by(), _more(), _skipped()
-_GOLD = _gold()
+_GOLD, _PASSED_ON = _gold(), _passed_on()
+_ASKERS = _passes(_E.c.image_id, _A.c.name, _E.c.note)
+_ASKERS = _ASKERS.join(_A, _A.c.id == _E.c.annotator_id).order_by(_E.c.seq)

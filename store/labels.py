@@ -177,7 +177,7 @@ def lock_watermark(tx: Connection) -> int:
 
 def same(stored: records.NewEvent, new: records.NewEvent) -> None:
     """Raise errors.UuidTaken unless both say the same."""
-    for name in ("image_id", "annotator_id", "kind", "class_id", "target_seq"):
+    for name in ("image_id", "annotator_id", "kind", "class_id", "target_seq", "asked_id"):
         if getattr(stored, name) != getattr(new, name):
             raise errors.UuidTaken(
                 f"another event already carries uuid {new.uuid} with another {name} "
@@ -204,6 +204,10 @@ def _check(tx: Connection, new: records.NewEvent) -> None:
         raise errors.BadEvent(f"a {new.kind} came with target {new.target_seq}: a retract, and only it, names one")
     if new.kind == "label" and new.class_id is None:
         raise errors.BadEvent("a label needs a class")
+    if new.asked_id is not None and new.kind != "skip":
+        raise errors.BadEvent(
+            f"a {new.kind} came with annotator {new.asked_id} to be asked: only a skip passes an image"
+        )
     for class_id in (new.class_id, new.suggestion_class_id):
         if class_id is not None and tx.scalar(sa.select(_C.c.id).where(_C.c.id == class_id)) is None:
             raise errors.UnknownClass(f"no class has id {class_id}")

@@ -114,6 +114,7 @@ class NewEvent:
     propensity: float | None = None
     region: str | None = None
     client_at: float | None = None
+    asked_id: int | None = None  # of a skip: the annotator whom the image is passed to
 
 
 @dataclass(frozen=True, kw_only=True)

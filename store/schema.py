@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from store import columns, schema_accounts, schema_classes
 
 # Every revision this program knows, oldest first; the last is the one it works with.
-VERSIONS: tuple[str, ...] = ("0001", "0002", "0003", "0004")
+VERSIONS: tuple[str, ...] = ("0001", "0002", "0003", "0004", "0005")
 
 WATERMARK = "watermark"  # counters row: seq of the newest label event
 CLAIMS = "claims"  # counters row: locked while images are leased, so that PostgreSQL's claims queue up too
@@ -129,6 +129,8 @@ queue = sa.Table(
     sa.UniqueConstraint("publication_id", "image_id"),
 )
 
+_PASSED = sa.text("asked_id IS NOT NULL")  # few rows: the index costs an ordinary answer nothing
+
 # Append-only: rows are never updated or deleted (the first migration adds triggers that refuse it).
 label_events = sa.Table(
     "label_events",
@@ -159,14 +161,17 @@ label_events = sa.Table(
     sa.Column("region", sa.Text),
     sa.Column("client_at", sa.Float),
     sa.Column("received_at", sa.Float, nullable=False),
+    _ref("asked_id", "annotators.id"),  # whom a skip passes the image to: "ask Anna"
     sa.UniqueConstraint("uuid"),
     _one_of("kind", "label", "reject", "skip", "flag", "retract", "review"),
     _one_of("source", "page", "import", "oracle"),
     sa.CheckConstraint("kind <> 'label' OR class_id IS NOT NULL", name="label_has_class"),
     sa.CheckConstraint("(kind = 'retract') = (target_seq IS NOT NULL)", name="retract_has_target"),
+    sa.CheckConstraint("asked_id IS NULL OR kind = 'skip'", name="asked_by_skip"),
     sa.Index(None, "image_id", "seq"),
     sa.Index(None, "annotator_id", "seq"),
     sa.Index(None, "target_seq"),
+    sa.Index(None, "asked_id", "image_id", sqlite_where=_PASSED, postgresql_where=_PASSED),
 )
 
 # The fold of label_events, one row per image, written in the same transaction as the event; rebuildable.

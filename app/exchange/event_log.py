@@ -21,8 +21,8 @@ KINDS = ("label", "reject", "skip", "flag", "retract", "review")
 def export(db: Database, path: str | Path, *, up_to: int | None = None) -> int:
     """Write every event (up to a watermark) to `path`, beside and renamed; returns how many.
 
-    A line holds all fields of store.records.Event (times in unix seconds), and `path`, `digest`, `annotator`, `class` (as
-    that class was called at the moment asked for).
+    A line holds all fields of store.records.Event (times in unix seconds), and `path`, `digest`, `annotator`, `asked` (the
+    name of who was asked), `class` (as that class was called at the moment asked for).
     The state of an image is the fold of its lines (store/fold.py), so the file alone tells every past moment.
     """
     target = Path(path)
@@ -37,6 +37,7 @@ def export(db: Database, path: str | Path, *, up_to: int | None = None) -> int:
             for event in labels.all_events(tx, up_to):
                 place, digest = files[event.image_id]
                 named = {"path": place, "digest": digest, "annotator": people[event.annotator_id]}
+                named["asked"] = None if event.asked_id is None else people[event.asked_id]
                 told = {**vars(event), **named, "class": None if event.class_id is None else names[event.class_id]}
                 file.write(json.dumps(told, ensure_ascii=False, allow_nan=False) + "\n")
                 count += 1
@@ -85,6 +86,7 @@ class _Log:
                 line, _text(told, "path"), _text(told, "digest") or None, kind, _text(told, "class") or None,
                 _text(told, "reason") or None, _text(told, "note") or None, _text(told, "annotator") or None,
                 rows.moment(repr(at)) if isinstance(at, (int, float)) else None, str(own), target,
+                _text(told, "asked") or None,
             )
         )  # fmt: skip
 

@@ -69,6 +69,7 @@ class Row:
     at: float | None = None  # unix seconds
     uuid: str | None = None
     target: str | None = None
+    asked: str | None = None  # the name of whom a skip passes the image to
 
 
 def lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -154,11 +155,14 @@ def checked(row: Row) -> Row:
             raise Wrong("not text", f"the {what} holds a NUL character")
     if row.reason and row.reason not in labelling.REASONS:
         raise Wrong("reason", f"{shown(row.reason)} is no reason: {nearest(row.reason, labelling.REASONS)}")
-    if row.annotator is not None:
-        try:
-            labelling.checked_name(row.annotator)
-        except errors.BadRequest as problem:
-            raise Wrong("annotator", shown(str(problem))) from problem
+    if row.asked and row.kind != "skip":
+        raise Wrong("contradiction", f"a {row.kind} asks {shown(row.asked)}: only a skip passes an image to somebody")
+    for name in (row.annotator, row.asked):
+        if name is not None:
+            try:
+                labelling.checked_name(name)
+            except errors.BadRequest as problem:
+                raise Wrong("annotator", shown(str(problem))) from problem
     return row
 
 

@@ -34,6 +34,7 @@ OURS: dict[tuple[str, str], str] = {
     ("POST", "/api/v1/undo"): LABEL,
     ("GET", "/api/v1/answers"): LABEL,
     ("GET", "/api/v1/receipts"): LABEL,
+    ("GET", "/api/v1/others"): LABEL,
     ("POST", "/api/v1/renew"): LABEL,
     ("GET", "/api/v1/modes"): LABEL,
     ("POST", "/api/v1/modes/grid"): LABEL,

@@ -14,6 +14,7 @@ from app import (
     finishing,
     ingest_files,
     labelling,
+    passing,
     progress,
     receipts,
     review,
@@ -94,6 +95,12 @@ def own_answers(
         hidden_rate=_settings(request).hidden_rate,
     )
     return {"answers": found}
+
+
+@router.get("/api/v1/others")
+def others(request: Request, annotator: plain.Tab | None = None) -> Json:
+    """Whom this annotator may pass an image to."""
+    return {"others": passing.others(_db(request), str(door.speaker(request, annotator) or ""))}
 
 
 @router.get("/api/v1/receipts")

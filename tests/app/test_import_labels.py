@@ -227,7 +227,9 @@ def test_an_event_log_of_another_workspace_comes_whole_with_its_people_and_what_
     append("two.jpg", "retract", "Ann", target_seq=taken.seq)
     append("sub/one.jpg", "reject", "Ben", reason="other")
     append("sub/one.jpg", "flag", "Ann")
-    append("sub/three.jpg", "skip", "Ann")
+    with world.db.write() as tx:
+        ben = annotators.ensure(tx, "Ben", NOW).id
+    append("sub/three.jpg", "skip", "Ann", asked_id=ben, note="an owl?")
     append("=1+2.jpg", "label", "Ben", "owl")
     append("=1+2.jpg", "review", "Cy", "crow")
     log = tmp_path / "log.jsonl"
@@ -239,6 +241,11 @@ def test_an_event_log_of_another_workspace_comes_whole_with_its_people_and_what_
             assert labels.state(tx, ids["sub/one.jpg"]).flags == 1
             assert labels.state(tx, ids["sub/three.jpg"]).skips == 1
             assert len(labels.state(tx, ids["one.jpg"]).people) == 2
+    with other.db.read() as tx:
+        found = annotators.by_name(tx, "Ben")
+        (passed,) = (each for each in labels.all_events(tx) if each.kind == "skip")
+    assert found is not None
+    assert (passed.asked_id, passed.note) == (found.id, "an owl?")
     count = len(other.events())
     assert "9 rows are there already" in other.run(log, format="events", annotators=True)
     assert "9 rows are there already" in world.run(log, format="events")  # its own log
@@ -253,6 +260,10 @@ def test_an_event_log_of_another_workspace_comes_whole_with_its_people_and_what_
     assert "does not stand before it" in other.refused("\n".join([lines[3], *lines[:3]]), format="events")
     twice = json.dumps(second | {"uuid": first["uuid"]})
     assert "its uuid is that of line 1" in other.refused(f"{lines[0]}\n{twice}", format="events")
+    asks = json.dumps(first | {"asked": "Ben"})
+    assert "only a skip passes an image" in other.refused(asks, format="events")
+    old = {name: value for name, value in first.items() if name not in ("asked", "asked_id")}
+    assert "1 rows are there already" in other.run(other.file("old.jsonl", json.dumps(old)), format="events")
     elsewhere = json.dumps(first | {"path": "two.jpg", "digest": None})
     assert "is another event here" in world.refused(elsewhere, format="events")
 

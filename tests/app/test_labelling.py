@@ -131,7 +131,13 @@ def test_undo_goes_back_without_end_and_shows_each_answer_as_it_was(workspace: W
     for number in (2, 1, 0):
         done = labelling.undo(workspace.db, uuid=str(uuid.uuid4()), annotator="ann", client="tab", now=102.0)
         assert done["item"]["image_id"] == items[number]["image_id"]
-        before = {"kind": "label", "class_id": workspace.class_ids[number], "reason": None, "region": None}
+        before = {
+            "kind": "label",
+            "class_id": workspace.class_ids[number],
+            "reason": None,
+            "region": None,
+            "asked": None,
+        }
         assert done["item"]["previous"] == before
     done = labelling.undo(workspace.db, uuid=str(uuid.uuid4()), annotator="ann", client="tab", now=103.0)
     assert done == {"undone": False, "event_id": None, "item": None}

@@ -1,6 +1,7 @@
 """Opening, migrating and refusing files; reads see a snapshot, writes wait for each other."""
 
 import os
+import re
 import sqlite3
 import subprocess
 import sys
@@ -53,13 +54,21 @@ def test_the_migrations_make_exactly_the_tables_of_the_schema(template: Path) ->
 
 
 def _shape(engine: sa.Engine) -> dict[str, object]:
-    """Checks and foreign keys, which alembic's comparison leaves out."""
+    """Checks, foreign keys, every name and the conditions of indexes, which alembic's comparison leaves out.
+
+    The names are read from the SQL: of a foreign key that came with its column, SQLAlchemy does not see the name.
+    """
     look = sa.inspect(engine)
+    with engine.connect() as tx:
+        rows = tx.exec_driver_sql("SELECT name, sql FROM sqlite_master WHERE type = 'table'").all()
+    texts = {name: sql for name, sql in rows}
     names = [name for name in look.get_table_names() if name != "alembic_version"]
     return {
         name: (
             sorted((check["name"], check["sqltext"]) for check in look.get_check_constraints(name)),
-            sorted((key["name"], key["referred_table"]) for key in look.get_foreign_keys(name)),
+            sorted((key["constrained_columns"], key["referred_table"]) for key in look.get_foreign_keys(name)),
+            sorted(re.findall(r"CONSTRAINT (\w+)", texts[name])),
+            sorted((each["name"], *map(str, each["dialect_options"].values())) for each in look.get_indexes(name)),
             look.get_pk_constraint(name),
         )
         for name in names
@@ -230,13 +239,58 @@ def test_version_0001_keeps_every_word_and_learns_who_said_it(tmp_path: Path, mo
         raw.commit()
         kept = raw.execute("SELECT * FROM label_events").fetchall()
     with closing(database.open(path)) as db, db.write() as tx:
-        assert [tuple(row) for row in tx.exec_driver_sql("SELECT * FROM label_events")] == kept
+        assert [tuple(row) for row in tx.exec_driver_sql("SELECT * FROM label_events")] == [
+            (*row, None) for row in kept
+        ]
         assert [labels.state(tx, image).said_by for image in (1, 2, 3)] == [",2,10,", "", ""]
         assert [labels.state(tx, image).draw for image in (1, 2, 3)] == [7, 8, 9]
         assert labels.rebuild(tx) == 0
         with pytest.raises(sa.exc.IntegrityError, match="never changed"):
             tx.exec_driver_sql("DELETE FROM label_events")
     assert [copy.name for copy in (tmp_path / "backups").iterdir()] == ["before-0001.1.db"]
+
+
+def test_version_0004_keeps_every_word_and_learns_whom_a_skip_asks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "raum.db"
+    with monkeypatch.context() as older:
+        older.setattr(schema, "VERSIONS", ("0001", "0002", "0003", "0004"))
+        database.open(path).close()
+    with closing(sqlite3.connect(path)) as raw:
+        assert "asked_id" not in str(
+            raw.execute("SELECT sql FROM sqlite_master WHERE name = 'label_events'").fetchall()
+        )
+        raw.execute(
+            "INSERT INTO images (id, path, bytes, mtime_ns, holdout, status, added_at) VALUES (1, 'a', 1, 1, 0, 'ok', 1)"
+        )
+        raw.execute(
+            "INSERT INTO image_state VALUES (1, 'pool', 5, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, 1, 0, '')"
+        )
+        raw.executemany("INSERT INTO annotators VALUES (?, ?, 'annotator', 1)", [(1, "ada"), (2, "ben")])
+        raw.execute(
+            "INSERT INTO label_events (seq, uuid, image_id, annotator_id, kind, source, received_at) "
+            "VALUES (1, 'u1', 1, 1, 'skip', 'page', 5)"
+        )
+        raw.execute("UPDATE counters SET value = 1 WHERE name = 'watermark'")
+        raw.commit()
+    insert = (
+        "INSERT INTO label_events (seq, uuid, image_id, annotator_id, kind, source, received_at, asked_id) "
+        "VALUES (2, 'u2', 1, 1, '{}', 'page', 6, {})"
+    )
+    with closing(database.open(path)) as db:
+        with db.write() as tx:
+            assert labels.get(tx, 1).asked_id is None
+            assert labels.rebuild(tx) == 0
+        for kind, asked, why in (("flag", 2, "asked_by_skip"), ("skip", 9, "FOREIGN KEY")):
+            with pytest.raises(sa.exc.IntegrityError, match=why), db.write() as tx:
+                tx.exec_driver_sql(insert.format(kind, asked))
+        with db.write() as tx:
+            tx.exec_driver_sql(insert.format("skip", 2))
+            assert labels.get(tx, 2).asked_id == 2
+        with pytest.raises(sa.exc.IntegrityError, match="never changed"), db.write() as tx:
+            tx.exec_driver_sql("UPDATE label_events SET asked_id = 1")
+    assert [copy.name for copy in (tmp_path / "backups").iterdir()] == ["before-0004.1.db"]
 
 
 def _pretend_older(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

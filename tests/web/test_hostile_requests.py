@@ -38,7 +38,7 @@ VALUES = st.one_of(
 EVENT = (
     "uuid", "image_id", "annotator", "kind", "class_id", "reason", "note", "publication", "round", "lease",
     "suggestion_class_id", "suggestion_probability", "overlay_kind", "shown_ms", "input_mode", "queue_reason",
-    "position", "propensity", "region", "client_at",
+    "position", "propensity", "region", "client_at", "asked",
 )  # fmt: skip
 FIELDS: dict[str, tuple[str, ...]] = {
     "/api/v1/next": (),
@@ -104,7 +104,7 @@ SOUND: dict[str, Any] = {
 GETS = (
     "/healthz", "/image/{image_id}", "/thumb/{image_id}", "/overlay/{publication}/{image_id}", "/surface/{edition}/{name}",
     "/login", "/invite", "/api/v1/me", "/api/v1/users", "/api/v1/acts",
-    "/api/v1/modes", "/api/v1/answers", "/api/v1/receipts", "/api/v1/study", "/api/v1/browse",
+    "/api/v1/modes", "/api/v1/answers", "/api/v1/receipts", "/api/v1/others", "/api/v1/study", "/api/v1/browse",
     "/api/v1/browse/ids", "/api/v1/browse/choices",
     "/api/v1/browse/image/{image_id}", "/api/v1/browse/map", "/api/v1/commands/{command_id}", "/api/v1/uploads/{upload}",
     *(f"/api/v1/{name}" for name in ("pace", "steering", "rounds", "confusion", "duplicates", "log")),

@@ -53,6 +53,7 @@ ROWS = {
     "POST /api/v1/undo": LABELLERS,
     "GET /api/v1/answers": LABELLERS,
     "GET /api/v1/receipts": LABELLERS,
+    "GET /api/v1/others": LABELLERS,
     "POST /api/v1/renew": LABELLERS,
     "GET /api/v1/modes": LABELLERS,
     "POST /api/v1/modes/grid": LABELLERS,

@@ -61,7 +61,7 @@ function facts(told) {
 
 function line(each) {
   const reason = each.reason ? `: ${REASONS[each.reason] ?? each.reason}` : "";
-  const said = each.kind === "label" ? each.class : each.kind === "review" ? `reviewed: ${each.class ?? "rejected"}` : `${KINDS[each.kind]}${reason}`;
+  const said = each.kind === "label" ? each.class : each.kind === "review" ? `reviewed: ${each.class ?? "rejected"}` : each.asked ? `passed to ${each.asked}` : `${KINDS[each.kind]}${reason}`;
   const how = [each.bulk ? "with others" : "", each.round ? `round ${each.round}` : "", each.taken_back ? "taken back" : ""].filter(Boolean).join(", ");
   const when = new Date(1000 * each.at).toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "short" });
   return h("li", { class: each.taken_back ? "bw-gone" : "" }, h("span", { class: "bw-who" }, each.annotator), h("span", {}, said, each.note ? ` “${each.note}”` : ""), h("small", {}, [when, how].filter(Boolean).join(" · ")));

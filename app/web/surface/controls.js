@@ -13,6 +13,7 @@ const BUTTONS = [
   ["accept", "accept"],
   ["reject", "reject"],
   ["skip", "skip"],
+  ["pass", "ask"],
   ["flag", "flag"],
   ["undo", "undo"],
   ["cycle", "map"],
@@ -63,6 +64,7 @@ const ACTS = {
   accept: (label, mode, event) => label.accept(mode, event),
   reject: (label, mode, event) => label.reject(mode, event),
   skip: (label, mode, event) => label.answer("skip", {}, mode, event),
+  pass: (label) => label.passing.press(),
   flag: (label, mode) => label.flag(mode),
   undo: (label) => label.undo(),
   search: (label) => label.search.open(),
@@ -104,6 +106,7 @@ function buttons(label) {
   const made = ([action, text]) => {
     const element = button(hint(action), (mode, event) => act(label, action, mode, event), { class: "rm-key", "data-action": action });
     element.append(text);
+    element.hidden = action === "pass"; // until it is known whom one may ask
     return element;
   };
   label.part("keys").append(...BUTTONS.map(made));

@@ -7,6 +7,7 @@ const LABEL = [
   ["accept", ["Enter"], "accept the model's first class (never on an image asked blind)", "answer"],
   ["reject", ["x"], "reject; then 1 bad image, 2 none of the classes, 3 other", "answer"],
   ["skip", ["s"], "skip: others are asked first", "answer"],
+  ["pass", ["p"], "pass: ask a person by name, with a note if you like", "answer"],
   ["flag", ["f"], "flag for discussion; once more to write a note", "answer"],
   ["undo", ["z"], "undo, as far back as you like", "answer"],
   ["grid", ["g"], "grid: a page that the model holds for one class, and back; arrows, space (take out), s (not this class), Enter", "answer"],

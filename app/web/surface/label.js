@@ -13,6 +13,7 @@ import * as keys from "./keys.js";
 import * as leases from "./leases.js";
 import { ROOT } from "./login.js";
 import { Panel } from "./panel.js";
+import { Passing } from "./passing.js";
 import * as pins from "./pins.js";
 import { Reasons } from "./reasons.js";
 import { Receipts } from "./receipts.js";
@@ -43,6 +44,7 @@ export class Label {
     this.walk = new Walk(this);
     this.receipts = new Receipts(this);
     this.flagging = new Flagging(this);
+    this.passing = new Passing(this);
     this.evidence = new Evidence(this);
     this.beside = new Beside({ stage: this.stage, part: this.part, shown: () => this.current, caption: () => this.showMapCaption() });
     controls.dress(this);
@@ -54,6 +56,7 @@ export class Label {
     this.outbox.adopt(Date.now());
     void this.stock.topUp();
     void this.loadClasses();
+    void this.passing.hear();
     setInterval(() => this.keep(), RENEW_MS);
     this.showSaved();
   }
@@ -112,15 +115,24 @@ export class Label {
     this.panel.show(ready, this.classes, { previous });
     this.card?.follow();
     this.reasons.ask();
-    setText(this.part("why"), ready.item.why ?? "");
+    this.showWhy(ready.item);
     this.showMapCaption();
     this.shown = { at: performance.now() };
     this.root.classList.toggle("rm-broken", ready.broken);
     if (previous && !this.walk.open) this.say(`undone: ${undoing.described(previous, this.classes)}`);
     this.flagging.left();
+    this.passing.left();
     this.guide.greet();
     this.modes?.shown();
     requestAnimationFrame(() => (this.shown.at = performance.now()));
+  }
+
+  // What a person asks by name is not to be overlooked, and may be longer than the line.
+  showWhy({ why = "", asked_by: asker = null }) {
+    const part = this.part("why");
+    setText(part, why);
+    part.title = why;
+    part.classList.toggle("rm-asked", asker !== null);
   }
 
   repaintPanel() {
@@ -201,7 +213,7 @@ export class Label {
     else {
       this.stage.clear();
       this.panel.clear();
-      setText(this.part("why"), "");
+      this.showWhy({});
       this.showMapCaption();
       void this.stock.topUp();
     }
@@ -213,6 +225,7 @@ export class Label {
   keep() {
     if (this.current || this.stock.first) leases.renew(this.identity);
     this.outbox.adopt(Date.now());
+    void this.passing.hear();
   }
 
   searchable() {
@@ -231,9 +244,11 @@ export class Label {
     leases.release(this.identity);
     this.identity.rename(name);
     this.history = [];
-    this.stock.waiting = [];
+    this.stock.forget();
     this.walk.leave();
     this.receipts.forget();
+    this.passing.close();
+    void this.passing.hear();
     this.next();
     void this.status.ask();
   }

@@ -14,6 +14,7 @@ export class Stock {
     this.waiting = [];
     this.shown = null;
     this.answeredAt = new Map();
+    this.person = 0; // counts who has sat here
     this.running = false;
     this.again = false;
     this.problem = null;
@@ -54,6 +55,12 @@ export class Stock {
     if (this.answeredAt.has(imageId)) this.answeredAt.set(imageId, this.now());
   }
 
+  // Another person sits down: what waits, and what is on its way, was given to the one before.
+  forget() {
+    this.waiting = [];
+    this.person += 1;
+  }
+
   // Claim more and refresh what waits; the shown image keeps what it was shown with.
   async topUp() {
     if (this.running) {
@@ -64,8 +71,10 @@ export class Stock {
     do {
       this.again = false;
       const began = this.now();
+      const { person } = this;
       try {
-        this.#merge(await this.claim(AHEAD + 1 + this.answering()), began);
+        const items = await this.claim(AHEAD + 1 + this.answering());
+        if (person === this.person) this.#merge(items, began);
         this.problem = null;
       } catch (problem) {
         this.problem = problem;

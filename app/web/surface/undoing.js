@@ -49,5 +49,6 @@ export function undone(label, entry, reply) {
 // An answer in a word or two.
 export function described(body, classes) {
   if (body.kind === "label") return classes.find((each) => each.class_id === body.class_id)?.name ?? "a label";
+  if (body.asked) return `passed to ${body.asked}`;
   return body.kind === "reject" ? "rejected" : body.kind;
 }
