@@ -1,6 +1,5 @@
 """The grid and yes/no modes in a real browser: every key, touch, undo, offline in the middle, two people."""
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -146,9 +145,9 @@ def test_taps_take_out_and_the_bar_confirms_on_a_tablet_and_a_phone(server: Page
         tab.tap('[data-part="keys"] [data-mode-action="grid"]')
         tab.wait_for_function(GRID)
         ids = tab.evaluate(PAGE)
-        assert len(ids) <= (24 if width > 500 else 12)
+        assert len(ids) <= (24 if width > 500 else 15)
         box = tab.locator(CELL).first.bounding_box()
-        assert box["width"] >= 100
+        assert box["width"] >= 118
         assert tab.evaluate("document.scrollingElement.scrollWidth") <= width
         tab.locator(CELL).nth(1).tap()
         assert tab.evaluate(TAKEN)[:3] == ["kept", "out", "kept"]
@@ -162,8 +161,8 @@ def test_taps_take_out_and_the_bar_confirms_on_a_tablet_and_a_phone(server: Page
         tab.tap('.rg-keys [data-mode-action="undo"]')
         assert tab.evaluate(PAGE) == ids
         saved(tab)
+        tab.goto(f"{server.url}/healthz")  # gives the images back; a context that is closed takes the last request along
         tab.context.close()
-        time.sleep(0.2)
 
 
 def test_a_page_confirmed_offline_is_kept_and_sent_once(server: Page, opened: Callable[..., Any]) -> None:
