@@ -161,7 +161,9 @@ def test_taps_take_out_and_the_bar_confirms_on_a_tablet_and_a_phone(server: Page
         tab.tap('.rg-keys [data-mode-action="undo"]')
         assert tab.evaluate(PAGE) == ids
         saved(tab)
-        tab.goto(f"{server.url}/healthz")  # gives the images back; a context that is closed takes the last request along
+        tab.goto(
+            f"{server.url}/healthz"
+        )  # gives the images back; a context that is closed takes the last request along
         tab.context.close()
 
 
