@@ -116,7 +116,8 @@ async def _mount_gradio(app: FastAPI) -> None:
     gradio = quick_gradio.load()
     from app.web import page
 
-    blocks = page.build()
+    with quick_gradio.unserved():
+        blocks = page.build()
     # No event of this page goes through Gradio's queue; looking into it every millisecond costs 6 % of a core.
     blocks._queue.sleep_when_free = blocks._queue.progress_update_sleep_when_free = IDLE_SECONDS
     gradio.mount_gradio_app(
