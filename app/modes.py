@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import uuid as uuids
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import Connection
@@ -21,20 +22,22 @@ from store.records import Event, Lease, NewEvent, Publication
 
 MOST = 48  # images a page, and answers that come at once
 TRIED = 2000  # candidates looked up for one page
+STRUCK = 5000  # images a tab will not have again, a class
 KINDS = ("label", "skip")
 
 
 @dataclasses.dataclass(frozen=True)
 class Tab:
-    """Who asks: the annotator, the tab's client id for this mode, and the images that it holds or will not have again.
+    """Who asks: the annotator, the tab's client id for this mode, and the images that it holds.
 
+    `without`: class id -> the images that it will not have again for that class.
     `seen`: the latest "at" that it was told. A page taken back while this request was on its way is younger.
     """
 
     annotator: str
     client: str
     holding: frozenset[int] = frozenset()
-    without: frozenset[int] = frozenset()
+    without: Mapping[int, frozenset[int]] = dataclasses.field(default_factory=dict)
     seen: float | None = None
 
 
@@ -43,8 +46,7 @@ def read_tab(body: dict[str, Any]) -> Tab:
     name, client = labelling.checked_name(body.get("annotator")), body.get("client")
     if not isinstance(client, str) or not 1 <= len(client) <= 100:
         raise errors.BadRequest(f"client must be the tab's id, a text of 1 to 100 characters, not {client!r}")
-    holding, without = _ids(body, "holding", 500), _ids(body, "without", 5000)
-    return Tab(name, client, frozenset(holding), frozenset(without), labelling.number(body, "seen"))
+    return Tab(name, client, frozenset(_ids(body, "holding", 500)), _without(body), labelling.number(body, "seen"))
 
 
 def page(
@@ -65,12 +67,12 @@ def page(
     [{"class_id", "name", "images"}], "at": `now`}; no class and no images where the model holds none that are free.
     """
     _checked_count(count)
-    not_now = tab.holding | tab.without
     leases: list[Lease] = []
     with db.read() as seen:
         found = mode_board.Held(seen, board)
         view, listed, chosen = found.view, found.listed(), None
         for each, ids in found.pages(class_id, named=named):
+            not_now = tab.holding | tab.without.get(each, frozenset())
             with db.write() as tx:
                 person = annotators.ensure(tx, tab.annotator, now)
                 terms = _lease(tab, person.id, now, lease_seconds, "grid", view.publication if view else None)
@@ -125,7 +127,7 @@ def questions(
     with db.write() as tx:
         person = annotators.ensure(tx, tab.annotator, now)
         mine = picked.held(tx, person.id, tab.client, now)
-        candidates = [i for i in dict.fromkeys([*mine, *more[:TRIED]]) if i not in tab.without]
+        candidates = list(dict.fromkeys([*mine, *more[:TRIED]]))
         terms = _lease(tab, person.id, now, lease_seconds, "yesno", view.publication)
         leases = picked.claim(tx, candidates, **terms, count=count)
         told = items.build(tx, leases)
@@ -260,6 +262,17 @@ def _ids(body: dict[str, Any], key: str, most: int) -> list[int]:
         raise errors.BadRequest(f"{key} must list at most {most} image ids")
     checked = [labelling.integer({key: each}, key) for each in found]
     return [each for each in checked if each is not None]
+
+
+def _without(body: dict[str, Any]) -> dict[int, frozenset[int]]:
+    said = body.get("without") or {}
+    if (
+        not isinstance(said, dict)
+        or len(said) > STRUCK
+        or not all(each.isdecimal() and len(each) <= 16 for each in said)
+    ):
+        raise errors.BadRequest(f"without must map at most {STRUCK} class ids to lists of image ids")
+    return {int(each): frozenset(_ids(said, each, STRUCK)) for each in said}
 
 
 def _checked_count(count: int) -> None:

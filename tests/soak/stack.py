@@ -69,7 +69,7 @@ class Stack:
 
     def parts(self) -> dict[str, int]:
         """The pids of the page and the worker, also of those that have only just been started."""
-        told = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,args="], stdout=subprocess.PIPE, text=True, check=True)
+        told = subprocess.run(["ps", "-Aww", "-o", "pid=,ppid=,args="], stdout=subprocess.PIPE, text=True, check=True)
         found = {}
         for line in told.stdout.splitlines():
             pid, parent, *words = line.split()
@@ -101,7 +101,7 @@ class Stack:
 
     def told(self) -> str:
         """What the program wrote, whether it runs, and what runs beside it."""
-        command = ["ps", "-A", "-o", "pid,ppid,stat,etimes,wchan:20,args"]
+        command = ["ps", "-Aww", "-o", "pid,ppid,stat,etimes,wchan:20,args"]
         beside = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False).stdout
         said = (self.workspace / "serve.log").read_text(encoding="utf-8")[-3000:]
         return f"serve is {self.serve.pid}, ended with {self.serve.poll()}\n{said}\n{beside}"

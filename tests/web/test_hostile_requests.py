@@ -73,7 +73,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "/api/v1/users/active": ("name", "active"),
     "/api/v1/users/logout": ("name",),
     "/api/v1/modes/grid": ("annotator", "client", "class_id", "named", "count", "holding", "without", "seen"),
-    "/api/v1/modes/yesno": ("annotator", "client", "class_id", "count", "holding", "without", "seen"),
+    "/api/v1/modes/yesno": ("annotator", "client", "class_id", "count", "holding", "seen"),
     "/api/v1/modes/confirm": ("annotator", "client", "events", "out"),
     "/api/v1/modes/undo": ("uuid", "annotator", "client", "targets", "out", "holding"),
     "/api/v1/import": (),
@@ -96,7 +96,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
 SOUND: dict[str, Any] = {
     "images": 4, "gold": 0.5, "map": True,
     "uuid": UUIDS[0], "image_id": 1, "annotator": "me", "client": "tab", "kind": "label", "class_id": 1, "seen": 99,
-    "decision": "label", "name": "Larch", "payload": {}, "count": 6, "holding": [1], "without": [2], "out": [3],
+    "decision": "label", "name": "Larch", "payload": {}, "count": 6, "holding": [1], "without": {"1": [2]}, "out": [3],
     "events": [{"uuid": UUIDS[1], "image_id": 2, "kind": "label", "class_id": 1}], "targets": [UUIDS[1]],
     "action": "flag", "image_ids": [1, 2],
     "act": "rename", "seq": 1, "into": 2,

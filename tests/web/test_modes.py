@@ -103,6 +103,9 @@ def test_a_page_is_judged_by_keys_alone(server: Page, opened: Callable[..., Any]
     assert of_grid
     assert not {ids[at] for at in out} & set().union(*of_grid)
     assert not set(tab.evaluate(PAGE)) & set(ids), "what was taken out does not come back on the next page"
+    tab.wait_for_function("() => !window.raum.modes.grid.loading")
+    ahead = tab.evaluate("window.raum.modes.grid.pages.flatMap((page) => page.ids)")
+    assert not {ids[at] for at in out} & set(ahead), "nor on one that the tab has claimed ahead"
     tab.keyboard.press("Escape")
     assert tab.evaluate(SHOWN) == before, "the single image waited"
     press(tab, "1")

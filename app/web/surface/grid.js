@@ -71,11 +71,11 @@ export class Grid {
     this.loading = true;
     const { named, stays } = this;
     const holding = [...(this.page?.ids ?? []), ...this.pages.flatMap((page) => page.ids), ...[...this.sent.values()].flatMap((page) => page.ids)];
-    const without = [...this.struck].filter(([id]) => stays === null || id === stays).flatMap(([, ids]) => [...ids]);
+    const without = Object.fromEntries([...this.struck].map(([id, ids]) => [id, [...ids]]));
     const { picture, count } = this.#size();
     let more = false;
     try {
-      const told = await post("/api/v1/modes/grid", { ...this.modes.who("grid"), count, class_id: stays, named: named !== null, holding, without: without.slice(-5000), seen: this.seen });
+      const told = await post("/api/v1/modes/grid", { ...this.modes.who("grid"), count, class_id: stays, named: named !== null, holding, without, seen: this.seen });
       this.seen = Math.max(this.seen, told.at);
       this.problem = null;
       this.listed = told.classes;
