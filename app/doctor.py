@@ -60,11 +60,11 @@ def _device() -> dict[str, str]:
     import torch
 
     from app import pool
-    from model.network import selective_scan
+    from model.network import cross_scan
 
     device = pool.device()
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
-    return {"device": name, "selective scan": selective_scan.chosen_backend(device)}
+    return {"device": name, "selective scan": cross_scan.chosen_backend(device)}
 
 
 def _faiss() -> str:

@@ -2,12 +2,13 @@
 
 Distillation from few but richly cropped pictures carries far (Asano and Saeed, "Extrapolating from a single image to a
 thousand classes", arXiv 2112.00725); the student must see exactly what the teacher sees (Beyer et al., "Knowledge
-distillation: a good teacher is patient and consistent", arXiv 2106.05237). One pass of the teacher serves several
-student steps, each with colours of its own: on a CPU the teacher takes most of the time.
+distillation: a good teacher is patient and consistent", arXiv 2106.05237). On a CPU the teacher takes most of the time, so
+its answers are kept for a while, and most steps look again at crops whose answer is known, mirrored or not.
 """
 
 from __future__ import annotations
 
+import collections
 import copy
 import dataclasses
 import io
@@ -23,6 +24,7 @@ from typing import Any
 import numpy as np
 import safetensors.torch
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -35,7 +37,6 @@ from model.together import Together
 
 Progress = Callable[[float, str], None]
 Log = Callable[[int, dict[str, float]], None]
-_RECOLOURED = augment.Strength(brightness=0.25, contrast=0.25, saturation=0.25, hue=12.0, blur=0.1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +68,7 @@ def distil(
             log(run.steps, figures)
         if progress is not None:
             progress(min(run.done(), 1.0), run.message(figures))
-        if keep is not None and not run.waiting and time.perf_counter() - kept > keep_seconds:
+        if keep is not None and time.perf_counter() - kept > keep_seconds:
             keep(run.state())
             kept = time.perf_counter()
     if keep is not None:
@@ -117,8 +118,7 @@ class Distillation:
         self.optimizers = optimizers.Optimizers(self.student, rates, self.loss)
         self.generator = torch.Generator().manual_seed(config.seed + 7919 * self.together.rank)
         self.steps, self.seconds = 0, 0.0
-        self.waiting: list[Tensor] = []  # views for which the teacher's last answer still holds
-        self._told: Tensor | None = None
+        self.known: collections.deque[tuple[Tensor, Tensor]] = collections.deque(maxlen=config.remembered)
 
     def done(self) -> float:
         """Share of the run that is over, by steps or by time, whichever limit is nearer; the same in every process."""
@@ -129,31 +129,42 @@ class Distillation:
     def step(self, groups: Sequence[Group], done: float) -> dict[str, float]:
         """One student step at `done` of the run; its losses, and the factor of the peak rates."""
         began = time.perf_counter()
-        if not self.waiting:
-            self._ask(groups)
-        views_BCHW, to = self.waiting.pop(0), self.student_input
+        views_BCHW, told_BHWD = self._lesson(groups)
+        to = self.student_input
         seen_BCHW = augment.shown(views_BCHW, size=to.image_size, mean=to.mean, std=to.std)
         with self._half():
             features_BHWD = self.student.features(seen_BCHW, self.generator)
-        pooled, cells = self.loss(features_BHWD.float(), self._told)
+        pooled, cells = self.loss(features_BHWD.float(), told_BHWD)
         factor = schedules.learning_rate(done + 1e-4, warmup=self.config.warmup)
         self._descend(pooled + self.config.spatial * cells, factor)
         self.seconds += time.perf_counter() - began
         return {"pooled": pooled.item(), "cells": cells.item(), "rate": factor, "seconds": self.seconds}
 
+    def _lesson(self, groups: Sequence[Group]) -> tuple[Tensor, Tensor]:
+        """Views (B, 3, h, w) in [0, 1] and the teacher's map of them: every `reuse`-th step new ones, else known ones."""
+        if self.steps % self.config.reuse == 0 or not self.known:
+            return self._ask(groups)
+        at = int(torch.randint(len(self.known), (), generator=self.generator))
+        views_BCHW, told_BHWD = (tensor.float() for tensor in self.known[at])
+        if torch.rand((), generator=self.generator).item() < 0.5:
+            return views_BCHW.flip(3) / 255, told_BHWD.flip(2)
+        return views_BCHW / 255, told_BHWD
+
     @torch.no_grad()
-    def _ask(self, groups: Sequence[Group]) -> None:
-        """Cut new crops, ask the teacher about them, and colour them anew for each step that will use its answer."""
+    def _ask(self, groups: Sequence[Group]) -> tuple[Tensor, Tensor]:
+        """Cut new crops, ask the teacher about them, and remember what it says."""
         crops_BCHW = self._crops(groups)
         to = self.teacher_input
-        with self._half():
+        with self._half(teacher=True):
             seen_BCHW = augment.shown(crops_BCHW, size=self.teacher_size, mean=to.mean, std=to.std)
             told_BHWD = self.teacher.features(seen_BCHW.contiguous(memory_format=torch.channels_last))
-        self._told = told_BHWD.float()
-        self.loss.watch(self._told, self.together)
-        self.waiting = [crops_BCHW]
-        for _ in range(self.config.reuse - 1):
-            self.waiting.append(augment.tint(crops_BCHW.clone(), _RECOLOURED, generator=self.generator))
+        self.loss.watch(told_BHWD.float(), self.together)
+        side = self.student_input.image_size
+        views_BCHW = F.interpolate(crops_BCHW, size=(side, side), mode="bilinear", antialias=True)
+        if self.config.reuse > 1:
+            kept = views_BCHW.mul(255).round_().to(torch.uint8), told_BHWD.to(torch.bfloat16)
+            self.known.append(kept)
+        return views_BCHW, told_BHWD.float()
 
     def _crops(self, groups: Sequence[Group]) -> Tensor:
         """(B, 3, R, R) in [0, 1]: `crops` pieces of each of B / crops pictures, the n-th at the n-th range of scales."""
@@ -196,13 +207,17 @@ class Distillation:
             torch._foreach_lerp_(list(self.average.parameters()), list(self.student.parameters()), 1 - keep)
         self.steps += 1
 
-    def _half(self) -> Any:
-        """bfloat16 where a GPU has it; elsewhere nothing changes."""
-        able = self.device.type == "cuda" and torch.cuda.is_bf16_supported()
+    def _half(self, *, teacher: bool = False) -> Any:
+        """bfloat16 where the device computes in it: on a GPU both networks, on such a CPU the teacher, which is three
+        times as fast in it (the student's small layers gain nothing there)."""
+        if self.device.type == "cuda":
+            able = torch.cuda.is_bf16_supported()
+        else:
+            able = teacher and torch.ops.mkldnn._is_mkldnn_bf16_supported()
         return torch.autocast(self.device.type, torch.bfloat16, enabled=able)
 
     def state(self) -> dict[str, Any]:
-        """Tensors and plain values: a run that restores them goes on exactly as this one would."""
+        """Tensors and plain values to go on from; what the teacher said of earlier crops is not among them."""
         return {
             "recipe": dataclasses.asdict(self.config),
             "steps": self.steps,
@@ -212,8 +227,6 @@ class Distillation:
             "loss": self.loss.state_dict(),
             "optimizers": self.optimizers.state(),
             "generator": self.generator.get_state(),
-            "waiting": self.waiting,
-            "told": self._told,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -234,9 +247,7 @@ class Distillation:
         self.steps, self.seconds = state["steps"], state["seconds"]
         if self.together.count == 1:
             self.generator.set_state(state["generator"].cpu())
-            self.waiting = [views.to(self.device) for views in state["waiting"]]
-            self._told = None if state["told"] is None else state["told"].to(self.device)
-        else:  # the file is the first process's: everyone draws anew, and asks the teacher at the same step
+        else:  # the file is the first process's: everyone draws anew
             self.generator.manual_seed(self.config.seed + 7919 * self.together.rank + 104729 * self.steps)
 
     def message(self, figures: dict[str, float]) -> str:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from model import config as configs
 from model import errors
-from model.network import bayesian_head, hf_backbone, pretrained, selective_scan, vmamba
+from model.network import bayesian_head, cross_scan, hf_backbone, pretrained, vmamba
 from model.network.attention import cam, region
 
 ATTENTIONS: dict[str, type[nn.Module]] = {"cam": cam.MeanPooling, "region": region.RegionAttention}
@@ -90,7 +90,7 @@ def scan_backend(net: RaumNet) -> str | None:
     """The selective-scan backend that this net uses where it lies; None for a backbone without scans."""
     if not isinstance(net.backbone, vmamba.VMamba):
         return None
-    return selective_scan.chosen_backend(next(net.parameters()).device)
+    return cross_scan.chosen_backend(next(net.parameters()).device)
 
 
 def reclass(net: RaumNet, rows: Sequence[int | None], *, seed: int) -> None:

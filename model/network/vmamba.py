@@ -47,7 +47,7 @@ def shape_of(variant: Variant) -> Shape:
 
 
 VARIANTS = {
-    "vmamba_nano": Variant((32, 64, 64, 96), (1, 1, 1, 1), 1.0, 0.0, (2, 1, 1), map_norm=True),
+    "vmamba_nano": Variant((32, 64, 96, 160), (1, 1, 2, 1), 1.0, 0.0, (2, 1, 1), map_norm=True),
     "vmamba_tiny": Variant((96, 192, 384, 768), (2, 2, 8, 2), 1.0, 0.2),
     "vmamba_tiny_s2l5": Variant((96, 192, 384, 768), (2, 2, 5, 2), 2.0, 0.2),
     "vmamba_small": Variant((96, 192, 384, 768), (2, 2, 15, 2), 2.0, 0.3),
@@ -177,9 +177,8 @@ class SS2D(nn.Module):
 
     def forward(self, x_BHWC: Tensor) -> Tensor:
         z = self.conv2d(self.in_proj(x_BHWC).permute(0, 3, 1, 2))
-        z_HWBD = F.silu(z).permute(2, 3, 0, 1).contiguous()
-        y_HWBD = cross_scan.scan(
-            z_HWBD,
+        y_BHWD = cross_scan.scan(
+            F.silu(z).permute(0, 2, 3, 1),
             x_proj_KED=self.x_proj_weight,
             dt_proj_KDR=self.dt_projs_weight,
             dt_bias_KD=self.dt_projs_bias,
@@ -187,8 +186,7 @@ class SS2D(nn.Module):
             Ds=self.Ds,
             backend=self.backend,
         )
-        y = self.out_norm(y_HWBD).to(x_BHWC.dtype)
-        return self.out_proj(y).permute(2, 0, 1, 3)
+        return self.out_proj(self.out_norm(y_BHWD).to(x_BHWC.dtype))
 
 
 class Mlp(nn.Module):

@@ -92,7 +92,7 @@ def test_broken_content_is_listed(source, tmp_path):
     torch.save(tensors, path)
     with pytest.raises(errors.BadCheckpoint, match=r"classifier\.norm\.bias is missing; .*conv2d\.bias is unknown"):
         weights.load_official(vmamba.build("vmamba_nano"), path)
-    torch.save({**source.state_dict(), "classifier.norm.bias": torch.full((96,), float("nan"))}, path)
+    torch.save({**source.state_dict(), "classifier.norm.bias": torch.full((160,), float("nan"))}, path)
     with pytest.raises(errors.NotFinite, match=r"classifier\.norm\.bias"):
         weights.load_official(vmamba.build("vmamba_nano"), path)
 
