@@ -90,9 +90,10 @@ class PretrainConfig:
     steps, seconds, warmup, clip_norm, lr, lr_matrix, weight_decay: as in TrainConfig; lr_projection: of the maps from
     the student's features to the teacher's. batch: crops in one pass of the teacher. crops: how many of them come from
     one image, at scales that do not overlap. reuse: student steps for one pass of the teacher; all but one look at crops
-    of the last `remembered` passes. crop: least side of a crop as a share of the picture's (0.28: 8 % of its area). spatial: weight of the loss
-    per cell beside that of the mean. mix: share of the batches in which every crop is laid half over another one.
-    teacher_size: side of the teacher's input; 0 is its own. ema: decay of the weights' average, which is what is kept.
+    of the last `remembered` passes. crop: least side of a crop as a share of the picture's (0.28: 8 % of its area).
+    spatial: weight of the loss per cell beside that of the mean. mix: share of the batches in which every crop is laid
+    half over another one. teacher_size: side of the teacher's input; 0 is its own. ema: decay of the weights' average,
+    which is what is kept.
     """
 
     steps: int = 0

@@ -8,12 +8,23 @@ from __future__ import annotations
 import numpy as np
 from llvmlite import ir
 from numba import njit, types
-from numba.core import cgutils  # noqa: F401  (registers the intrinsic's types)
 from numba.extending import intrinsic
 
 F = np.float32
-OPTIONS = {"nogil": True, "fastmath": True, "cache": True, "error_model": "numpy", "boundscheck": False}
 INNER = {"fastmath": True, "error_model": "numpy", "inline": "always"}
+
+
+def _compiled(signature):
+    """Compile now for this signature, or read what an earlier process left; without a place to leave it, do without."""
+
+    def compile_(function):
+        options = {"nogil": True, "fastmath": True, "error_model": "numpy"}
+        try:
+            return njit(signature, cache=True, **options)(function)
+        except RuntimeError:
+            return njit(signature, **options)(function)
+
+    return compile_
 
 
 @intrinsic
@@ -60,7 +71,7 @@ _IN = "float32[:, :, ::1], float32[:, :, :, ::1], float32[:, :, ::1], float32[:,
 _PART = "int32[:, ::1], int64, int64, int64, int64"
 
 
-@njit(f"void({_IN}, float32[:, :, ::1], {_PART})", **OPTIONS)
+@_compiled(f"void({_IN}, float32[:, :, ::1], {_PART})")
 def forward(z_BLD, projected_BLKE, weight_KRD, bias_KD, A_KD, y_BLD, order_KL, first, last, low, high):
     """Add the scans of images first..last, channels low..high, into y."""
     tokens, rank, count = z_BLD.shape[1], weight_KRD.shape[1], high - low
@@ -88,7 +99,7 @@ def forward(z_BLD, projected_BLKE, weight_KRD, bias_KD, A_KD, y_BLD, order_KL, f
 _OUT = "float32[:, :, ::1], float32[:, :, ::1], float32[:, :, :, ::1], float32[:, :, ::1], float32[:, ::1], float32[:, ::1]"
 
 
-@njit(f"void({_IN}, {_OUT}, {_PART})", **OPTIONS)
+@_compiled(f"void({_IN}, {_OUT}, {_PART})")
 def backward(
     z_BLD, projected_BLKE, weight_KRD, bias_KD, A_KD, gy_BLD, g_z, g_projected, g_weight, g_bias, g_A,
     order_KL, first, last, low, high,

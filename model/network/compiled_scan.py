@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import itertools
 from collections.abc import Callable
 from concurrent import futures
 from typing import Any
@@ -92,7 +93,7 @@ def _parts(shape: torch.Size | tuple[int, ...]) -> list[Part]:
 
 def _cut(count: int, pieces: int) -> list[tuple[int, int]]:
     edges = [round(count * i / pieces) for i in range(pieces + 1)]
-    return list(zip(edges, edges[1:], strict=False))
+    return list(itertools.pairwise(edges))
 
 
 def _each(parts: list[Part], run: Callable[[int, Part], None]) -> None:

@@ -80,10 +80,8 @@ def test_what_the_teacher_said_is_asked_of_again_for_the_same_views_mirrored_or_
     assert len(run.known) == 2
     for views, told in lessons:
         assert any(
-            torch.allclose(views, seen, atol=0.02)
-            and torch.allclose(told, said, rtol=0.02)
-            or torch.allclose(views, seen.flip(3), atol=0.02)
-            and torch.allclose(told, said.flip(2), rtol=0.02)
+            (torch.allclose(views, seen, atol=0.02) and torch.allclose(told, said, rtol=0.02))
+            or (torch.allclose(views, seen.flip(3), atol=0.02) and torch.allclose(told, said.flip(2), rtol=0.02))
             for seen, said in asked
         )
     assert not torch.allclose(asked[0][0], asked[1][0], atol=0.02)
