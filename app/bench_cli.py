@@ -109,6 +109,17 @@ def bench_probe(
     )
 
 
+@bench.command("scan")
+def bench_scan(
+    repeats: Annotated[int, typer.Option(help="runs of which the median is told")] = 9,
+    json_file: options.Json = None,
+) -> None:
+    """The selective scan's backends, alone and inside vmamba_nano and vmamba_small: milliseconds and ratios."""
+    from app import bench_scan as measuring
+
+    measuring.command(repeats=repeats, json_file=json_file)
+
+
 @bench.command("select")
 def bench_select(
     sizes: Annotated[str, typer.Option(help="images, comma-separated; a million needs 4 GB")] = "10000,100000",

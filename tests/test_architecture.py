@@ -16,6 +16,7 @@ LEARNING_SIDE = {  # of app's rooms only these import model's torch rooms
     "app/training.py",
     "app/pretraining.py",
     "app/probing.py",
+    "app/bench_scan.py",
     "app/simulate_network.py",
     "app/doctor.py",
     "app/jobs.py",
