@@ -120,6 +120,32 @@ def bench_scan(
     measuring.command(repeats=repeats, json_file=json_file)
 
 
+@bench.command("network")
+def bench_network(
+    backbone: Annotated[str, typer.Option(help="vmamba_nano|tiny|small|base")] = "vmamba_small",
+    against: Annotated[
+        Path | None, typer.Option(help="a checkout of github.com/MzeroMiko/VMamba, to run beside ours")
+    ] = None,
+    size: Annotated[int, typer.Option(help="side of the picture; 0: the backbone's own")] = 0,
+    batch: Annotated[int, typer.Option(help="pictures in a pass")] = 1,
+    processes: Annotated[int, typer.Option(help="child processes of each kind")] = 3,
+    steps: Annotated[int, typer.Option(help="forward passes in each; a third as many training steps")] = 6,
+    json_file: options.Json = None,
+) -> None:
+    """A forward pass and a training step on the CPU: ours, ours in bfloat16, and upstream's own code."""
+    from app import bench_network as measuring
+
+    measuring.command(
+        backbone=backbone,
+        against=against,
+        size=size,
+        batch=batch,
+        processes=processes,
+        steps=steps,
+        json_file=json_file,
+    )
+
+
 @bench.command("select")
 def bench_select(
     sizes: Annotated[str, typer.Option(help="images, comma-separated; a million needs 4 GB")] = "10000,100000",
