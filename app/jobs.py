@@ -203,7 +203,7 @@ def train(
     processes.keep_memory()
     on_cpu = pool.device().type == "cpu"
     chosen = config.training(
-        backbone, on_cpu=on_cpu, steps=steps, method=method, occlusion_rate=occlusion_rate, seed=seed
+        config.for_backbone(backbone, num_classes=2), on_cpu=on_cpu, steps=steps, method=method, occlusion_rate=occlusion_rate, seed=seed
     )
     with bar("train") as tell:
         figures = training.train(

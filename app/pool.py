@@ -64,8 +64,8 @@ class Pool:
 
     @property
     def wants_rounds(self) -> bool:
-        """Whether rounds start by themselves: not for a pretrained backbone on a CPU, where refreshes do the learning."""
-        return not (self.config.backbone.startswith(config.HF_PREFIX) and device().type == "cpu")
+        """Whether rounds start by themselves: not for a large backbone on a CPU, where refreshes do the learning."""
+        return self.config.backbone == config.NANO or device().type != "cpu"
 
     @property
     def device_text(self) -> str:
@@ -91,7 +91,8 @@ def device() -> torch.device:
 
 def network_config(settings: Settings, num_classes: int) -> config.NetworkConfig:
     """What the settings say of the network."""
-    return config.for_backbone(settings.backbone, num_classes=num_classes, image_size=settings.image_size or None)
+    size, folders = settings.image_size or None, [settings.workspace / "cache"]
+    return config.for_backbone(settings.backbone, num_classes=num_classes, image_size=size, folders=folders)
 
 
 def open_(
