@@ -99,11 +99,12 @@ def refresh(workspace: Path, *, backbone: str | None) -> None:
     """One refresh in this process, embedding what is new."""
     import numpy as np
 
-    from app import labelling, learning, measuring, pool, reviewing
+    from app import backbones, labelling, learning, measuring, pool, reviewing
 
     processes.keep_memory()
     chosen = settings.load(workspace, backbone=backbone)
     with _opened(chosen) as db, processes.only_one(chosen.workspace, "worker"), _shown(db, "worker", False) as tell:
+        chosen = backbones.settle(db, chosen, pool.machine())
         with db.read() as tx:
             known, current = images.all_ok(tx), queue.current(tx)
         if not known:
@@ -127,7 +128,7 @@ def round_(workspace: Path, *, backbone: str | None, child: bool) -> None:
     """One round in this process; as the worker's child it is nice and leaves a core to the people who label."""
     import torch
 
-    from app import learning
+    from app import backbones, learning, pool
 
     processes.keep_memory()
     if child and hasattr(os, "nice"):
@@ -135,6 +136,7 @@ def round_(workspace: Path, *, backbone: str | None, child: bool) -> None:
     chosen = settings.load(workspace, backbone=backbone)
     cores = os.cpu_count() or 1
     with _opened(chosen) as db, _shown(db, "round", child) as tell:
+        chosen = backbones.settle(db, chosen, pool.machine(), tell=not child)
         threads = _threads(db, cores) if child else None
         torch.set_num_threads(threads() if threads else cores)
         published = learning.round_(db, chosen, clock=time.time, progress=tell, threads=threads, stop=_orphaned(child))
@@ -201,9 +203,9 @@ def train(
     from model import config
 
     processes.keep_memory()
-    on_cpu = pool.device().type == "cpu"
+    on_cpu, network = pool.device().type == "cpu", config.for_backbone(backbone, num_classes=2)
     chosen = config.training(
-        config.for_backbone(backbone, num_classes=2), on_cpu=on_cpu, steps=steps, method=method, occlusion_rate=occlusion_rate, seed=seed
+        network, on_cpu=on_cpu, steps=steps, method=method, occlusion_rate=occlusion_rate, seed=seed
     )
     with bar("train") as tell:
         figures = training.train(

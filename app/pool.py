@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from app import agreement_model
+from app import agreement_model, backbones
 from app.settings import Settings
 from model import checkpoint, config, last_layer, predict
 from model import errors as model_errors
@@ -87,6 +87,14 @@ def open_cache(settings: Settings, network: config.NetworkConfig) -> pixels.Pixe
 def device() -> torch.device:
     """The GPU where there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def machine() -> backbones.Machine:
+    """What there is to compute on, and how much of the GPU's memory is free now."""
+    found, cores = device(), os.cpu_count() or 1
+    if found.type != "cuda":
+        return backbones.Machine("", 0.0, cores)
+    return backbones.Machine(torch.cuda.get_device_name(found), torch.cuda.mem_get_info(found)[0] / 1e9, cores)
 
 
 def network_config(settings: Settings, num_classes: int) -> config.NetworkConfig:

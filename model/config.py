@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from model import errors
-from model.network import preprocessor, pretrained
+from model.network import hub, preprocessor, pretrained
 
 # Of weights that say nothing of their pixels: fresh ones, and those that VMamba's authors released.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -31,10 +31,10 @@ class NetworkConfig:
     """Everything needed to build the network and to feed it.
 
     image_size: side in pixels of the square input, which shows the whole picture: a map over it then covers the picture
-    on the page. mean, std: per channel, of RGB scaled to 0..1. All three are those of the weights' own record.
+    on the page. mean, std: per channel, of RGB scaled to 0..1. All three come from the weights' own record.
     dropout: of the Bayesian head. seed: of the weights' initialisation. pretrained: start one of our own variants from
-    the file `weights` or, where that is "", from those that come with the program, where there are any
-    (model/network/pretrained.py). Where the file lies is this machine's affair: it is no part of the record.
+    the file `weights` or, where that is "", from one that model/network/pretrained.py finds, if any. Where the file lies
+    is this machine's affair: it is no part of the record.
     """
 
     backbone: str
@@ -141,6 +141,18 @@ def for_backbone(
         pixels = {"image_size": NATIVE_IMAGE_SIZES[name]}
     pixels["image_size"] = image_size or pixels["image_size"]
     return NetworkConfig(backbone=name, num_classes=num_classes, **pixels)
+
+
+def at_hand(name: str, folders: Iterable[Path] = ()) -> bool:
+    """Whether trained weights of a backbone are on this machine, in a file that can be used."""
+    if name.startswith(HF_PREFIX):
+        model = name[len(HF_PREFIX) :]
+        return hub.is_folder(model) or hub.cached(model)
+    path = pretrained.find(name, folders)
+    try:
+        return path is not None and bool(pretrained.pixels(path, name))
+    except errors.BadCheckpoint:
+        return False
 
 
 def gently(network: NetworkConfig) -> bool:

@@ -6,7 +6,6 @@ import os
 import socket
 import threading
 import urllib.parse
-import urllib.request
 from pathlib import Path
 
 from model import errors
@@ -69,6 +68,8 @@ def offline() -> bool:
 
 def reachable(address: str, seconds: float = SECONDS) -> bool:
     """Whether the host of an address (or the proxy that leads there) takes connections; finding its name counts, too."""
+    import urllib.request  # here, because it takes a twentieth of a second and most runs never need it
+
     parts = urllib.parse.urlsplit(address)
     host = parts.hostname or ""
     proxy = "" if urllib.request.proxy_bypass(host) else urllib.request.getproxies().get(parts.scheme, "")

@@ -53,9 +53,7 @@ def start(config: configs.NetworkConfig) -> Path | None:
     """The file that such a network starts from; None where its weights are its seed's own (or an `hf:` model's)."""
     if not config.pretrained:
         return None
-    if config.weights:
-        return Path(config.weights)
-    return bundled(config.backbone) if bundled(config.backbone).is_file() else None
+    return Path(config.weights) if config.weights else find(config.backbone)
 
 
 def mark(config: configs.NetworkConfig) -> str:
