@@ -33,9 +33,9 @@ OFFICIAL = {
 }
 # Models at huggingface.co; megabytes: of the file model.safetensors.
 SHORTCUTS = {
-    "mobilenet_v2": Named("google/mobilenet_v2_1.0_224", 14, "the fastest on a CPU; ImageNet"),
-    "resnet50": Named("microsoft/resnet-50", 102, "the usual reference; ImageNet"),
-    "convnext_tiny": Named("facebook/convnext-tiny-224", 114, "a modern convolutional network; ImageNet"),
+    "mobilenet_v2": Named("google/mobilenet_v2_1.0_224", 14, "trained on ImageNet; quick on a CPU"),
+    "resnet50": Named("microsoft/resnet-50", 102, "trained on ImageNet; the usual reference"),
+    "convnext_tiny": Named("facebook/convnext-tiny-224", 114, "trained on ImageNet; more accurate than resnet50"),
     "dinov2": Named("facebook/dinov2-small", 88, "features of 142 million pictures, learnt without labels"),
     "dinov2_base": Named("facebook/dinov2-base", 346, "the same in a network four times as large; for a GPU"),
 }

@@ -7,16 +7,14 @@ from pathlib import Path
 
 import filelock
 import httpx
-import huggingface_hub
 
 from app import backbone_names, errors
 from model import config
 from model import errors as model_errors
-from model.network import hub, pretrained, raum_net, weights_store
+from model.network import hub, pretrained
 
 RELEASES = "https://github.com/MzeroMiko/VMamba/releases/download/%23v2cls"
 PATIENCE = httpx.Timeout(30.0, connect=5.0)  # after the first quick try (hub.reachable)
-PIECE = 1 << 20
 
 Tell = Callable[[int, int | None], None]  # bytes that are here, bytes in all where that is known
 
@@ -113,7 +111,7 @@ def download(address: str, part: Path, tell: Tell) -> None:
 def _write(reply: httpx.Response, part: Path, begins: int, total: int | None, tell: Tell) -> None:
     with part.open("ab" if begins else "wb") as file:
         come = begins
-        for piece in reply.iter_bytes(PIECE):
+        for piece in reply.iter_raw():  # as it comes: what is held back would be lost when it breaks off
             file.write(piece)
             come += len(piece)
             tell(come, total)
@@ -126,6 +124,8 @@ def _version(reply: httpx.Response) -> str:
 
 
 def _stored(source: Path, wanted: str | None, *, origin: str) -> str:
+    from model.network import weights_store  # here: without a network nobody waits for torch
+
     try:
         stored = weights_store.take(source, pretrained.user_cache(), wanted=wanted, origin=origin)
     except model_errors.ModelError as problem:
@@ -139,13 +139,17 @@ def _stored(source: Path, wanted: str | None, *, origin: str) -> str:
 
 def _from_hub(name: str) -> str:
     """Into the hub's own cache, by its own library, which shows bars and goes on where it broke off."""
+    import huggingface_hub
+
     model_id, typed = name[len(config.HF_PREFIX) :], backbone_names.short(name)
     try:
         if not config.at_hand(name):
             hub.require(model_id)
             for file in hub.SETTINGS:
-                huggingface_hub.hf_hub_download(model_id, file)
+                huggingface_hub.hf_hub_download(model_id, file, endpoint=hub.endpoint())
             _any_of(model_id, hub.WEIGHTS[0], hub.WEIGHTS[2])
+        from model.network import raum_net
+
         raum_net.build(config.for_backbone(name, num_classes=1))
     except model_errors.ModelError as problem:
         raise errors.BadRequest(str(problem)) from problem
@@ -156,11 +160,13 @@ def _from_hub(name: str) -> str:
 
 
 def _any_of(model_id: str, *files: str) -> None:
+    import huggingface_hub
+
     for file in files[:-1]:
         with contextlib.suppress(huggingface_hub.errors.EntryNotFoundError):
-            huggingface_hub.hf_hub_download(model_id, file)
+            huggingface_hub.hf_hub_download(model_id, file, endpoint=hub.endpoint())
             return
-    huggingface_hub.hf_hub_download(model_id, files[-1])
+    huggingface_hub.hf_hub_download(model_id, files[-1], endpoint=hub.endpoint())
 
 
 @contextlib.contextmanager

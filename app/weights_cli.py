@@ -23,9 +23,17 @@ def fetch(
     backbone_names.named(name)
     columns = (bars.TextColumn("{task.description}"), bars.BarColumn(), bars.DownloadColumn())
     more = (bars.TransferSpeedColumn(), bars.TimeRemainingColumn())
-    with bars.Progress(*columns, *more, transient=True, console=console.Console(stderr=True)) as shown:
-        task = shown.add_task(name, total=None, visible=False)
-        told = fetching.fetch(name, lambda come, all_: shown.update(task, completed=come, total=all_, visible=True))
+    shown = bars.Progress(*columns, *more, transient=True, console=console.Console(stderr=True))
+    task = shown.add_task(name, total=None)
+
+    def tell(come: int, total: int | None) -> None:
+        shown.start()  # with the first bytes: before there are any, a refusal is one line
+        shown.update(task, completed=come, total=total)
+
+    try:
+        told = fetching.fetch(name, tell)
+    finally:
+        shown.stop()
     print(told)
 
 

@@ -85,7 +85,7 @@ def _locate(path_or_id: str, name: str) -> Path:
     import huggingface_hub  # here, because most runs never need it
 
     try:
-        return Path(huggingface_hub.hf_hub_download(path_or_id, name))
+        return Path(huggingface_hub.hf_hub_download(path_or_id, name, endpoint=hub.endpoint()))
     except (OSError, huggingface_hub.errors.HfHubHTTPError, ValueError) as problem:
         raise errors.BadConfig(
             f"{name} of {path_or_id!r} is neither cached nor downloadable ({type(problem).__name__}); "
