@@ -57,8 +57,11 @@ def named(name: str) -> str:
 
 
 def short(name: str) -> str:
-    """What to type for it: the shortcut where there is one."""
-    return next((key for key, each in SHORTCUTS.items() if name == HF_PREFIX + each.at), name)
+    """What people call it: the shortcut where there is one; of a folder its own name, as the rest is this machine's."""
+    at = name.removeprefix(HF_PREFIX)
+    if at != name and (at.startswith(("~", ".")) or "\\" in at or at.count("/") != 1 or at.startswith("/")):
+        return HF_PREFIX + at.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
+    return next((key for key, each in SHORTCUTS.items() if at != name and at == each.at), name)
 
 
 def megabytes(name: str) -> int | None:

@@ -168,6 +168,10 @@ def test_a_file_in_the_workspace_comes_before_the_persons_and_says_its_pixels(
 
 
 def test_names_and_shortcuts(tmp_path: Path) -> None:
+    assert backbone_names.short("hf:facebook/dinov2-small") == "dinov2"
+    assert backbone_names.short("hf:some/model") == "hf:some/model"
+    for folder in ("/home/ada/model", "~/model/", "../x/model", "C:\\ada\\model", "a/b/model", "/model"):
+        assert backbone_names.short(f"hf:{folder}") == "hf:model"
     assert settings.load(tmp_path, backbone="dinov2").backbone == "hf:facebook/dinov2-small"
     assert settings.load(tmp_path).backbone == "auto"
     with pytest.raises(errors.SettingsError, match="no backbone named 'dinov3': did you mean 'dinov2'"):
