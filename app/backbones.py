@@ -3,7 +3,8 @@
 import dataclasses
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import NamedTuple
 
 from app import backbone_names, errors
@@ -41,11 +42,14 @@ class Choice:
     command: str = ""
 
 
-def settle(db: Database, settings: Settings, machine: Machine, *, tell: bool = True) -> Settings:
-    """The settings with the backbone by its name. The choice is kept for the page and logged, if `tell`."""
+def settle(
+    db: Database, settings: Settings, machine: Machine, *, say: Callable[[str], object] | None = log.info
+) -> Settings:
+    """The settings with the backbone by its name. The choice is said and kept for the page; a child that was told its
+    backbone does neither (`say` is None)."""
     choice = look(db, settings, machine)
-    if tell:
-        log.info("%s", sentence(choice))
+    if say is not None:
+        say(sentence(choice))
         with db.write() as tx:
             stored.set_setting(tx, KEPT_AS, dataclasses.asdict(choice))
     return dataclasses.replace(settings, backbone=choice.name)
@@ -79,11 +83,10 @@ def choose(asked: str, machine: Machine, *, built_on: str | None, at_hand: Calla
     return Choice(name, why, *_better(name, machine, at_hand, stays=asked != backbone_names.AUTO or bool(built_on)))
 
 
-def sentence(choice: Choice | dict[str, str]) -> str:
+def sentence(choice: Choice) -> str:
     """The choice as one line for a terminal or a log."""
-    told = dataclasses.asdict(choice) if isinstance(choice, Choice) else choice
-    better = f". Better here: {told['better']}: {told['command']}" if told["better"] else ""
-    return f"backbone {backbone_names.short(told['name'])}: {told['why']}{better}"
+    better = f". Better here: {choice.better}: {choice.command}" if choice.better else ""
+    return f"backbone {backbone_names.short(choice.name)}: {choice.why}{better}"
 
 
 def check(settings: Settings) -> str:
@@ -98,9 +101,19 @@ def check(settings: Settings) -> str:
         config.for_backbone(settings.backbone, num_classes=1, folders=folders)
     except model_errors.ModelError as problem:
         raise errors.BadRequest(str(problem)) from problem
-    if settings.backbone in backbone_names.OFFICIAL and not config.at_hand(settings.backbone, folders):
-        return f"{settings.backbone} starts from random weights; its trained ones: {_fetch(settings.backbone)}"
-    return ""
+    if settings.backbone.startswith(config.HF_PREFIX) and not config.at_hand(settings.backbone):
+        typed = backbone_names.short(settings.backbone)
+        return (
+            f"{typed} is downloaded when the worker starts; launch.py weights fetch {typed} shows how far it has come"
+        )
+    return from_scratch(settings.backbone, folders)
+
+
+def from_scratch(name: str, folders: Iterable[Path] = ()) -> str:
+    """The sentence for one whose trained weights are published but not here, with the command; "" for any other."""
+    if name not in backbone_names.OFFICIAL or config.at_hand(name, folders):
+        return ""
+    return f"{name} starts from random weights; its trained ones: {_fetch(name)}"
 
 
 def _built_on(db: Database, settings: Settings) -> str | None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -104,7 +105,7 @@ def refresh(workspace: Path, *, backbone: str | None) -> None:
     processes.keep_memory()
     chosen = settings.load(workspace, backbone=backbone)
     with _opened(chosen) as db, processes.only_one(chosen.workspace, "worker"), _shown(db, "worker", False) as tell:
-        chosen = backbones.settle(db, chosen, pool.machine())
+        chosen = backbones.settle(db, chosen, pool.machine(), say=print)
         with db.read() as tx:
             known, current = images.all_ok(tx), queue.current(tx)
         if not known:
@@ -136,7 +137,7 @@ def round_(workspace: Path, *, backbone: str | None, child: bool) -> None:
     chosen = settings.load(workspace, backbone=backbone)
     cores = os.cpu_count() or 1
     with _opened(chosen) as db, _shown(db, "round", child) as tell:
-        chosen = backbones.settle(db, chosen, pool.machine(), tell=not child)
+        chosen = backbones.settle(db, chosen, pool.machine(), say=None if child else print)
         threads = _threads(db, cores) if child else None
         torch.set_num_threads(threads() if threads else cores)
         published = learning.round_(db, chosen, clock=time.time, progress=tell, threads=threads, stop=_orphaned(child))
@@ -199,10 +200,12 @@ def train(
     out: Path,
 ) -> None:
     """One training run with its bar; prints the test's figures."""
-    from app import pool, training
+    from app import backbones, pool, training
     from model import config
 
     processes.keep_memory()
+    if told := backbones.from_scratch(backbone):
+        print(f"note: {told}", file=sys.stderr)
     on_cpu, network = pool.device().type == "cpu", config.for_backbone(backbone, num_classes=2)
     chosen = config.training(
         network, on_cpu=on_cpu, steps=steps, method=method, occlusion_rate=occlusion_rate, seed=seed

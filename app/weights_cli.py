@@ -6,7 +6,9 @@ from typing import Annotated
 import typer
 
 weights = typer.Typer(
-    no_args_is_help=True, help="Trained weights of backbones: get them, take over a copied file, list."
+    no_args_is_help=True,
+    help="Trained weights of backbones: get them, take over a copied file, list. They lie in the folder RAUM_CACHE, or "
+    "raum in the system's place for caches, and serve all workspaces; one in a workspace's cache/ goes before.",
 )
 
 

@@ -74,6 +74,9 @@ def read(path: str | Path) -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return safetensors.torch.load_file(str(path))
+        with path.open("rb") as file:
+            if not file.read(2).startswith((b"PK", b"\x80")):
+                raise errors.BadCheckpoint(f"{path} is no file of weights: neither safetensors nor what torch saves")
         with torch.serialization.safe_globals([SETTINGS_AS_PLAIN]):
             content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as problem:

@@ -139,7 +139,7 @@ def test_the_choice_is_kept_for_the_page_and_everything_records_the_name(workspa
     with workspace.db.read() as tx:
         assert rounds.all_(tx)[-1].settings["backbone"] == "vmamba_nano"
     assert progress.status(workspace.db, now=1.0)["backbone"] == told
-    backbones.settle(workspace.db, dataclasses.replace(chosen, backbone="vmamba_base"), LARGE, tell=False)
+    backbones.settle(workspace.db, dataclasses.replace(chosen, backbone="vmamba_base"), LARGE, say=None)
     assert progress.status(workspace.db, now=1.0)["backbone"] == told
 
 

@@ -11,7 +11,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from app import backbone_names, errors, fetching
+from app import backbone_names, backbones, errors, fetching, settings
 from model import config
 from model.network import pretrained, raum_net, vmamba
 from tests.app import files_server
@@ -123,7 +123,9 @@ def test_what_is_not_the_weights_is_refused_and_not_kept(
     other = vmamba.build("vmamba_nano", num_classes=0)
     sent = {"page": b"<html>log in first", "cut short": released(mini)[:50_000], "another variant": released(other)}
     files.files["/mini.pth"] = sent[what]
-    said = {"another variant": "holds vmamba_nano, not vmamba_mini"}.get(what, "mini.pth")
+    said = {"page": "is no file of weights", "another variant": "holds vmamba_nano, not vmamba_mini"}.get(
+        what, "mini.pth"
+    )
     with pytest.raises(errors.BadRequest, match=said):
         fetch(files)
     assert pretrained.find("vmamba_mini") is None
@@ -193,8 +195,8 @@ def test_a_model_of_the_hub_is_downloaded_whole_and_then_needs_no_network(
     import huggingface_hub
     import transformers
 
-    settings = transformers.ResNetConfig(embedding_size=8, hidden_sizes=[8, 8], depths=[1, 1], layer_type="basic")
-    transformers.AutoModel.from_config(settings).save_pretrained(tmp_path / "model")
+    shape = transformers.ResNetConfig(embedding_size=8, hidden_sizes=[8, 8], depths=[1, 1], layer_type="basic")
+    transformers.AutoModel.from_config(shape).save_pretrained(tmp_path / "model")
     for name in ("config.json", "model.safetensors"):
         files.files[f"/someone/tiny/resolve/main/{name}"] = (tmp_path / "model" / name).read_bytes()
     files.files["/someone/tiny/resolve/main/preprocessor_config.json"] = json.dumps({"size": 40}).encode()
@@ -202,9 +204,12 @@ def test_a_model_of_the_hub_is_downloaded_whole_and_then_needs_no_network(
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setenv("HF_ENDPOINT", files.address)
     assert not config.at_hand("hf:someone/tiny")
+    named = settings.load(tmp_path, backbone="hf:someone/tiny")
+    assert "is downloaded when the worker starts" in backbones.check(named)
     assert "hf:someone/tiny is ready" in fetching.fetch("hf:someone/tiny", lambda come, total: None)
     with pytest.raises(errors.BadRequest, match="someone/other could not be downloaded: 404"):
         fetching.fetch("hf:someone/other", lambda come, total: None)
+    assert backbones.check(named) == ""
     asked = len(files.asked)
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     assert config.at_hand("hf:someone/tiny")
