@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from app import bench_cli, import_cli, options, safety_cli, simulate_cli, user_cli
+from app import bench_cli, import_cli, options, safety_cli, simulate_cli, user_cli, weights_cli
 
 # Several processes share the cores; linear algebra that spins on all of them at once was measured ten times slower.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -15,12 +15,10 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 app = typer.Typer(add_completion=False, no_args_is_help=False, pretty_exceptions_enable=False, help=__doc__)
 app.add_typer(bench_cli.bench, name="bench")
 app.add_typer(user_cli.user, name="user")
+app.add_typer(weights_cli.weights, name="weights")
 
 Workspace = Annotated[Path, typer.Option("--workspace", help="the folder that holds everything RAUM stores")]
 FromFolders = Annotated[bool, typer.Option("--labels-from-folders", help="take folder names as labels")]
-Backbone = Annotated[
-    str | None, typer.Option(help="vmamba_nano|tiny|small|base, or hf:FOLDER_OR_ID for a pretrained one")
-]
 HOME = Path("workspace")
 
 
@@ -50,7 +48,7 @@ def serve(
     tls_key: options.TlsKey = None,
     root_path: options.RootPath = None,
     insecure: options.Insecure = False,
-    backbone: Backbone = None,
+    backbone: options.Backbone = None,
     demo: Annotated[bool, typer.Option("--demo", help="make the demo pool when the workspace is empty")] = False,
 ) -> None:
     """Serve the labelling page and learn in the background."""
@@ -83,7 +81,7 @@ def page(
 
 
 @app.command(hidden=True)
-def worker(workspace: Workspace = HOME, backbone: Backbone = None) -> None:
+def worker(workspace: Workspace = HOME, backbone: options.Backbone = None) -> None:
     """The worker process alone; `serve` starts it."""
     from app import serving
 
@@ -108,7 +106,7 @@ def ingest(
 
 
 @app.command()
-def refresh(workspace: Workspace = HOME, backbone: Backbone = None) -> None:
+def refresh(workspace: Workspace = HOME, backbone: options.Backbone = None) -> None:
     """Take in all labels now: refit the last layer, rank the pool, publish the queue."""
     from app import jobs
 
@@ -118,7 +116,7 @@ def refresh(workspace: Workspace = HOME, backbone: Backbone = None) -> None:
 @app.command("round")
 def round_(
     workspace: Workspace = HOME,
-    backbone: Backbone = None,
+    backbone: options.Backbone = None,
     child: Annotated[bool, typer.Option("--child", hidden=True)] = False,
 ) -> None:
     """Train the whole network on what is labelled and, semi-supervised, on the rest; then publish."""
@@ -157,7 +155,7 @@ def train(
     occlusion_rate: Annotated[float, typer.Option(help="share of each training image that is covered")] = 0.0,
     method: Annotated[str, typer.Option(help="supervised, fixmatch or raum")] = "raum",
     attention: Annotated[str, typer.Option(help="region")] = "region",
-    backbone: Annotated[str, typer.Option(help="as in serve")] = "vmamba_nano",
+    backbone: options.OneBackbone = "vmamba_nano",
     steps: Annotated[int, typer.Option(help="training steps; 0: the default")] = 0,
     seed: int = 0,
     out: Annotated[Path, typer.Option(help="folder for the checkpoint and its figures")] = Path("runs/last"),
@@ -231,13 +229,15 @@ def doctor(workspace: Workspace = HOME) -> None:
 def run() -> None:
     """Entry: an expected error is one sentence and exit code 2 (1 where trying again may help), never a traceback."""
     from app import errors
+    from model import errors as model_errors
     from store import errors as store_errors
 
+    again = (store_errors.Busy, store_errors.CannotWrite, model_errors.ModelError)
     try:
         app()
-    except (errors.AppError, store_errors.StoreError) as problem:
+    except (errors.AppError, store_errors.StoreError, model_errors.ModelError) as problem:
         print(f"error: {problem}", file=sys.stderr)
-        sys.exit(1 if isinstance(problem, (store_errors.Busy, store_errors.CannotWrite)) else 2)
+        sys.exit(1 if isinstance(problem, again) else 2)
 
 
 if __name__ == "__main__":

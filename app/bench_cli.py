@@ -57,7 +57,7 @@ def bench_round(
 def bench_loop(
     images: Annotated[Path | None, typer.Option(help="ImageFolder with the truth; without it the demo pool")] = None,
     answers: Annotated[int, typer.Option(help="images to label by key while a round trains")] = 60,
-    backbone: Annotated[str, typer.Option(help="as in serve")] = "vmamba_nano",
+    backbone: options.OneBackbone = "vmamba_nano",
     screenshot: Annotated[Path | None, typer.Option(help="write the page with its map to this PNG")] = None,
     json_file: options.Json = None,
 ) -> None:
@@ -74,7 +74,7 @@ def bench_annotator(
     ] = None,
     answers: Annotated[int, typer.Option(help="answers in each mode")] = 60,
     labelled: Annotated[int, typer.Option(help="images whose label the truth gives first")] = 120,
-    backbone: Annotated[str, typer.Option(help="as in serve")] = "vmamba_nano",
+    backbone: options.OneBackbone = "vmamba_nano",
     name: Annotated[float, typer.Option(help="seconds of thinking to name the class of one image")] = 1.5,
     judge: Annotated[float, typer.Option(help="seconds to say yes or no")] = 0.8,
     glance: Annotated[float, typer.Option(help="seconds to look at one image of a page")] = 0.4,
@@ -94,7 +94,7 @@ def bench_annotator(
 @bench.command("probe")
 def bench_probe(
     images: Annotated[Path, typer.Option(help="one folder per class; the split of its metadata.csv is used")],
-    backbone: Annotated[str, typer.Option(help="as in serve")] = "vmamba_nano",
+    backbone: options.OneBackbone = "vmamba_nano",
     weights: Annotated[Path | None, typer.Option(help="a file that pretrain wrote, instead of the bundled one")] = None,
     random: Annotated[bool, typer.Option("--random", help="random weights, to compare with")] = False,
     threads: Annotated[int, typer.Option(help="CPU threads; 0: as many as there are cores")] = 0,
@@ -202,7 +202,7 @@ def bench_finish(
     images: Annotated[Path | None, typer.Option(help="ImageFolder with the truth")] = None,
     digits: Annotated[bool, typer.Option("--digits", help="scikit-learn's bundled digits")] = False,
     embeddings: Annotated[Path | None, typer.Option(help="an .npz file as simulate takes it")] = None,
-    backbone: Annotated[str, typer.Option(help="as in serve")] = "vmamba_nano",
+    backbone: options.OneBackbone = "vmamba_nano",
     runs: Annotated[int, typer.Option(help="sessions, each with its own holdout and draws")] = 200,
     budget: Annotated[int, typer.Option(help="answers in a session")] = 500,
     batch: Annotated[int, typer.Option(help="answers between two refreshes")] = 25,

@@ -112,7 +112,7 @@ class Children:
                 tx, self.settings, failed_at=self.round_failed_at, now=time.time()
             ):
                 return False
-        self._start("round", [], None)
+        self._start("round", ["--backbone", self.settings.backbone], None)
         return True
 
     def start_backup_when_due(self) -> bool:
@@ -153,7 +153,7 @@ class Children:
             raise errors.BadRequest("a round needs labels of at least two classes; label a few images first")
         if "round" in self.running:
             raise errors.BadRequest("a round is running already")
-        self._start("round", [], command.id)
+        self._start("round", ["--backbone", self.settings.backbone], command.id)
 
     def _stop_round(self, command: Command) -> None:
         """The next one then waits for new labels, as after a failure."""

@@ -1,5 +1,6 @@
 """`doctor`: what is installed here, which device and kernels are used, how fast the disk commits, what would be better."""
 
+import contextlib
 import os
 import platform
 import shutil
@@ -29,6 +30,7 @@ def report(workspace: Path) -> dict[str, str]:
         "python": f"{platform.python_version()} on {platform.system()} {platform.machine()}, {os.cpu_count()} cores",
         "packages": ", ".join(f"{name} {version}" for name in PACKAGES if (version := _version(name))),
         **_device(),
+        "backbone": _backbone(workspace),
         "neighbours": _faiss(),
         "disk": _disk(workspace),
         "browser": shutil.which("chromium")
@@ -67,6 +69,18 @@ def _device() -> dict[str, str]:
     return {"device": name, "selective scan": cross_scan.chosen_backend(device)}
 
 
+def _backbone(workspace: Path) -> str:
+    """Which one a worker that starts now would take, why, and what would be better."""
+    from app import backbones, pool, settings
+    from store import database
+
+    chosen = settings.load(workspace)
+    with contextlib.ExitStack() as opened:
+        new = not chosen.database.is_file()
+        db = None if new else opened.enter_context(contextlib.closing(database.open(chosen.database)))
+        return backbones.sentence(backbones.look(db, chosen, pool.machine())).removeprefix("backbone ")
+
+
 def _faiss() -> str:
     from model import neighbours_gpu
 
@@ -90,10 +104,7 @@ def _disk(workspace: Path) -> str:
 
 def _advice(found: dict[str, str]) -> str:
     if found["device"].startswith("CPU"):
-        return (
-            "with an NVIDIA GPU install requirements-gpu.txt instead of requirements.txt; "
-            "with pretrained weights in a folder serve with --backbone hf:FOLDER"
-        )
+        return "with an NVIDIA GPU install requirements-gpu.txt instead of requirements.txt"
     if found["selective scan"] != "mamba_ssm":
         return "install requirements-gpu.txt instead of requirements.txt for the CUDA scan of mamba-ssm"
     return ""

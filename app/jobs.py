@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -99,11 +100,12 @@ def refresh(workspace: Path, *, backbone: str | None) -> None:
     """One refresh in this process, embedding what is new."""
     import numpy as np
 
-    from app import labelling, learning, measuring, pool, reviewing
+    from app import backbones, labelling, learning, measuring, pool, reviewing
 
     processes.keep_memory()
     chosen = settings.load(workspace, backbone=backbone)
     with _opened(chosen) as db, processes.only_one(chosen.workspace, "worker"), _shown(db, "worker", False) as tell:
+        chosen = backbones.settle(db, chosen, pool.machine(), say=print)
         with db.read() as tx:
             known, current = images.all_ok(tx), queue.current(tx)
         if not known:
@@ -127,7 +129,7 @@ def round_(workspace: Path, *, backbone: str | None, child: bool) -> None:
     """One round in this process; as the worker's child it is nice and leaves a core to the people who label."""
     import torch
 
-    from app import learning
+    from app import backbones, learning, pool
 
     processes.keep_memory()
     if child and hasattr(os, "nice"):
@@ -135,6 +137,7 @@ def round_(workspace: Path, *, backbone: str | None, child: bool) -> None:
     chosen = settings.load(workspace, backbone=backbone)
     cores = os.cpu_count() or 1
     with _opened(chosen) as db, _shown(db, "round", child) as tell:
+        chosen = backbones.settle(db, chosen, pool.machine(), say=None if child else print)
         threads = _threads(db, cores) if child else None
         torch.set_num_threads(threads() if threads else cores)
         published = learning.round_(db, chosen, clock=time.time, progress=tell, threads=threads, stop=_orphaned(child))
@@ -197,13 +200,15 @@ def train(
     out: Path,
 ) -> None:
     """One training run with its bar; prints the test's figures."""
-    from app import pool, training
+    from app import backbones, pool, training
     from model import config
 
     processes.keep_memory()
-    on_cpu = pool.device().type == "cpu"
+    if told := backbones.from_scratch(backbone):
+        print(f"note: {told}", file=sys.stderr)
+    on_cpu, network = pool.device().type == "cpu", config.for_backbone(backbone, num_classes=2)
     chosen = config.training(
-        backbone, on_cpu=on_cpu, steps=steps, method=method, occlusion_rate=occlusion_rate, seed=seed
+        network, on_cpu=on_cpu, steps=steps, method=method, occlusion_rate=occlusion_rate, seed=seed
     )
     with bar("train") as tell:
         figures = training.train(

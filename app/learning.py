@@ -206,7 +206,7 @@ def _train(
         unlabelled_images=unlabelled.images_NHWC,
         targets_NK=seen.targets([chosen[int(at)] for at in labelled.positions_N]),
         config=config.training(
-            settings.backbone,
+            network,
             on_cpu=pool.device().type == "cpu",
             steps=settings.steps,
             method=settings.method,

@@ -22,6 +22,30 @@ def _from_here(path: str | None) -> str | None:
 TlsCert = Annotated[str | None, typer.Option(help="PEM file: the certificate with its chain", callback=_from_here)]
 TlsKey = Annotated[str | None, typer.Option(help="PEM file: its key, without a passphrase", callback=_from_here)]
 RootPath = Annotated[str | None, typer.Option(help="where a proxy shows the page, e.g. /raum")]
+
+
+def _named(backbone: str | None) -> str | None:
+    """A shortcut becomes what everything else takes; an unknown name is refused."""
+    from app import backbone_names
+
+    return None if backbone is None else backbone_names.named(backbone)
+
+
+def _one(backbone: str) -> str:
+    if backbone == "auto":
+        raise typer.BadParameter("auto is for a workspace; name one here, e.g. vmamba_nano")
+    return str(_named(backbone))
+
+
+Backbone = Annotated[
+    str | None,
+    typer.Option(
+        help="auto: the best that is here for this machine; or vmamba_nano|tiny|small|base, dinov2 and others of "
+        "`weights list`, or hf:FOLDER_OR_ID for a pretrained one",
+        callback=_named,
+    ),
+]
+OneBackbone = Annotated[str, typer.Option("--backbone", help="as in serve, without auto", callback=_one)]
 Insecure = Annotated[
     bool, typer.Option("--insecure", help="serve other machines without users: whoever reaches it may do everything")
 ]

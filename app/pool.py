@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from app import agreement_model
+from app import agreement_model, backbones
 from app.settings import Settings
 from model import checkpoint, config, last_layer, predict
 from model import errors as model_errors
@@ -64,8 +64,8 @@ class Pool:
 
     @property
     def wants_rounds(self) -> bool:
-        """Whether rounds start by themselves: not for a pretrained backbone on a CPU, where refreshes do the learning."""
-        return not (self.config.backbone.startswith(config.HF_PREFIX) and device().type == "cpu")
+        """Whether rounds start by themselves: not for a large backbone on a CPU, where refreshes do the learning."""
+        return self.config.backbone == config.NANO or device().type != "cpu"
 
     @property
     def device_text(self) -> str:
@@ -89,9 +89,18 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def machine() -> backbones.Machine:
+    """What there is to compute on, and how much of the GPU's memory is free now."""
+    found, cores = device(), os.cpu_count() or 1
+    if found.type != "cuda":
+        return backbones.Machine("", 0.0, cores)
+    return backbones.Machine(torch.cuda.get_device_name(found), torch.cuda.mem_get_info(found)[0] / 1e9, cores)
+
+
 def network_config(settings: Settings, num_classes: int) -> config.NetworkConfig:
     """What the settings say of the network."""
-    return config.for_backbone(settings.backbone, num_classes=num_classes, image_size=settings.image_size or None)
+    size, folders = settings.image_size or None, [settings.workspace / "cache"]
+    return config.for_backbone(settings.backbone, num_classes=num_classes, image_size=size, folders=folders)
 
 
 def open_(

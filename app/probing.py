@@ -63,7 +63,7 @@ def probe_(
     return {
         "images": str(images),
         "backbone": backbone,
-        "weights": _origin(backbone, weights, random),
+        "weights": str(weights) if weights else _origin(net.config),
         **dataclasses.asdict(result),
         "train": len(train_N),
         "test": len(test_N),
@@ -92,17 +92,19 @@ def _network(backbone: str, weights: Path | None, random: bool) -> raum_net.Raum
     wanted = dataclasses.replace(config.for_backbone(backbone, num_classes=2), pretrained=not random)
     if weights is None:
         return raum_net.build(wanted).to(pool.device())
+    wanted = dataclasses.replace(wanted, **pretrained.pixels(weights, backbone))
     net = raum_net.build(dataclasses.replace(wanted, pretrained=False))
     pretrained.load(net.backbone, weights, wanted)
     return net.to(pool.device())
 
 
-def _origin(backbone: str, weights: Path | None, random: bool) -> str:
-    if weights is not None:
-        return str(weights)
-    if backbone.startswith(config.HF_PREFIX):
+def _origin(network: config.NetworkConfig) -> str:
+    if network.backbone.startswith(config.HF_PREFIX):
         return "its own weights"
-    return "bundled weights" if not random and pretrained.bundled(backbone).is_file() else "random weights"
+    path = pretrained.start(network)
+    if path is None:
+        return "random weights"
+    return "bundled weights" if path == pretrained.bundled(network.backbone) else str(path)
 
 
 def _read(paths: list[Path], side: int, progress: Progress) -> Any:

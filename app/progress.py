@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from app import counted
+from app import backbone_names, counted
 from store import annotators, class_acts, classes, commands, images, labels, queue, rounds, tally, workers
 from store import settings as stored
 from store.database import Database
@@ -47,6 +47,7 @@ def status(
             "classes": _classes(tx, whole.per_class) if newest != edition else None,
             "class_counts": list(whole.per_class.items()),
             "class_act": act,
+            "backbone": _backbone(tx),
             "ingest": _ingest(tx, states.get("ingest"), now),
             "quarantined": whole.images["quarantined"],
             "images": whole.images["ok"],
@@ -123,6 +124,12 @@ def _machine(states: dict[str, WorkerState], now: float) -> dict[str, Any]:
 def _lately(state: WorkerState, now: float) -> bool:
     """Whether a process gave a sign of life; one from a future that a clock set back has left says nothing."""
     return abs(now - state.beat_at) < ALIVE_SECONDS
+
+
+def _backbone(tx: Connection) -> dict[str, str] | None:
+    """What the worker chose when it started: {"name", "why", "better", "command"} (app/backbones.py)."""
+    kept: dict[str, str] | None = stored.get_setting(tx, "backbone")
+    return kept and kept | {"name": backbone_names.short(kept["name"])}
 
 
 def _ingest(tx: Connection, state: WorkerState | None, now: float) -> dict[str, Any] | None:

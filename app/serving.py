@@ -11,7 +11,7 @@ from logging import handlers
 from pathlib import Path
 from typing import Any
 
-from app import errors, processes, settings, supervisor
+from app import backbone_names, errors, processes, settings, supervisor
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -36,6 +36,8 @@ def serve(
         raise errors.BadRequest(
             f"something already serves {chosen.host}:{chosen.port}: stop it, or choose another port with --port"
         )
+    if backbone is not None and (told := _check_backbone(chosen)):
+        print(f"note: {told}", flush=True)
     _ask_for_images(chosen, images, classes, labels_from_folders, demo)
     print(f"RAUM serves {chosen.workspace} at {address(chosen)} (Ctrl-C ends it)", flush=True)
     if chosen.host not in LOOPBACK and not chosen.tls_cert:
@@ -122,7 +124,10 @@ def worker(workspace: Path, *, backbone: str | None) -> None:
     chosen = settings.load(workspace, backbone=backbone)
     processes.writable(chosen.log_dir)
     processes.end_with(processes.parent())
+    from app import backbones, pool
     from app import worker as working
+    from model import errors as model_errors
+    from store import database
 
     processes.keep_memory()
     kept = handlers.RotatingFileHandler(
@@ -131,7 +136,28 @@ def worker(workspace: Path, *, backbone: str | None) -> None:
     said = logging.StreamHandler()
     said.setLevel(logging.WARNING)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", handlers=[kept, said])
-    working.run(chosen)
+    with contextlib.closing(database.open(chosen.database)) as db:
+        try:
+            working.run(backbones.settle(db, chosen, pool.machine()))
+        except model_errors.ModelError as problem:
+            _cannot_start(db, str(problem))
+            raise
+
+
+def _cannot_start(db: Any, why: str) -> None:
+    """People go on labelling meanwhile, and the page tells them why nothing is learnt."""
+    from store import workers
+
+    with db.write() as tx:
+        workers.beat(tx, "worker", pid=0, phase="failed", fraction=None, message=why, now=time.time())
+
+
+def _check_backbone(chosen: settings.Settings) -> str:
+    if chosen.backbone == backbone_names.AUTO:
+        return ""
+    from app import backbones
+
+    return backbones.check(chosen)
 
 
 def _ask_for_images(

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from app import errors
+from app import backbone_names, errors
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -28,7 +28,7 @@ class Settings:
     root_path: str = ""  # where a proxy shows the page, e.g. /raum
     trusted_proxies: str = "127.0.0.1,::1"  # whose X-Forwarded-For and -Proto are believed; addresses or networks
     # network
-    backbone: str = "vmamba_nano"
+    backbone: str = backbone_names.AUTO  # chosen once, when the worker starts (app/backbones.py)
     image_size: int = 0  # 0: the backbone's own
     attention: str = "region"
     method: str = "raum"
@@ -109,6 +109,8 @@ def _checked(name: str, value: Any) -> Any:
         value = float(value)
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise errors.SettingsError(f"setting {name!r} takes {kind.__name__}, not {value!r}")
+    if name == "backbone":
+        return backbone_names.named(value)
     if name == "consensus" and value not in CONSENSUS:
         raise errors.SettingsError(f"setting 'consensus' is one of {', '.join(CONSENSUS)}, not {value!r}")
     if name == "overlap" and value < 1:

@@ -32,7 +32,7 @@ def simulate(
     first_seed: Annotated[
         int, typer.Option(help="number of the first of them; fresh ones tell what luck does not")
     ] = 0,
-    backbone: Annotated[str, typer.Option(help="as in serve")] = "vmamba_nano",
+    backbone: options.OneBackbone = "vmamba_nano",
     classifier: Annotated[
         str, typer.Option(help="last_layer (the refresh's) or logistic (scikit-learn's, C 10, labels alone)")
     ] = "last_layer",

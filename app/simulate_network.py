@@ -42,9 +42,10 @@ def retrainer(material: simulate_data.Material, plan: simulate_arm.Plan) -> simu
 
         if material.images_NHWC is None:
             raise errors.BadRequest("rounds need the images, not only their embeddings")
-        net = raum_net.build(configs.for_backbone(plan.backbone, num_classes=answers.classes)).to(pool.device())
+        wanted = configs.for_backbone(plan.backbone, num_classes=answers.classes)
+        net = raum_net.build(wanted).to(pool.device())
         on_cpu = pool.device().type == "cpu"
-        settings = configs.training(plan.backbone, on_cpu=on_cpu, steps=plan.steps, seed=seed)
+        settings = configs.training(wanted, on_cpu=on_cpu, steps=plan.steps, seed=seed)
         train.train(
             net,
             labelled_images=material.images_NHWC[answers.labelled],

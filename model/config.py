@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from model import errors
-from model.network import preprocessor
+from model.network import hub, preprocessor, pretrained
 
+# Of weights that say nothing of their pixels: fresh ones, and those that VMamba's authors released.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-
 NATIVE_IMAGE_SIZES = {
     "vmamba_nano": 80,
     "vmamba_tiny": 224,
@@ -21,6 +23,7 @@ NATIVE_IMAGE_SIZES = {
     "vmamba_base_s1l20": 224,
 }
 HF_PREFIX = "hf:"
+NANO = "vmamba_nano"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,9 +31,10 @@ class NetworkConfig:
     """Everything needed to build the network and to feed it.
 
     image_size: side in pixels of the square input, which shows the whole picture: a map over it then covers the picture
-    on the page. mean, std: per channel, of RGB scaled to 0..1.
+    on the page. mean, std: per channel, of RGB scaled to 0..1. All three come from the weights' own record.
     dropout: of the Bayesian head. seed: of the weights' initialisation. pretrained: start one of our own variants from
-    the weights that come with the program, where there are any (model/network/pretrained.py).
+    the file `weights` or, where that is "", from one that model/network/pretrained.py finds, if any. Where the file lies
+    is this machine's affair: it is no part of the record.
     """
 
     backbone: str
@@ -42,6 +46,7 @@ class NetworkConfig:
     dropout: float = 0.3
     seed: int = 0
     pretrained: bool = True
+    weights: str = dataclasses.field(default="", compare=False)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,34 +121,55 @@ class PretrainConfig:
     seed: int = 0
 
 
-def for_backbone(name: str, *, num_classes: int, image_size: int | None = None) -> NetworkConfig:
-    """The configuration that belongs to a backbone: `vmamba_*`, or `hf:PATH_OR_ID` (read from its preprocessor file).
+def for_backbone(
+    name: str, *, num_classes: int, image_size: int | None = None, folders: Iterable[Path] = ()
+) -> NetworkConfig:
+    """The configuration that belongs to a backbone: `vmamba_*`, with what the file of its weights says of the pixels
+    that they know (looked for in `folders`, the person's cache, and the program), or `hf:PATH_OR_ID` (read from its
+    preprocessor file).
 
-    Raises UnknownName, or BadConfig where the preprocessor file is missing or says something we cannot follow.
+    Raises UnknownName, BadCheckpoint for such a file that is broken, or BadConfig where the preprocessor file is missing
+    or says something we cannot follow.
     """
     if num_classes < 1:
         raise errors.BadConfig(f"num_classes is {num_classes}; a network needs at least one class")
     if name.startswith(HF_PREFIX):
-        prepared = preprocessor.read(name[len(HF_PREFIX) :])
-        return NetworkConfig(
-            backbone=name,
-            num_classes=num_classes,
-            image_size=image_size or prepared.image_size,
-            mean=prepared.mean,
-            std=prepared.std,
-        )
-    if name not in NATIVE_IMAGE_SIZES:
+        pixels = dataclasses.asdict(preprocessor.read(name[len(HF_PREFIX) :]))
+    elif name not in NATIVE_IMAGE_SIZES:
         raise errors.UnknownName("backbone", name, [*NATIVE_IMAGE_SIZES, "hf:PATH_OR_ID"])
-    return NetworkConfig(backbone=name, num_classes=num_classes, image_size=image_size or NATIVE_IMAGE_SIZES[name])
+    elif (path := pretrained.find(name, folders)) is not None:
+        pixels = {**pretrained.pixels(path, name), "weights": str(path)}
+    else:
+        pixels = {"image_size": NATIVE_IMAGE_SIZES[name]}
+    pixels["image_size"] = image_size or pixels["image_size"]
+    return NetworkConfig(backbone=name, num_classes=num_classes, **pixels)
 
 
-def training(backbone: str, *, on_cpu: bool, steps: int = 0, **changes: Any) -> TrainConfig:
-    """The training that belongs to a backbone, with `changes`; `steps` 0 is its own number.
+def at_hand(name: str, folders: Iterable[Path] = ()) -> bool:
+    """Whether trained weights of a backbone are on this machine, in a file that can be used."""
+    if name.startswith(HF_PREFIX):
+        model = name[len(HF_PREFIX) :]
+        return hub.is_folder(model) or hub.cached(model)
+    path = pretrained.find(name, folders)
+    try:
+        return path is not None and bool(pretrained.pixels(path, name))
+    except errors.BadCheckpoint:
+        return False
 
-    What has pretrained weights is tuned gently, and on a CPU only for a minute or two.
+
+def gently(network: NetworkConfig) -> bool:
+    """Whether a network starts from large pretrained weights, which are tuned with small rates; nano never does."""
+    ours = bool(network.weights) and network.pretrained and network.backbone != NANO
+    return ours or network.backbone.startswith(HF_PREFIX)
+
+
+def training(network: NetworkConfig, *, on_cpu: bool, steps: int = 0, **changes: Any) -> TrainConfig:
+    """The training that belongs to a network, with `changes`; `steps` 0 is its own number.
+
+    What has large pretrained weights is tuned gently, and on a CPU only for a minute or two.
     """
     chosen = TrainConfig(**changes)
-    if backbone.startswith(HF_PREFIX):
+    if gently(network):
         chosen = dataclasses.replace(chosen, lr=1e-4, lr_head=1e-3, lr_matrix=0.0)
         if on_cpu:
             chosen = dataclasses.replace(chosen, steps=60, batch_labelled=8, batch_unlabelled=8)
@@ -151,13 +177,13 @@ def training(backbone: str, *, on_cpu: bool, steps: int = 0, **changes: Any) -> 
 
 
 def to_dict(config: NetworkConfig) -> dict[str, Any]:
-    """Plain values for JSON; `from_dict` is its inverse."""
-    return dataclasses.asdict(config)
+    """Plain values for JSON, without this machine's paths; `from_dict` is its inverse."""
+    return {name: value for name, value in dataclasses.asdict(config).items() if name != "weights"}
 
 
 def from_dict(values: dict[str, Any]) -> NetworkConfig:
     """A configuration from plain values; names that do not exist are refused with the nearest known one."""
-    known = {field.name for field in dataclasses.fields(NetworkConfig)}
+    known = {field.name for field in dataclasses.fields(NetworkConfig)} - {"weights"}
     for name in values:
         if name not in known:
             raise errors.UnknownName("network setting", name, known)

@@ -6,6 +6,8 @@ from pathlib import Path
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # before NumPy and torch: small work on few cores
     os.environ.setdefault(_name, "1")
 
+os.environ["RAUM_CACHE"] = os.path.join(os.path.dirname(__file__), "no-cache")  # what a person has fetched is no test's
+
 import pytest  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]

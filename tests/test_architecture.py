@@ -21,6 +21,7 @@ LEARNING_SIDE = {  # of app's rooms only these import model's torch rooms
     "app/upstream.py",
     "app/simulate_network.py",
     "app/doctor.py",
+    "app/fetching.py",
     "app/jobs.py",
 }
 TORCH_ROOMS = ("model.network", "model.train", "model.predict", "model.checkpoint", "model.semi", "model.data.augment")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from model import errors
+from model.network import hub
 
 MOST_PREFIX_TOKENS = 16  # class, distillation and register tokens stand before the patches
 _LABELS = ("id2label", "label2id")
@@ -45,8 +45,10 @@ class HFBackbone(nn.Module):
 
 def load(path_or_id: str) -> HFBackbone:
     """With pretrained weights from a folder, the cache or the hub. Raises BadConfig by name."""
+    if not hub.is_folder(path_or_id):
+        hub.require(path_or_id)
     transformers = _transformers()
-    local = Path(path_or_id).expanduser().is_dir()
+    local = hub.is_folder(path_or_id) or hub.cached(path_or_id)
     try:
         model = transformers.AutoModel.from_pretrained(path_or_id, local_files_only=local, dtype=torch.float32)
     except (OSError, ValueError) as problem:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from model import errors
+from model.network import hub
 
 FILE_NAME = "preprocessor_config.json"
 MODEL_FILE = "config.json"
@@ -78,10 +79,13 @@ def _locate(path_or_id: str, name: str) -> Path:
         return folder / name
     if not _looks_like_id(path_or_id):
         raise errors.BadConfig(f"there is no folder {folder}; give a transformers folder or a hub id like owner/name")
+    if kept := hub.cached_file(path_or_id, name):
+        return kept
+    hub.require(path_or_id)
     import huggingface_hub  # here, because most runs never need it
 
     try:
-        return Path(huggingface_hub.hf_hub_download(path_or_id, name))
+        return Path(huggingface_hub.hf_hub_download(path_or_id, name, endpoint=hub.endpoint()))
     except (OSError, huggingface_hub.errors.HfHubHTTPError, ValueError) as problem:
         raise errors.BadConfig(
             f"{name} of {path_or_id!r} is neither cached nor downloadable ({type(problem).__name__}); "

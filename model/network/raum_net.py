@@ -66,8 +66,8 @@ class RaumNet(nn.Module):
 
 
 def build(config: configs.NetworkConfig, *, backbone_settings: dict[str, Any] | None = None) -> RaumNet:
-    """A network with the weights of config.seed, or with the backbone's pretrained ones for `hf:` and where our own
-    variant has some in the program (and config.pretrained wants them).
+    """A network with the weights of config.seed, or with the backbone's pretrained ones for `hf:` and where there is a
+    file of some for our own variant (and config.pretrained wants them).
 
     backbone_settings: what `describe_backbone` gave, to build an `hf:` backbone without its folder and weights.
     """
@@ -116,6 +116,6 @@ def _backbone(config: configs.NetworkConfig, settings: dict[str, Any] | None) ->
             return hf_backbone.from_settings(settings)
         return hf_backbone.load(config.backbone[len(configs.HF_PREFIX) :])
     backbone = vmamba.build(config.backbone, num_classes=0, seed=config.seed)
-    if config.pretrained and pretrained.bundled(config.backbone).is_file():
-        pretrained.load(backbone, pretrained.bundled(config.backbone), config)
+    if (path := pretrained.start(config)) is not None:
+        pretrained.load(backbone, path, config)
     return backbone

@@ -59,12 +59,24 @@ def load_official(net: vmamba.VMamba | raum_net.RaumNet, path: str | Path) -> Re
     return Report(_name(found), len(kept), tuple(sorted(dropped)))
 
 
+def variant_of(path: str | Path) -> str:
+    """The name of the variant that a file holds. Raises BadCheckpoint, also for one that has no name here."""
+    found = infer_variant(canonical(read(path), source=str(path)), source=str(path))
+    name = _name(found)
+    if name not in vmamba.VARIANTS:
+        raise errors.BadCheckpoint(f"{path} holds {name}; known are {', '.join(vmamba.VARIANTS)}")
+    return name
+
+
 def read(path: str | Path) -> dict[str, Tensor]:
     """The tensors of a safetensors file or of a torch file, out of whatever wraps them, by their names as stored."""
     path = Path(path)
     try:
         if path.suffix == ".safetensors":
             return safetensors.torch.load_file(str(path))
+        with path.open("rb") as file:
+            if not file.read(2).startswith((b"PK", b"\x80")):
+                raise errors.BadCheckpoint(f"{path} is no file of weights: neither safetensors nor what torch saves")
         with torch.serialization.safe_globals([SETTINGS_AS_PLAIN]):
             content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as problem:

@@ -40,7 +40,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def workspace(tmp_path: Path, template: Path) -> Iterator[Workspace]:
     """Sixty drawn images of three classes, twelve of them held out."""
     shutil.copy(template, tmp_path / "raum.db")
-    chosen = settings.load(tmp_path, image_size=32, steps=6, queue_length=40, overlay_head=8)
+    chosen = settings.load(tmp_path, backbone="vmamba_nano", image_size=32, steps=6, queue_length=40, overlay_head=8)
     db = database.open(chosen.database)
     rng = np.random.default_rng(0)
     rows, kinds = [], []

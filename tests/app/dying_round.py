@@ -18,7 +18,7 @@ from store import database
 
 def run(moment: str, workspace: Path) -> None:
     """One round, which ends itself."""
-    chosen = settings.load(workspace, image_size=32, steps=3)
+    chosen = settings.load(workspace, backbone="vmamba_nano", image_size=32, steps=3)
     db = database.open(chosen.database)
     looks = count(1)
 

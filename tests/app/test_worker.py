@@ -86,6 +86,7 @@ def test_labels_lead_to_a_refresh_then_to_a_round_and_a_second_worker_is_refused
         wait(round_done, 90)
     with workspace.db.read() as tx:
         assert queue.current(tx).round_id is not None
+        assert rounds.last(tx).settings["backbone"] == "vmamba_nano"  # not "auto": what it became
         assert workers.get(tx, "worker").phase == "stopped"
 
 

@@ -114,6 +114,7 @@ def described(header, **changes):
         {"config__image_size": "x"},
         {"config__backbone": "../../etc"},
         {"config__backbone": "hf:someone/somewhere"},
+        {"config__weights": "/etc/hosts"},
         {"config__attention": "__import__"},
         {"config__unknown": 1},
         {"class_ids": [1, 2]},

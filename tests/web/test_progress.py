@@ -1,5 +1,6 @@
 """The Progress tab in a real browser: pace, rounds side by side and the way back, the confusion matrix, the log."""
 
+import dataclasses
 import time
 from collections.abc import Callable
 from typing import Any
@@ -7,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app import predictions
-from store import annotators, commands, database, images, labels, queue, rounds
+from app import backbones, predictions
+from store import annotators, commands, database, images, labels, queue, rounds, workers
 from store.records import NewEvent, NewPublication
 from tests.web.conftest import Page
 
@@ -114,6 +115,22 @@ def test_before_anything_happened_each_card_says_so(page_server: Page, opened: C
     assert "Nobody has answered" in tab.inner_text("[data-part=pace]")
     assert "not yet measured" in tab.inner_text("[data-part=confusion]")
     assert tab.locator("button:has-text('stop the round'):visible").count() == 0
+
+
+def test_the_backbone_is_told_with_the_reason_and_what_would_be_better(
+    page_server: Page, opened: Callable[..., Any]
+) -> None:
+    db = database.open(page_server.settings.database)
+    laptop = backbones.Machine("", 0.0, 2)
+    backbones.settle(db, dataclasses.replace(page_server.settings, backbone="auto"), laptop)
+    with db.write() as tx:
+        workers.beat(tx, "worker", pid=0, phase="failed", message="the weights are broken", now=time.time() - 60)
+    db.close()
+    tab = open_progress(page_server, opened)
+    told = tab.inner_text("[data-part=worker]")
+    assert "vmamba_nano: there is no GPU" in told
+    assert "launch.py serve --backbone mobilenet_v2 (downloads 14 MB)" in told
+    assert "the weights are broken" in told  # also where the worker has ended over it
 
 
 def test_a_backup_is_asked_for_on_the_data_tab(page_server: Page, opened: Callable[..., Any]) -> None:

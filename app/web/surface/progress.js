@@ -102,7 +102,7 @@ function figures(place, value) {
 }
 
 function worker(parts, value, away) {
-  const facts = [["state", line(value, away) || value.phase || "idle"], ["doing", value.worker_alive || value.ingest ? value.message : "nothing: restart launch.py to go on learning; answers are kept meanwhile"], ["device", value.device], ["scan", value.kernel],
+  const facts = [["state", line(value, away) || value.phase || "idle"], ["doing", value.worker_alive || value.ingest || value.phase === "failed" ? value.message : "nothing: restart launch.py to go on learning; answers are kept meanwhile"], ["backbone", value.backbone && `${value.backbone.name}: ${value.backbone.why}`], ["better here", value.backbone?.better && `${value.backbone.better}: ${value.backbone.command}`], ["device", value.device], ["scan", value.kernel],
     ["throughput", value.throughput ? `${Number(value.throughput).toFixed(0)} images/s` : null], ["time left", value.eta_s ? duration(value.eta_s) : null], ["last failure", value.last_failure]];
   const lines = facts.filter(([, text]) => text).flatMap(([name, text]) => [h("dt", {}, name), h("dd", {}, String(text))]);
   const bar = value.fraction ? h("progress", { max: 1, value: value.fraction, "aria-label": value.phase }) : null;

@@ -79,11 +79,12 @@ def test_vectors_and_the_scans_own_parameters_do_not_decay():
 
 
 def test_a_pretrained_backbone_is_tuned_gently():
-    scratch, tuned = (config.training(name, on_cpu=True, seed=3) for name in ("vmamba_nano", "hf:somewhere"))
+    nano, hub = (config.NetworkConfig(name, num_classes=2) for name in ("vmamba_nano", "hf:somewhere"))
+    scratch, tuned = (config.training(network, on_cpu=True, seed=3) for network in (nano, hub))
     assert scratch == config.TrainConfig(seed=3)
     assert tuned.lr_matrix == 0
     assert tuned.lr < scratch.lr
     assert tuned.steps < scratch.steps
     assert tuned.seed == 3
-    assert config.training("hf:somewhere", on_cpu=False).steps == scratch.steps
-    assert config.training("vmamba_nano", on_cpu=True, steps=7).steps == 7
+    assert config.training(hub, on_cpu=False).steps == scratch.steps
+    assert config.training(nano, on_cpu=True, steps=7).steps == 7
