@@ -1,5 +1,6 @@
 """The pool as the machine holds it: the network, every image's embedding, and feature maps of the images asked next."""
 
+import hashlib
 import json
 import logging
 import os
@@ -31,12 +32,16 @@ log = logging.getLogger("raum.pool")
 class Pool:
     """State with a lifetime: `image_ids` ascend and are the rows of `embeddings_ND` (float32)."""
 
-    def __init__(self, settings: Settings, net: Any, checkpoint_name: str | None, name: str) -> None:
+    def __init__(
+        self, settings: Settings, net: Any, checkpoint_name: str | None, name: str, network: Any = None
+    ) -> None:
+        """`net` is None where only embeddings of the `network` (its config) are left, not its weights: then no image can
+        be embedded and no map drawn, but the pool is ranked as before."""
         self.settings, self.net, self.checkpoint, self.name = settings, net, checkpoint_name, name
         self.asked = checkpoint_name  # the checkpoint that is shown, also where it could not be read
         self.stands_for: int | None = None  # then: the round whose network this one replaces, and the sentence why
         self.note = ""
-        self.config: config.NetworkConfig = net.config
+        self.config: config.NetworkConfig = net.config if net is not None else network
         self.cache = open_cache(settings, self.config)
         self.image_ids: NDArray[np.int64] = np.empty(0, np.int64)
         self.embeddings_ND: NDArray[np.float32] = np.empty((0, 0), np.float32)
@@ -65,10 +70,12 @@ class Pool:
     @property
     def wants_rounds(self) -> bool:
         """Whether rounds start by themselves: not for a pretrained backbone on a CPU, where refreshes do the learning."""
-        return not (self.config.backbone.startswith(config.HF_PREFIX) and device().type == "cpu")
+        return not (self.settings.backbone.startswith(config.HF_PREFIX) and device().type == "cpu")
 
     @property
     def device_text(self) -> str:
+        if self.net is None:
+            return f"none: the weights of {self.config.backbone} are not to be had"
         kind = next(self.net.parameters()).device.type
         scan, threads = raum_net.scan_backend(self.net), torch.get_num_threads()
         return f"{kind}, {threads} {'thread' if threads == 1 else 'threads'}" + (f"; scan {scan}" if scan else "")
@@ -97,12 +104,21 @@ def network_config(settings: Settings, num_classes: int) -> config.NetworkConfig
 def open_(
     settings: Settings, publication: Publication | None, known: Sequence[Image], earlier: Sequence[str] = ()
 ) -> Pool:
-    """The pool of a publication (its checkpoint and embeddings), or of the untrained network before the first round.
+    """The pool of a publication (its checkpoint or untrained network, and its embeddings, whatever backbone the settings
+    name by now), or of the settings' untrained network before there is one.
 
     A damaged checkpoint is replaced by the first of the `earlier` ones that can be read, else by the untrained network;
     the pool's note says so. `known` are the readable images of the store; rows of others are left out.
     """
-    pool = _newest_readable(settings, publication, earlier)
+    return _filled(_newest_readable(settings, publication, earlier), known)
+
+
+def open_wanted(settings: Settings, known: Sequence[Image]) -> Pool:
+    """The pool of the untrained network that the settings name, as far as it is embedded. Raises ModelError."""
+    return _filled(_untrained(settings), known)
+
+
+def _filled(pool: Pool, known: Sequence[Image]) -> Pool:
     _read(pool)
     kept_N = np.isin(pool.image_ids, np.array([image.id for image in known], np.int64))
     pool.image_ids, pool.embeddings_ND = pool.image_ids[kept_N], pool.embeddings_ND[kept_N]
@@ -123,7 +139,7 @@ def _newest_readable(settings: Settings, publication: Publication | None, earlie
         pool = Pool(settings, net.to(device()), name, Path(name).stem)
         break
     else:
-        pool = _untrained(settings)
+        pool = (None if asked else _as_published(settings, publication)) or _untrained(settings)
     if problems and publication is not None:
         pool.asked, pool.stands_for = asked, publication.round_id
         instead = pool.checkpoint or "the untrained network"
@@ -133,9 +149,41 @@ def _newest_readable(settings: Settings, publication: Publication | None, earlie
 
 def _untrained(settings: Settings) -> Pool:
     wanted = network_config(settings, 2)
-    slug = "".join(c if c.isalnum() else "-" for c in settings.backbone.rsplit("/", 1)[-1]).strip("-")
-    name = "-".join(part for part in ("start", slug, str(wanted.image_size), pretrained.mark(wanted)) if part)
-    return Pool(settings, raum_net.build(wanted).to(device()), None, name)
+    return Pool(settings, raum_net.build(wanted).to(device()), None, start_name(wanted))
+
+
+def start_name(network: config.NetworkConfig) -> str:
+    """Names the embeddings by an untrained network; another backbone, size or bundled weights have another name."""
+    slug = "".join(c if c.isalnum() else "-" for c in network.backbone.rsplit("/", 1)[-1]).strip("-")
+    place = hashlib.sha256(network.backbone.encode()).hexdigest()[:6] if "/" in network.backbone else ""
+    return "-".join(part for part in ("start", slug, place, str(network.image_size), pretrained.mark(network)) if part)
+
+
+def network_of(settings: Settings, publication: Publication | None) -> config.NetworkConfig | None:
+    """The network whose embeddings a publication was ranked on; None where they do not tell."""
+    if publication is None or not publication.embeddings:
+        return None
+    try:
+        meta = json.loads((settings.workspace / publication.embeddings / "meta.json").read_text(encoding="utf-8"))
+        return config.from_dict(meta["network"])
+    except (OSError, ValueError, KeyError, TypeError, model_errors.ModelError):
+        return None
+
+
+def _as_published(settings: Settings, publication: Publication | None) -> Pool | None:
+    """The untrained network that a publication shows, or its embeddings alone where the weights are not to be had."""
+    network = network_of(settings, publication)
+    if network is None or publication is None:
+        return None
+    name, why = Path(publication.embeddings or "").name, "the program has others by now"
+    try:
+        if start_name(network) == name:
+            return Pool(settings, raum_net.build(network).to(device()), None, name)
+    except model_errors.ModelError as problem:
+        why = str(problem)
+    pool = Pool(settings, None, None, name, network)
+    pool.note = f"the weights of {network.backbone} are not to be had ({why}): no maps, and new images have to wait"
+    return pool
 
 
 def remember_images(pool: Pool, images: Iterable[Image]) -> None:
@@ -173,6 +221,8 @@ def add(pool: Pool, ids: Sequence[int], embeddings_ND: NDArray[np.float32]) -> N
 
 def compute_maps(pool: Pool, wanted: Iterable[int], *, seconds: float) -> int:
     """Feature maps of the `wanted` images, within `seconds` (at least one batch); returns how many are still missing."""
+    if pool.net is None:
+        return 0
     missing = [image_id for image_id in wanted if image_id not in pool.maps and image_id in pool.paths]
     began = time.monotonic()
     while missing:
@@ -206,8 +256,12 @@ def save(pool: Pool) -> None:
     np.save(beside / "embeddings.npy", pool.embeddings_ND.astype(np.float16))
     meta = {"network": config.to_dict(pool.config), "checkpoint": pool.checkpoint, "last_id": pool.last_id}
     (beside / "meta.json").write_text(json.dumps(meta, indent=1), encoding="utf-8")
-    shutil.rmtree(target, ignore_errors=True)
+    before = target.with_name(target.name + ".old.tmp")
+    shutil.rmtree(before, ignore_errors=True)
+    if target.exists():  # out of the way at once: what is killed while it is removed leaves the new ones in place
+        target.rename(before)
     beside.rename(target)
+    shutil.rmtree(before, ignore_errors=True)
 
 
 def _read(pool: Pool) -> None:

@@ -47,6 +47,7 @@ def status(
             "classes": _classes(tx, whole.per_class) if newest != edition else None,
             "class_counts": list(whole.per_class.items()),
             "class_act": act,
+            "switch": _switch(states.get("embed"), now),
             "ingest": _ingest(tx, states.get("ingest"), now),
             "quarantined": whole.images["quarantined"],
             "images": whole.images["ok"],
@@ -123,6 +124,13 @@ def _machine(states: dict[str, WorkerState], now: float) -> dict[str, Any]:
 def _lately(state: WorkerState, now: float) -> bool:
     """Whether a process gave a sign of life; one from a future that a clock set back has left says nothing."""
     return abs(now - state.beat_at) < ALIVE_SECONDS
+
+
+def _switch(state: WorkerState | None, now: float) -> dict[str, Any] | None:
+    """How far a new backbone has come, or why it cannot be used; None while none is wanted (app/switching.py)."""
+    if state is None or not (state.phase == "failed" or (state.phase != "idle" and _lately(state, now))):
+        return None
+    return {name: getattr(state, name) for name in ("phase", "fraction", "message", "eta_s")}
 
 
 def _ingest(tx: Connection, state: WorkerState | None, now: float) -> dict[str, Any] | None:
