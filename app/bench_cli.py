@@ -53,6 +53,21 @@ def bench_round(
     benching.round_(labelled=labelled, json_file=json_file)
 
 
+@bench.command("cold")
+def bench_cold(
+    images_count: Annotated[int, typer.Option(help="images of the pool")] = 10_000,
+    images: Annotated[
+        Path | None, typer.Option(help="folder whose pictures they are, under as many names; without it drawn ones")
+    ] = None,
+    backbone: Annotated[str, typer.Option(help="as in serve")] = "vmamba_nano",
+    json_file: options.Json = None,
+) -> None:
+    """First refresh of a new pool: seconds until the queue is published, what took them, peak memory."""
+    from app import bench_cold as measuring
+
+    measuring.command(count=images_count, folder=images, backbone=backbone, json_file=json_file)
+
+
 @bench.command("loop")
 def bench_loop(
     images: Annotated[Path | None, typer.Option(help="ImageFolder with the truth; without it the demo pool")] = None,
