@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from app import agreement, overlays, pool, predictions, ranking, receipts, snapshot, study_plan
+from app import agreement, overlays, pool, pool_files, predictions, ranking, receipts, snapshot, study_plan
 from app.settings import Settings
 from model import checkpoint, config, predict, train
 from model.network import raum_net
@@ -146,7 +146,7 @@ def _run(
     metrics = {**report.metrics, **found.metrics, "seconds": round(clock() - began, 1)}
     meta = {"round": round_id, "seed": seed, "watermark": seen.watermark, "metrics": _plain(metrics)}
     checkpoint.save(settings.workspace / file, net, class_ids=seen.class_ids, meta=meta)
-    pool.save(held)
+    pool_files.save(held)
     new = NewPublication(
         kind="round",
         round_id=round_id,

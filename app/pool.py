@@ -1,10 +1,8 @@
 """The pool as the machine holds it: the network, every image's embedding, and feature maps of the images asked next."""
 
 import hashlib
-import json
 import logging
 import os
-import shutil
 import time
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
@@ -15,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from app import agreement_model
+from app import agreement_model, pool_files
 from app.settings import Settings
 from model import checkpoint, config, last_layer, predict
 from model import errors as model_errors
@@ -52,6 +50,7 @@ class Pool:
         self.complete = False  # whether the last look found nothing new
         self.maps: OrderedDict[int, Maps] = OrderedDict()
         self.images_per_s = 20.0
+        self.spent = {"decoding": 0.0, "embedding": 0.0}  # seconds
         self.opinions = agreement_model.Kept()
         self._prepared: last_layer.Prepared | None = None
 
@@ -119,7 +118,7 @@ def open_wanted(settings: Settings, known: Sequence[Image]) -> Pool:
 
 
 def _filled(pool: Pool, known: Sequence[Image]) -> Pool:
-    _read(pool)
+    pool_files.read(pool)
     kept_N = np.isin(pool.image_ids, np.array([image.id for image in known], np.int64))
     pool.image_ids, pool.embeddings_ND = pool.image_ids[kept_N], pool.embeddings_ND[kept_N]
     remember_images(pool, [image for image in known if image.id <= pool.last_id])
@@ -159,20 +158,9 @@ def start_name(network: config.NetworkConfig) -> str:
     return "-".join(part for part in ("start", slug, place, str(network.image_size), pretrained.mark(network)) if part)
 
 
-def network_of(settings: Settings, publication: Publication | None) -> config.NetworkConfig | None:
-    """The network whose embeddings a publication was ranked on; None where they do not tell."""
-    if publication is None or not publication.embeddings:
-        return None
-    try:
-        meta = json.loads((settings.workspace / publication.embeddings / "meta.json").read_text(encoding="utf-8"))
-        return config.from_dict(meta["network"])
-    except (OSError, ValueError, KeyError, TypeError, model_errors.ModelError):
-        return None
-
-
 def _as_published(settings: Settings, publication: Publication | None) -> Pool | None:
     """The untrained network that a publication shows, or its embeddings alone where the weights are not to be had."""
-    network = network_of(settings, publication)
+    network = pool_files.network_of(settings.workspace, publication)
     if network is None or publication is None:
         return None
     name, why = Path(publication.embeddings or "").name, "the program has others by now"
@@ -200,14 +188,17 @@ def extend(pool: Pool, images: Sequence[Image], *, seconds: float) -> int:
     chosen = images[:count]
     began = time.monotonic()
     batch = pool.cache.read([image.id for image in chosen], [image.path for image in chosen])
-    kept = [chosen[int(position)] for position in batch.positions_N]
+    kept, decoded = [chosen[int(position)] for position in batch.positions_N], time.monotonic()
     if kept:
         found = predict.embed(pool.net, batch.images_NHWC)
         add(pool, [image.id for image in kept], found.embeddings_ND)
     pool.unreadable.update({image.id for image in chosen} - {image.id for image in kept})
     remember_images(pool, chosen)
     pool.last_id = chosen[-1].id
-    pool.images_per_s = len(chosen) / max(1e-3, time.monotonic() - began)
+    ended = time.monotonic()
+    pool.spent["decoding"] += decoded - began
+    pool.spent["embedding"] += ended - decoded
+    pool.images_per_s = len(chosen) / max(1e-3, ended - began)
     return len(chosen)
 
 
@@ -244,48 +235,3 @@ def remember_maps(pool: Pool, ids: Sequence[int], found: Any) -> None:
     each = sum(array.nbytes for array in next(iter(pool.maps.values()))) if pool.maps else 1
     while len(pool.maps) * each > MOST_MAPS_BYTES:
         pool.maps.popitem(last=False)
-
-
-def save(pool: Pool) -> None:
-    """Write the embeddings beside their place and rename them into it."""
-    target = pool.settings.workspace / pool.folder
-    beside = target.with_name(target.name + ".tmp")
-    shutil.rmtree(beside, ignore_errors=True)
-    beside.mkdir(parents=True)
-    np.save(beside / "image_ids.npy", pool.image_ids)
-    np.save(beside / "embeddings.npy", pool.embeddings_ND.astype(np.float16))
-    meta = {"network": config.to_dict(pool.config), "checkpoint": pool.checkpoint, "last_id": pool.last_id}
-    (beside / "meta.json").write_text(json.dumps(meta, indent=1), encoding="utf-8")
-    before = target.with_name(target.name + ".old.tmp")
-    shutil.rmtree(before, ignore_errors=True)
-    if target.exists():  # out of the way at once: what is killed while it is removed leaves the new ones in place
-        target.rename(before)
-    beside.rename(target)
-    shutil.rmtree(before, ignore_errors=True)
-
-
-def _read(pool: Pool) -> None:
-    """Take up saved embeddings, unless they are another network's or damaged: then every image is looked at again."""
-    folder = pool.settings.workspace / pool.folder
-    network = json.loads(json.dumps(config.to_dict(pool.config)))
-    try:
-        meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
-        if (meta["network"], meta["checkpoint"]) != (network, pool.checkpoint):
-            return
-        ids_N = np.load(folder / "image_ids.npy", allow_pickle=False)
-        embeddings_ND = np.load(folder / "embeddings.npy", allow_pickle=False).astype(np.float32)
-        last_id = int(meta["last_id"])
-        _check(ids_N, embeddings_ND)
-    except FileNotFoundError:
-        return
-    except (OSError, EOFError, ValueError, KeyError, TypeError) as problem:
-        log.warning("%s is damaged (%s): the images are looked at again", folder, problem)
-        return
-    pool.image_ids, pool.embeddings_ND, pool.last_id = ids_N, embeddings_ND, last_id
-
-
-def _check(ids_N: NDArray[Any], embeddings_ND: NDArray[Any]) -> None:
-    if ids_N.dtype != np.int64 or ids_N.ndim != 1 or embeddings_ND.ndim != 2 or len(ids_N) != len(embeddings_ND):
-        raise ValueError(f"{ids_N.shape} ids of {ids_N.dtype} for embeddings of shape {embeddings_ND.shape}")
-    if (np.diff(ids_N) <= 0).any() or not np.isfinite(embeddings_ND).all():
-        raise ValueError("ids that do not ascend, or embeddings that are not finite")

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from app import children, errors, jobs, pool, processes, settings
+from app import children, errors, jobs, pool, pool_files, processes, settings
 from model import config
 from model import errors as model_errors
 from store import images, queue, workers
@@ -32,12 +32,12 @@ def is_due(db: Database, chosen: settings.Settings, held: pool.Pool) -> bool:
             return False
     if held.config.backbone != chosen.backbone:
         return True
+    if held.checkpoint:  # what a round has learnt is not given up for a new start of the same backbone
+        return chosen.image_size not in (0, held.config.image_size)
     try:
-        wanted = pool.network_config(chosen, 2)
+        return pool.start_name(pool.network_config(chosen, 2)) != held.name
     except model_errors.ModelError:  # the same backbone, gone by now
         return False
-    again = held.checkpoint is None and pool.start_name(wanted) != held.name
-    return again or wanted.image_size != held.config.image_size
 
 
 def successor(db: Database, chosen: settings.Settings) -> pool.Pool:
@@ -73,11 +73,11 @@ def fill(
             changed = True
             if time.monotonic() - saved_at > pause:
                 began = time.monotonic()
-                pool.save(held)
+                pool_files.save(held)
                 saved_at, changed = time.monotonic(), False
                 pause = max(SAVE_SECONDS, SAVE_SHARE * (saved_at - began))
     if changed:
-        pool.save(held)
+        pool_files.save(held)
 
 
 def embed(workspace: Path, *, backbone: str | None, child: bool) -> None:
@@ -98,7 +98,7 @@ def embed(workspace: Path, *, backbone: str | None, child: bool) -> None:
         threads = jobs.threads_beside(db, os.cpu_count() or 1)
         held = successor(db, chosen)
         with db.read() as tx:
-            new, old = held.config, pool.network_of(chosen, queue.current(tx))
+            new, old = held.config, pool_files.network_of(chosen.workspace, queue.current(tx))
         fill(
             db,
             held,

@@ -18,6 +18,7 @@ from app import (
     leftovers,
     measuring,
     pool,
+    pool_files,
     processes,
     reviewing,
     switching,
@@ -175,7 +176,7 @@ class Worker:
         )
         if done >= len(found):
             self.pool.complete = not self.children.reading
-            pool.save(self.pool)
+            pool_files.save(self.pool)
         return True
 
     def _refresh(self) -> bool:

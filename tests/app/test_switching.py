@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app import children, errors, overlays, pool, predictions, processes, progress, switching
+from app import children, errors, overlays, pool, pool_files, predictions, processes, progress, switching
 from app import settings as chosen_by
 from model import config
 from store import images, labels, queue, workers
@@ -44,7 +44,7 @@ def switched(workspace: Workspace, **changes: object) -> Workspace:
 
 def saved(workspace: Workspace) -> pool.Pool:
     opened = held(workspace)
-    pool.save(opened)
+    pool_files.save(opened)
     return opened
 
 
@@ -220,45 +220,47 @@ def test_a_child_killed_for_memory_is_told_so(workspace: Workspace) -> None:
 
 
 def test_the_child_of_a_killed_worker_is_waited_for(tmp_path: Path) -> None:
-    orphan = processes.only_one(tmp_path, "embed")
-    orphan.__enter__()
+    def orphan() -> None:
+        with processes.only_one(tmp_path, "embed"):
+            held.set()
+            ends.wait(30)
+
+    held, ends = threading.Event(), threading.Event()
+    threading.Thread(target=orphan).start()
+    assert held.wait(30)
     with pytest.raises(errors.WorkspaceBusy):
-        processes.only_one(tmp_path, "embed", wait=0.2).__enter__()
-    ends = threading.Timer(0.3, orphan.__exit__)
-    ends.start()
-    with processes.only_one(tmp_path, "embed", wait=20.0):
-        assert ends.finished.is_set()
+        processes.only_one(tmp_path, "embed", wait=0.1).__enter__()
+    threading.Timer(0.2, ends.set).start()
+    with processes.only_one(tmp_path, "embed", wait=30.0):
+        assert ends.is_set()
 
 
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(280)
 def test_a_worker_changes_the_backbone_while_people_answer(workspace: Workspace, tiny_model: Path) -> None:
     folder, db = workspace.settings.workspace, workspace.db
     toml = 'image_size = 32\nrounds = false\nqueue_length = 40\nbackup_days = 0\nbackup_weeks = 0\nbackbone = "{}"\n'
-    (folder / "settings.toml").write_text(toml.format("vmamba_nano"), encoding="utf-8")
-    for image_id in workspace.ids[:9]:
-        last = say(db, image_id, workspace.truth[image_id])
-    with working(folder):
-        wait(lambda: published_up_to(db) >= last and len(shown_rows(workspace)) > 30, 60)
-        wait(lambda: (folder / shown(workspace).embeddings / "meta.json").is_file(), 20)
+    label(workspace, workspace.ids[:9])
+    refresh(workspace, saved(workspace))
     before = shown(workspace)
     (folder / "settings.toml").write_text(toml.format(f"hf:{tiny_model}"), encoding="utf-8")
     seen: list[tuple[int, str, int, int]] = []
     given = iter(workspace.ids[9:])
     with working(folder) as process:
-        deadline = time.monotonic() + 100
+        deadline = time.monotonic() + 200
         while shown(workspace).embeddings == before.embeddings and time.monotonic() < deadline:
             with db.read() as tx:
                 embedding = workers.get(tx, "embed")
             if embedding is not None and embedding.phase == "starting" and len(seen) < 4:
                 last = say(db, image_id := next(given), workspace.truth[image_id])
-                wait(lambda seq=last: published_up_to(db) >= seq, 30)
+                wait(lambda seq=last: published_up_to(db) >= seq, 60)
                 current = shown(workspace)
                 seen.append((current.id, current.embeddings, current.metrics["labels"], len(shown_rows(workspace))))
             time.sleep(0.05)
         assert process.poll() is None
     after = shown(workspace)
     assert seen
-    assert {embeddings for _, embeddings, _, _ in seen[:-1]} <= {before.embeddings}
+    assert {embeddings for _, embeddings, _, rows in seen[:-1]} <= {before.embeddings}
+    assert min(rows for _, _, _, rows in seen) > 30, "the queue is never a part of the pool that is embedded by now"
     assert seen[0][1:3] == (before.embeddings, 10), "an answer meanwhile counts at once, on the old embeddings"
     assert "tiny-convnext" in after.embeddings
     assert after.metrics["labels"] == 9 + len(seen)
