@@ -65,8 +65,8 @@ def told(figures: dict[str, Any]) -> str:
     """The figures, and how they were measured."""
     parts = ", ".join(f"{name} {figures[name]:.1f} s" for name in (*PARTS, "rest"))
     return (
-        f"{figures['backbone']}: {figures['images']:,} images in {figures['seconds']:.1f} s ({parts}), peak memory "
-        f"{figures['peak_mb']:,} MB\n"
+        f"{figures['backbone']}: {figures['images']:,} images in {figures['seconds']:.1f} s ({parts}), "
+        f"{figures['cpu_s']:.1f} s of processor time, peak memory {figures['peak_mb']:,} MB\n"
         f"from the start of a process to its published queue of {figures['queue']:,}; {figures['pictures']:,} pictures "
         f"({figures['from']}) under {figures['images']:,} names, each read from the system's file cache and decoded to "
         f"{figures['image_size']} px; {figures['device']}; {figures['machine']}"
@@ -101,6 +101,7 @@ def refresh(workspace: Path, backbone: str, *, began: float) -> dict[str, Any]:
         "seconds": ended - began,
         **seconds,
         "rest": ended - began - sum(seconds.values()),
+        "cpu_s": time.process_time(),
         "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6),
         "embedded": len(held.image_ids),
         "queue": length,

@@ -144,6 +144,7 @@ class Switch:
     def _look(self, held: pool.Pool) -> None:
         self.seen, self.offered, self.due = held, False, is_due(self.db, self.settings, held)
         self.next_try = 0.0
+        self.children.ended.pop(VERB, None)  # that was about another change
         if not self.due:
             if VERB in self.children.running:
                 self.children.running[VERB].process.terminate()

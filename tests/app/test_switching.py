@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app import children, errors, overlays, pool, pool_files, predictions, processes, progress, switching
+from app import children, errors, jobs, overlays, pool, pool_files, predictions, processes, progress, switching
 from app import settings as chosen_by
 from model import config
 from store import images, labels, queue, workers
@@ -235,7 +235,7 @@ def test_the_child_of_a_killed_worker_is_waited_for(tmp_path: Path) -> None:
         assert ends.is_set()
 
 
-@pytest.mark.timeout(280)
+@pytest.mark.timeout(300)
 def test_a_worker_changes_the_backbone_while_people_answer(workspace: Workspace, tiny_model: Path) -> None:
     folder, db = workspace.settings.workspace, workspace.db
     toml = 'image_size = 32\nrounds = false\nqueue_length = 40\nbackup_days = 0\nbackup_weeks = 0\nbackbone = "{}"\n'
@@ -246,7 +246,7 @@ def test_a_worker_changes_the_backbone_while_people_answer(workspace: Workspace,
     seen: list[tuple[int, str, int, int]] = []
     given = iter(workspace.ids[9:])
     with working(folder) as process:
-        deadline = time.monotonic() + 200
+        deadline = time.monotonic() + 240
         while shown(workspace).embeddings == before.embeddings and time.monotonic() < deadline:
             with db.read() as tx:
                 embedding = workers.get(tx, "embed")
@@ -276,6 +276,41 @@ def shown_rows(workspace: Workspace) -> list[object]:
     with workspace.db.read() as tx:
         current = queue.current(tx)
         return list(queue.head(tx, current.id)) if current else []
+
+
+def test_a_refresh_by_hand_embeds_with_the_backbone_that_it_is_given_and_publishes(
+    workspace: Workspace, tiny_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    label(workspace, workspace.ids[:9])
+    run_round(workspace)
+    jobs.refresh(workspace.settings.workspace, backbone=f"hf:{tiny_model}")
+    assert "9 labels" in capsys.readouterr().out
+    assert "tiny-convnext" in shown(workspace).embeddings
+    assert shown(workspace).checkpoint is None
+
+
+def test_a_change_that_is_taken_back_ends_its_child_and_leaves_no_complaint(workspace: Workspace) -> None:
+    label(workspace, workspace.ids[:9])
+    opened = held(workspace)
+    refresh(workspace, saved(workspace))
+    run_round(workspace)
+    new = switched(workspace, **NEW)
+    others = children.Children(new.db, new.settings)
+    switch = switching.Switch(new.db, new.settings, others)
+    try:
+        switch.step(opened)
+        process = others.running[switching.VERB].process
+        went_back = held(new)
+        switching.stay(new.db, new.settings, went_back.checkpoint)
+        switch.step(went_back)
+        assert process.wait(20) != 0
+        others.look_after_children()
+        switch.step(went_back)
+        assert progress.status(new.db, now=time.time())["switch"] is None
+        switch.step(opened)
+        assert others.running, "asked for again, it begins at once"
+    finally:
+        others.end()
 
 
 def test_the_settings_of_the_child_are_those_of_the_worker(workspace: Workspace) -> None:
