@@ -47,7 +47,7 @@ def status(
             "classes": _classes(tx, whole.per_class) if newest != edition else None,
             "class_counts": list(whole.per_class.items()),
             "class_act": act,
-            "switch": _switch(states.get("embed"), now),
+            "switch": _switch(states, now),
             "ingest": _ingest(tx, states.get("ingest"), now),
             "quarantined": whole.images["quarantined"],
             "images": whole.images["ok"],
@@ -126,9 +126,13 @@ def _lately(state: WorkerState, now: float) -> bool:
     return abs(now - state.beat_at) < ALIVE_SECONDS
 
 
-def _switch(state: WorkerState | None, now: float) -> dict[str, Any] | None:
-    """How far a new backbone has come, or why it cannot be used; None while none is wanted (app/switching.py)."""
-    if state is None or not (state.phase == "failed" or (state.phase != "idle" and _lately(state, now))):
+def _switch(states: dict[str, WorkerState], now: float) -> dict[str, Any] | None:
+    """How far a new backbone has come, or why it cannot be used; None while none is wanted (app/switching.py).
+
+    Its row may be old, while weights are downloaded: the worker that looks after it is the one to be alive."""
+    state, worker = states.get("embed"), states.get("worker")
+    goes_on = state is not None and state.phase != "idle" and worker is not None and _lately(worker, now)
+    if state is None or not (goes_on or state.phase == "failed"):
         return None
     return {name: getattr(state, name) for name in ("phase", "fraction", "message", "eta_s")}
 

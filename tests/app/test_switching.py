@@ -175,6 +175,7 @@ def test_two_models_whose_folders_are_named_alike_have_embeddings_of_their_own(
     assert len(names) == 2
 
 
+@pytest.mark.timeout(300)
 def test_a_backbone_that_cannot_be_had_is_told_by_name_and_the_old_queue_stays(workspace: Workspace) -> None:
     label(workspace, workspace.ids[:9])
     before = refresh(workspace, saved(workspace)).publication
@@ -186,8 +187,12 @@ def test_a_backbone_that_cannot_be_had_is_told_by_name_and_the_old_queue_stays(w
     switch = switching.Switch(new.db, new.settings, others)
     try:
         assert switch.step(opened) is None
-        assert progress.status(new.db, now=time.time())["switch"]["phase"] == "starting"
-        others.running[switching.VERB].process.wait(60)
+        began = time.time()
+        with new.db.write() as tx:
+            workers.beat(tx, "worker", 1, "ready", now=began + 60)
+        assert progress.status(new.db, now=began + 60)["switch"]["phase"] == "starting", "also where it takes long"
+        assert progress.status(new.db, now=began)["switch"] is None, "the worker is not there"
+        others.running[switching.VERB].process.wait(240)
         others.look_after_children()
         assert switch.step(opened) is None
         assert switch.step(opened) is None
