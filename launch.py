@@ -113,6 +113,18 @@ def refresh(workspace: Workspace = HOME, backbone: options.Backbone = None) -> N
     jobs.refresh(workspace, backbone=backbone)
 
 
+@app.command(hidden=True)
+def embed(
+    workspace: Workspace = HOME,
+    backbone: options.Backbone = None,
+    child: Annotated[bool, typer.Option("--child", hidden=True)] = False,
+) -> None:
+    """Embed the pool with another backbone; the worker starts it, and takes over what it leaves."""
+    from app import switching
+
+    switching.embed(workspace, backbone=backbone, child=child)
+
+
 @app.command("round")
 def round_(
     workspace: Workspace = HOME,

@@ -6,9 +6,11 @@ from typing import Annotated
 
 import typer
 
-from app import options
+from app import bench_network_cli, options
 
 bench = typer.Typer(help="Measure this installation; every figure says how it was measured.")
+for verb in (bench_network_cli.cold, bench_network_cli.probe, bench_network_cli.scan, bench_network_cli.network):
+    bench.command(verb.__name__)(verb)
 
 
 @bench.command("page")
@@ -89,61 +91,6 @@ def bench_annotator(
         images, answers=answers, labelled=labelled, backbone=backbone,
         pace=bench_expert.Pace(name=name, judge=judge, glance=glance, key=key), json_file=json_file,
     )  # fmt: skip
-
-
-@bench.command("probe")
-def bench_probe(
-    images: Annotated[Path, typer.Option(help="one folder per class; the split of its metadata.csv is used")],
-    backbone: options.OneBackbone = "vmamba_nano",
-    weights: Annotated[Path | None, typer.Option(help="a file that pretrain wrote, instead of the bundled one")] = None,
-    random: Annotated[bool, typer.Option("--random", help="random weights, to compare with")] = False,
-    threads: Annotated[int, typer.Option(help="CPU threads; 0: as many as there are cores")] = 0,
-    seed: int = 0,
-    json_file: options.Json = None,
-) -> None:
-    """Linear probe on frozen features: test accuracy and images a second."""
-    from app import probing
-
-    probing.command(
-        images, backbone=backbone, weights=weights, random=random, seed=seed, threads=threads, json_file=json_file
-    )
-
-
-@bench.command("scan")
-def bench_scan(
-    repeats: Annotated[int, typer.Option(help="runs of which the median is told")] = 9,
-    json_file: options.Json = None,
-) -> None:
-    """The selective scan's backends, alone and inside vmamba_nano and vmamba_small: milliseconds and ratios."""
-    from app import bench_scan as measuring
-
-    measuring.command(repeats=repeats, json_file=json_file)
-
-
-@bench.command("network")
-def bench_network(
-    backbone: Annotated[str, typer.Option(help="vmamba_nano|tiny|small|base")] = "vmamba_small",
-    against: Annotated[
-        Path | None, typer.Option(help="a checkout of github.com/MzeroMiko/VMamba, to run beside ours")
-    ] = None,
-    size: Annotated[int, typer.Option(help="side of the picture; 0: the backbone's own")] = 0,
-    batch: Annotated[int, typer.Option(help="pictures in a pass")] = 1,
-    processes: Annotated[int, typer.Option(help="child processes of each kind")] = 3,
-    steps: Annotated[int, typer.Option(help="forward passes in each; a third as many training steps")] = 6,
-    json_file: options.Json = None,
-) -> None:
-    """A forward pass and a training step on the CPU: ours, ours in bfloat16, and upstream's own code."""
-    from app import bench_network as measuring
-
-    measuring.command(
-        backbone=backbone,
-        against=against,
-        size=size,
-        batch=batch,
-        processes=processes,
-        steps=steps,
-        json_file=json_file,
-    )
 
 
 @bench.command("select")

@@ -35,11 +35,11 @@ def make(folder: Path, *, pool: int, class_count: int, seed: int = 0) -> None:
     demo.make(folder / "pictures", count=PICTURES, seed=seed)
     _maps(folder / "maps")
     held = min(HOLDOUT, pool // 5)
-    rows = _rows(sorted((folder / "pictures").glob("*.jpg")), pool, held)
+    made = rows(sorted((folder / "pictures").glob("*.jpg")), pool, held=held)
     db = database.open(folder / NAME)
     with db.write() as tx:
         ids: list[int] = []
-        while part := list(itertools.islice(rows, 50_000)):
+        while part := list(itertools.islice(made, 50_000)):
             ids += images.add_many(tx, part)
         said = [classes.add(tx, f"{_ADJECTIVES[at % 10]} sparrow {at}", 1.0).id for at in range(class_count)]
         oracle = annotators.ensure(tx, "oracle", 1.0)
@@ -65,7 +65,8 @@ def workspace(pool: Path, target: Path) -> None:
     shutil.copytree(pool / "maps", target / "maps")
 
 
-def _rows(files: list[Path], pool: int, held: int) -> Iterator[NewImage]:
+def rows(files: list[Path], pool: int, *, held: int) -> Iterator[NewImage]:
+    """`pool` rows over these files, each under a path of its own; the first `held` are the holdout."""
     at = 0
     while at < pool:
         between = _spelling(at // len(files))

@@ -39,6 +39,7 @@ class Children:
             **(own or {}),
         }
         self.running: dict[str, processes.Child] = {}  # by verb
+        self.ended: dict[str, str | None] = {}  # by verb: what the last one complained, None when all went well
         self.next_look_at_backups = 0.0
         self.round_failed_at = -1  # watermark of the last failed round, -1 after a good one
         self.round_stopped = False  # by a person
@@ -81,6 +82,7 @@ class Children:
                 workers.beat(tx, name, pid=0, phase="idle", fraction=None, message="", now=time.time())
             if stopped:
                 self.round_stopped = False
+            self.ended[name] = child.complaint(code) if code else None
             del self.running[name]  # after it is written down: a full disk is tried again
             log.info("%s ended with code %s", name, code)
         return False
@@ -103,16 +105,16 @@ class Children:
                 commands.finish(tx, command.id, error=str(problem), now=time.time())
         return True
 
-    def start_round_when_due(self) -> bool:
+    def start_round_when_due(self, *, untrained: bool = False) -> bool:
         """A round in a child, when the policy finds it due, none is running and nobody has paused."""
         if "round" in self.running:
             return False
         with self.db.read() as tx:
             if stored.get_setting(tx, "paused", False) or not policy.round_is_due(
-                tx, self.settings, failed_at=self.round_failed_at, now=time.time()
+                tx, self.settings, failed_at=self.round_failed_at, now=time.time(), untrained=untrained
             ):
                 return False
-        self._start("round", ["--backbone", self.settings.backbone], None)
+        self.start("round", ["--backbone", self.settings.backbone], None)
         return True
 
     def start_backup_when_due(self) -> bool:
@@ -123,7 +125,7 @@ class Children:
         self.next_look_at_backups = now + backups.LOOK_SECONDS
         if not backups.due(self.db, self.settings, now=time.time()):
             return False
-        self._start("backup", [], None)
+        self.start("backup", [], None)
         return True
 
     def _tell_of_backup(self, tx: Connection, failure: str | None) -> None:
@@ -144,7 +146,7 @@ class Children:
                 arguments += ["--classes", str(chosen)]
             if command.payload.get("labels_from_folders"):
                 arguments += ["--labels-from-folders"]
-        self._start("ingest", arguments, command.id)
+        self.start("ingest", arguments, command.id)
 
     def _train_now(self, command: Command) -> None:
         with self.db.read() as tx:
@@ -153,7 +155,7 @@ class Children:
             raise errors.BadRequest("a round needs labels of at least two classes; label a few images first")
         if "round" in self.running:
             raise errors.BadRequest("a round is running already")
-        self._start("round", ["--backbone", self.settings.backbone], command.id)
+        self.start("round", ["--backbone", self.settings.backbone], command.id)
 
     def _stop_round(self, command: Command) -> None:
         """The next one then waits for new labels, as after a failure."""
@@ -168,12 +170,14 @@ class Children:
         if "backup" in self.running:
             raise errors.BadRequest("a backup is being written already")
         name = time.strftime("raum-%Y-%m-%d-%H%M%S.db", time.gmtime())
-        self._start("backup", ["--to", str(backups.folder(self.settings) / name)], command.id)
+        self.start("backup", ["--to", str(backups.folder(self.settings) / name)], command.id)
 
     def _pause(self, command: Command, paused: bool) -> None:
         with self.db.write() as tx:
             stored.set_setting(tx, "paused", paused)
             commands.finish(tx, command.id, error=None, now=time.time())
 
-    def _start(self, verb: str, arguments: list[str], command_id: int | None) -> None:
+    def start(self, verb: str, arguments: list[str], command_id: int | None) -> None:
+        """Spawn a verb of launch.py; `ended` tells how it ended."""
+        self.ended.pop(verb, None)
         self.running[verb] = processes.Child(self.settings, verb, arguments, command_id)

@@ -39,7 +39,7 @@ def ingest(
     if (folder is None) != demo:
         raise errors.BadRequest("give either --images DIR or --demo")
     names = _names(classes_file)
-    with _opened(chosen) as db, _shown(db, "ingest", child) as tell:
+    with opened(chosen) as db, shown(db, "ingest", child) as tell:
         if demo:
             folder, names = _demo(chosen, tell)
         assert folder is not None
@@ -100,21 +100,20 @@ def refresh(workspace: Path, *, backbone: str | None) -> None:
     """One refresh in this process, embedding what is new."""
     import numpy as np
 
-    from app import backbones, labelling, learning, measuring, pool, reviewing
+    from app import backbones, labelling, learning, measuring, pool, reviewing, switching
 
     processes.keep_memory()
     chosen = settings.load(workspace, backbone=backbone)
-    with _opened(chosen) as db, processes.only_one(chosen.workspace, "worker"), _shown(db, "worker", False) as tell:
+    with opened(chosen) as db, processes.only_one(chosen.workspace, "worker"), shown(db, "worker", False) as tell:
         chosen = backbones.settle(db, chosen, pool.machine(), say=print)
         with db.read() as tx:
             known, current = images.all_ok(tx), queue.current(tx)
         if not known:
             raise errors.BadRequest(f"{chosen.workspace} holds no images; add some with launch.py ingest --images DIR")
         held = pool.open_(chosen, current, known)
-        while fresh := [image for image in known if image.id > held.last_id]:
-            pool.extend(held, fresh, seconds=1.0)
-            tell("embedding", 1 - len(fresh) / len(known), f"{len(held.image_ids):,} of {len(known):,} images")
-        pool.save(held)
+        if switching.is_due(db, chosen, held):
+            held = switching.successor(db, chosen)
+        switching.fill(db, held, lambda done, total: tell("embedding", done / total, f"{done:,} of {total:,} images"))
         labelling.ask_several(db, overlap=chosen.overlap, overlap_rate=chosen.overlap_rate)
         done = learning.refresh(db, chosen, held, now=time.time(), rng=np.random.default_rng(chosen.seed))
         reviewing.look(db, chosen, held)
@@ -136,9 +135,9 @@ def round_(workspace: Path, *, backbone: str | None, child: bool) -> None:
         os.nice(10)
     chosen = settings.load(workspace, backbone=backbone)
     cores = os.cpu_count() or 1
-    with _opened(chosen) as db, _shown(db, "round", child) as tell:
+    with opened(chosen) as db, shown(db, "round", child) as tell:
         chosen = backbones.settle(db, chosen, pool.machine(), say=None if child else print)
-        threads = _threads(db, cores) if child else None
+        threads = threads_beside(db, cores) if child else None
         torch.set_num_threads(threads() if threads else cores)
         published = learning.round_(db, chosen, clock=time.time, progress=tell, threads=threads, stop=_orphaned(child))
         with db.read() as tx:
@@ -147,7 +146,7 @@ def round_(workspace: Path, *, backbone: str | None, child: bool) -> None:
     print(f"publication {published}: {json.dumps({k: told.get(k) for k in ('labels', 'accuracy', 'n', 'seconds')})}")
 
 
-def _threads(db: database.Database, cores: int) -> Callable[[], int]:
+def threads_beside(db: database.Database, cores: int) -> Callable[[], int]:
     """All cores, but one fewer while people label or other programs want one: threads that wait for each other at
     every layer lose far more to a busy core than the core itself."""
     looked = {"at": -10.0, "threads": cores}
@@ -177,7 +176,7 @@ def export(workspace: Path, path: Path, *, format: str, certified: float | None)
     chosen = settings.load(workspace)
     if certified is not None and format != "csv":
         raise errors.BadRequest(f"certified labels are written as csv, not as {format!r}")
-    with _opened(chosen) as db:
+    with opened(chosen) as db:
         while importing.carry_on(db, chosen, now=time.time()):  # what a kill cut short is whole before it is given out
             pass
         if certified is None:
@@ -243,7 +242,8 @@ def evaluate(ckpt: Path, dataset: str, root: Path | None, *, occlusion_rate: flo
 
 
 @contextmanager
-def _opened(chosen: settings.Settings) -> Iterator[database.Database]:
+def opened(chosen: settings.Settings) -> Iterator[database.Database]:
+    """The workspace's database, closed in the end."""
     processes.writable(chosen.workspace)
     db = database.open(chosen.database)
     try:
@@ -255,13 +255,13 @@ def _opened(chosen: settings.Settings) -> Iterator[database.Database]:
 @contextmanager
 def bar(name: str) -> Iterator[Callable[[float, str], None]]:
     """A bar in the terminal alone."""
-    with bars.Progress(*COLUMNS, transient=True, console=console.Console(stderr=True)) as shown:
-        task = shown.add_task(name, total=1.0)
-        yield lambda fraction, message: shown.update(task, completed=fraction, description=f"{name}: {message}")
+    with bars.Progress(*COLUMNS, transient=True, console=console.Console(stderr=True)) as drawn:
+        task = drawn.add_task(name, total=1.0)
+        yield lambda fraction, message: drawn.update(task, completed=fraction, description=f"{name}: {message}")
 
 
 @contextmanager
-def _shown(db: database.Database, name: str, child: bool) -> Iterator[Callable[[str, float, str], None]]:
+def shown(db: database.Database, name: str, child: bool) -> Iterator[Callable[[str, float, str], None]]:
     """A bar in the terminal and the same progress in the database, where the page reads it."""
     beat = {"at": 0.0, "began": time.monotonic()}
     with bars.Progress(*COLUMNS, disable=child, transient=True) as bar:
@@ -273,7 +273,9 @@ def _shown(db: database.Database, name: str, child: bool) -> Iterator[Callable[[
             if now - beat["at"] < BEAT_SECONDS and fraction < 1.0:
                 return
             beat["at"] = now
-            eta = (now - beat["began"]) * (1 - fraction) / fraction if fraction > 0.02 else None
+            first = beat.setdefault("first", fraction)  # what is resumed begins in the middle
+            done = fraction - first
+            eta = (now - beat["began"]) * (1 - fraction) / done if done > 0.02 else None
             with db.write() as tx:
                 workers.beat(
                     tx,

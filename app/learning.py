@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from app import agreement, overlays, pool, predictions, ranking, receipts, snapshot, study_plan
+from app import agreement, overlays, pool, pool_files, predictions, ranking, receipts, snapshot, study_plan
 from app.settings import Settings
 from model import checkpoint, config, predict, train
 from model.network import raum_net
@@ -50,7 +50,7 @@ def refresh(db: Database, settings: Settings, held: pool.Pool, *, now: float, rn
     found = dataclasses.replace(found, rows=agreement.with_again(found.rows, agreed, rate=settings.again_rate))
     drawn, without = _draw(held, found, settings, seen.single)
     apart = seen.labelled.keys() | seen.rejected | seen.holdout.keys()
-    changed = receipts.changes(settings.workspace, found.predicted, apart, checkpoint=held.checkpoint)
+    changed = receipts.changes(settings.workspace, found.predicted, apart, network=held.folder)
     took = time.perf_counter() - began
     new = NewPublication(
         kind="cold" if found.cold else "refresh",
@@ -146,7 +146,7 @@ def _run(
     metrics = {**report.metrics, **found.metrics, "seconds": round(clock() - began, 1)}
     meta = {"round": round_id, "seed": seed, "watermark": seen.watermark, "metrics": _plain(metrics)}
     checkpoint.save(settings.workspace / file, net, class_ids=seen.class_ids, meta=meta)
-    pool.save(held)
+    pool_files.save(held)
     new = NewPublication(
         kind="round",
         round_id=round_id,
@@ -172,6 +172,7 @@ def _keep_predictions(settings: Settings, published: int, new: NewPublication, f
     if found.predicted is None:
         return
     more = {"kind": new.kind, "round": new.round_id, "checkpoint": new.checkpoint, "created_at": new.created_at}
+    more["embeddings"] = new.embeddings
     told = dataclasses.replace(found.predicted, meta=found.predicted.meta | more)
     predictions.write(settings.workspace, published, told)
 
@@ -253,7 +254,7 @@ def _draw(held: pool.Pool, found: ranking.Ranking, settings: Settings, leased: l
     Returns the rows with their maps, and how many of those images still lack them."""
     waiting = overlays.folder(settings.workspace, f"new-{os.getpid()}")
     shutil.rmtree(waiting, ignore_errors=True)
-    if found.directions is None:
+    if found.directions is None or held.net is None:
         return _Drawn(found.rows, waiting), 0
     held_now = set(leased)
     waited_for = [row.image_id for row in found.rows if row.image_id in held_now and row.reason != "again"]

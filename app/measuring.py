@@ -29,7 +29,9 @@ class Held(Protocol):
     """What is needed of the pool as the worker holds it."""
 
     image_ids: Ints
-    checkpoint: str | None
+
+    @property
+    def folder(self) -> str: ...
 
     @property
     def prepared(self) -> last_layer.Prepared: ...
@@ -61,7 +63,7 @@ class Measurer:
 
     def _begin(self, db: Database, held: Held) -> None:
         self.of = predictions.newest(self.settings.workspace)
-        if self.of is None or self.of.meta["checkpoint"] != held.checkpoint:
+        if self.of is None or self.of.meta.get("embeddings") != held.folder:
             return  # nothing is predicted yet, or a round published that the worker has not taken up
         if not np.array_equal(self.of.image_ids_N, held.image_ids):
             return

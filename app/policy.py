@@ -8,17 +8,18 @@ from store import labels, rounds
 FEW_LABELS = 5  # what must be new for a round by time, or for another try after a failure
 
 
-def round_is_due(tx: Connection, settings: Settings, *, failed_at: int, now: float) -> bool:
+def round_is_due(tx: Connection, settings: Settings, *, failed_at: int, now: float, untrained: bool = False) -> bool:
     """Enough new labels, or a few and enough time; never by one label, and after a failure not at once again.
 
-    `failed_at` is the watermark at which the last round failed, -1 when it did not.
+    `failed_at` is the watermark at which the last round failed, -1 when it did not. `untrained`: the network that is
+    shown is none of a round, though there may have been rounds, of another backbone.
     """
     counted, last = labels.training_counts(tx), rounds.last(tx)
     if counted["classes"] < 2 or counted["labels"] < settings.round_min_labels:
         return False
     if failed_at >= 0 and labels.watermark(tx) < failed_at + FEW_LABELS:
         return False
-    if last is None:
+    if last is None or untrained:
         return True
     new = counted["labels"] - int(last.settings["labels"])
     waited = now - (last.finished_at or last.begun_at)

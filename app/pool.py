@@ -1,9 +1,8 @@
 """The pool as the machine holds it: the network, every image's embedding, and feature maps of the images asked next."""
 
-import json
+import hashlib
 import logging
 import os
-import shutil
 import time
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
@@ -14,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from app import agreement_model, backbones
+from app import agreement_model, backbones, pool_files
 from app.settings import Settings
 from model import checkpoint, config, last_layer, predict
 from model import errors as model_errors
@@ -31,12 +30,16 @@ log = logging.getLogger("raum.pool")
 class Pool:
     """State with a lifetime: `image_ids` ascend and are the rows of `embeddings_ND` (float32)."""
 
-    def __init__(self, settings: Settings, net: Any, checkpoint_name: str | None, name: str) -> None:
+    def __init__(
+        self, settings: Settings, net: Any, checkpoint_name: str | None, name: str, network: Any = None
+    ) -> None:
+        """`net` is None where only embeddings of the `network` (its config) are left, not its weights: then no image can
+        be embedded and no map drawn, but the pool is ranked as before."""
         self.settings, self.net, self.checkpoint, self.name = settings, net, checkpoint_name, name
         self.asked = checkpoint_name  # the checkpoint that is shown, also where it could not be read
         self.stands_for: int | None = None  # then: the round whose network this one replaces, and the sentence why
         self.note = ""
-        self.config: config.NetworkConfig = net.config
+        self.config: config.NetworkConfig = net.config if net is not None else network
         self.cache = open_cache(settings, self.config)
         self.image_ids: NDArray[np.int64] = np.empty(0, np.int64)
         self.embeddings_ND: NDArray[np.float32] = np.empty((0, 0), np.float32)
@@ -47,6 +50,7 @@ class Pool:
         self.complete = False  # whether the last look found nothing new
         self.maps: OrderedDict[int, Maps] = OrderedDict()
         self.images_per_s = 20.0
+        self.spent = {"decoding": 0.0, "embedding": 0.0}  # seconds
         self.opinions = agreement_model.Kept()
         self._prepared: last_layer.Prepared | None = None
 
@@ -65,10 +69,12 @@ class Pool:
     @property
     def wants_rounds(self) -> bool:
         """Whether rounds start by themselves: not for a large backbone on a CPU, where refreshes do the learning."""
-        return self.config.backbone == config.NANO or device().type != "cpu"
+        return self.settings.backbone == config.NANO or device().type != "cpu"
 
     @property
     def device_text(self) -> str:
+        if self.net is None:
+            return f"none: the weights of {self.config.backbone} are not to be had"
         kind = next(self.net.parameters()).device.type
         scan, threads = raum_net.scan_backend(self.net), torch.get_num_threads()
         return f"{kind}, {threads} {'thread' if threads == 1 else 'threads'}" + (f"; scan {scan}" if scan else "")
@@ -106,13 +112,22 @@ def network_config(settings: Settings, num_classes: int) -> config.NetworkConfig
 def open_(
     settings: Settings, publication: Publication | None, known: Sequence[Image], earlier: Sequence[str] = ()
 ) -> Pool:
-    """The pool of a publication (its checkpoint and embeddings), or of the untrained network before the first round.
+    """The pool of a publication (its checkpoint or untrained network, and its embeddings, whatever backbone the settings
+    name by now), or of the settings' untrained network before there is one.
 
     A damaged checkpoint is replaced by the first of the `earlier` ones that can be read, else by the untrained network;
     the pool's note says so. `known` are the readable images of the store; rows of others are left out.
     """
-    pool = _newest_readable(settings, publication, earlier)
-    _read(pool)
+    return _filled(_newest_readable(settings, publication, earlier), known)
+
+
+def open_wanted(settings: Settings, known: Sequence[Image]) -> Pool:
+    """The pool of the untrained network that the settings name, as far as it is embedded. Raises ModelError."""
+    return _filled(_untrained(settings), known)
+
+
+def _filled(pool: Pool, known: Sequence[Image]) -> Pool:
+    pool_files.read(pool)
     kept_N = np.isin(pool.image_ids, np.array([image.id for image in known], np.int64))
     pool.image_ids, pool.embeddings_ND = pool.image_ids[kept_N], pool.embeddings_ND[kept_N]
     remember_images(pool, [image for image in known if image.id <= pool.last_id])
@@ -132,7 +147,7 @@ def _newest_readable(settings: Settings, publication: Publication | None, earlie
         pool = Pool(settings, net.to(device()), name, Path(name).stem)
         break
     else:
-        pool = _untrained(settings)
+        pool = (None if asked else _as_published(settings, publication)) or _untrained(settings)
     if problems and publication is not None:
         pool.asked, pool.stands_for = asked, publication.round_id
         instead = pool.checkpoint or "the untrained network"
@@ -142,9 +157,32 @@ def _newest_readable(settings: Settings, publication: Publication | None, earlie
 
 def _untrained(settings: Settings) -> Pool:
     wanted = network_config(settings, 2)
-    slug = "".join(c if c.isalnum() else "-" for c in settings.backbone.rsplit("/", 1)[-1]).strip("-")
-    name = "-".join(part for part in ("start", slug, str(wanted.image_size), pretrained.mark(wanted)) if part)
-    return Pool(settings, raum_net.build(wanted).to(device()), None, name)
+    return Pool(settings, raum_net.build(wanted).to(device()), None, start_name(wanted))
+
+
+def start_name(network: config.NetworkConfig) -> str:
+    """Names the embeddings by an untrained network; another backbone, size or bundled weights have another name."""
+    slug = "".join(c if c.isalnum() else "-" for c in network.backbone.rsplit("/", 1)[-1]).strip("-")
+    place = hashlib.sha256(network.backbone.encode()).hexdigest()[:6] if "/" in network.backbone else ""
+    return "-".join(part for part in ("start", slug, place, str(network.image_size), pretrained.mark(network)) if part)
+
+
+def _as_published(settings: Settings, publication: Publication | None) -> Pool | None:
+    """The untrained network that a publication shows, or its embeddings alone where the weights are not to be had."""
+    network = pool_files.network_of(settings.workspace, publication)
+    if network is None or publication is None:
+        return None
+    if found := pretrained.find(network.backbone, [settings.workspace / "cache"]):
+        network = dataclasses.replace(network, weights=str(found))
+    name, why = Path(publication.embeddings or "").name, "the program has others by now"
+    try:
+        if start_name(network) == name:
+            return Pool(settings, raum_net.build(network).to(device()), None, name)
+    except model_errors.ModelError as problem:
+        why = str(problem)
+    pool = Pool(settings, None, None, name, network)
+    pool.note = f"the weights of {network.backbone} are not to be had ({why}): no maps, and new images have to wait"
+    return pool
 
 
 def remember_images(pool: Pool, images: Iterable[Image]) -> None:
@@ -161,14 +199,17 @@ def extend(pool: Pool, images: Sequence[Image], *, seconds: float) -> int:
     chosen = images[:count]
     began = time.monotonic()
     batch = pool.cache.read([image.id for image in chosen], [image.path for image in chosen])
-    kept = [chosen[int(position)] for position in batch.positions_N]
+    kept, decoded = [chosen[int(position)] for position in batch.positions_N], time.monotonic()
     if kept:
         found = predict.embed(pool.net, batch.images_NHWC)
         add(pool, [image.id for image in kept], found.embeddings_ND)
     pool.unreadable.update({image.id for image in chosen} - {image.id for image in kept})
     remember_images(pool, chosen)
     pool.last_id = chosen[-1].id
-    pool.images_per_s = len(chosen) / max(1e-3, time.monotonic() - began)
+    ended = time.monotonic()
+    pool.spent["decoding"] += decoded - began
+    pool.spent["embedding"] += ended - decoded
+    pool.images_per_s = len(chosen) / max(1e-3, ended - began)
     return len(chosen)
 
 
@@ -182,6 +223,8 @@ def add(pool: Pool, ids: Sequence[int], embeddings_ND: NDArray[np.float32]) -> N
 
 def compute_maps(pool: Pool, wanted: Iterable[int], *, seconds: float) -> int:
     """Feature maps of the `wanted` images, within `seconds` (at least one batch); returns how many are still missing."""
+    if pool.net is None:
+        return 0
     missing = [image_id for image_id in wanted if image_id not in pool.maps and image_id in pool.paths]
     began = time.monotonic()
     while missing:
@@ -203,44 +246,3 @@ def remember_maps(pool: Pool, ids: Sequence[int], found: Any) -> None:
     each = sum(array.nbytes for array in next(iter(pool.maps.values()))) if pool.maps else 1
     while len(pool.maps) * each > MOST_MAPS_BYTES:
         pool.maps.popitem(last=False)
-
-
-def save(pool: Pool) -> None:
-    """Write the embeddings beside their place and rename them into it."""
-    target = pool.settings.workspace / pool.folder
-    beside = target.with_name(target.name + ".tmp")
-    shutil.rmtree(beside, ignore_errors=True)
-    beside.mkdir(parents=True)
-    np.save(beside / "image_ids.npy", pool.image_ids)
-    np.save(beside / "embeddings.npy", pool.embeddings_ND.astype(np.float16))
-    meta = {"network": config.to_dict(pool.config), "checkpoint": pool.checkpoint, "last_id": pool.last_id}
-    (beside / "meta.json").write_text(json.dumps(meta, indent=1), encoding="utf-8")
-    shutil.rmtree(target, ignore_errors=True)
-    beside.rename(target)
-
-
-def _read(pool: Pool) -> None:
-    """Take up saved embeddings, unless they are another network's or damaged: then every image is looked at again."""
-    folder = pool.settings.workspace / pool.folder
-    network = json.loads(json.dumps(config.to_dict(pool.config)))
-    try:
-        meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
-        if (meta["network"], meta["checkpoint"]) != (network, pool.checkpoint):
-            return
-        ids_N = np.load(folder / "image_ids.npy", allow_pickle=False)
-        embeddings_ND = np.load(folder / "embeddings.npy", allow_pickle=False).astype(np.float32)
-        last_id = int(meta["last_id"])
-        _check(ids_N, embeddings_ND)
-    except FileNotFoundError:
-        return
-    except (OSError, EOFError, ValueError, KeyError, TypeError) as problem:
-        log.warning("%s is damaged (%s): the images are looked at again", folder, problem)
-        return
-    pool.image_ids, pool.embeddings_ND, pool.last_id = ids_N, embeddings_ND, last_id
-
-
-def _check(ids_N: NDArray[Any], embeddings_ND: NDArray[Any]) -> None:
-    if ids_N.dtype != np.int64 or ids_N.ndim != 1 or embeddings_ND.ndim != 2 or len(ids_N) != len(embeddings_ND):
-        raise ValueError(f"{ids_N.shape} ids of {ids_N.dtype} for embeddings of shape {embeddings_ND.shape}")
-    if (np.diff(ids_N) <= 0).any() or not np.isfinite(embeddings_ND).all():
-        raise ValueError("ids that do not ascend, or embeddings that are not finite")

@@ -29,7 +29,7 @@ class View:
 
     `publication` is the one that left these predictions, `top_class_N` holds class ids, `confidence_N` the calibrated
     probability of that class and `out_of_class_N` the probability that no class fits (0..1, float32). `meta` as in
-    app/predictions.py: kind, round, checkpoint, watermark, labels, class_ids, created_at.
+    app/predictions.py: kind, round, checkpoint, embeddings, watermark, labels, class_ids, created_at.
     """
 
     publication: int
@@ -113,9 +113,15 @@ class Reader:
                 continue
             known = self._view if self._view is not None and self._view.publication == publication else None
             found = known or _open_view(self.workspace, publication)
-            if found is not None and found.meta.get("checkpoint") == shown.checkpoint:
+            if found is not None and _same_network(found.meta, shown):
                 return found
         return None
+
+
+def _same_network(meta: dict[str, Any], shown: Publication) -> bool:
+    """Two untrained networks differ by their embeddings alone."""
+    names = (meta.get("checkpoint"), meta.get("embeddings", shown.embeddings))
+    return names == (shown.checkpoint, shown.embeddings)
 
 
 def _open_view(workspace: Path, publication: int) -> View | None:

@@ -28,7 +28,7 @@ MEASURED = "finish.json"
 class Predictions:
     """Parallel arrays over all images that are embedded, holdout and labelled ones included; ids ascend.
 
-    `meta`: publication, kind, watermark, labels, class_ids, temperature, checkpoint, created_at.
+    `meta`: publication, kind, watermark, labels, class_ids, temperature, checkpoint, embeddings, created_at.
     """
 
     image_ids_N: NDArray[np.int64]

@@ -101,12 +101,15 @@ def writable(workspace: Path) -> Path:
 
 
 class only_one:
-    """Holds the role `name` of a workspace; a second process of that role is refused with the first one's pid."""
+    """Holds the role `name` of a workspace; a second process of that role is refused with the first one's pid.
 
-    def __init__(self, workspace: Path, name: str) -> None:
+    `wait`: seconds that the first one may take to end.
+    """
+
+    def __init__(self, workspace: Path, name: str, *, wait: float = 0.0) -> None:
         self.name, self.workspace = name, workspace
         self.pid_file = workspace / f"{name}.pid"
-        self.lock = filelock.FileLock(workspace / f"{name}.lock", timeout=0)
+        self.lock = filelock.FileLock(workspace / f"{name}.lock", timeout=wait)
 
     def __enter__(self) -> None:
         try:

@@ -48,6 +48,7 @@ def status(
             "class_counts": list(whole.per_class.items()),
             "class_act": act,
             "backbone": _backbone(tx),
+            "switch": _switch(states, now),
             "ingest": _ingest(tx, states.get("ingest"), now),
             "quarantined": whole.images["quarantined"],
             "images": whole.images["ok"],
@@ -130,6 +131,17 @@ def _backbone(tx: Connection) -> dict[str, str] | None:
     """What the worker chose when it started: {"name", "why", "better", "command"} (app/backbones.py)."""
     kept: dict[str, str] | None = stored.get_setting(tx, "backbone")
     return kept and kept | {"name": backbone_names.short(kept["name"])}
+
+
+def _switch(states: dict[str, WorkerState], now: float) -> dict[str, Any] | None:
+    """How far a new backbone has come, or why it cannot be used; None while none is wanted (app/switching.py).
+
+    Its row may be old, while weights are downloaded: the worker that looks after it is the one to be alive."""
+    state, worker = states.get("embed"), states.get("worker")
+    goes_on = state is not None and state.phase != "idle" and worker is not None and _lately(worker, now)
+    if state is None or not (goes_on or state.phase == "failed"):
+        return None
+    return {name: getattr(state, name) for name in ("phase", "fraction", "message", "eta_s")}
 
 
 def _ingest(tx: Connection, state: WorkerState | None, now: float) -> dict[str, Any] | None:

@@ -20,19 +20,19 @@ LONGEST = 60  # answers that a receipt lists
 
 
 def changes(
-    workspace: Path, after: predictions.Predictions | None, apart: Collection[int], *, checkpoint: str | None
+    workspace: Path, after: predictions.Predictions | None, apart: Collection[int], *, network: str
 ) -> dict[str, Any]:
     """What goes into a publication's metrics: {"receipt": {"since", "changed", "sample": [[image, from, to]]}}.
 
     The top classes are compared with those of the newest predictions at hand, over all images but those `apart` (settled
     and holdout); `since` is the watermark of those. Empty where there are none, or where they come from another
-    checkpoint: then it was the network that changed them.
+    `network` (named by its embeddings): then it was that which changed them.
     """
     try:
         before = predictions.newest(workspace)
     except errors.BadRequest:  # an unreadable older step is told where it is needed; a receipt is not worth a stop
         return {}
-    if before is None or after is None or before.meta.get("checkpoint") != checkpoint:
+    if before is None or after is None or before.meta.get("embeddings") != network:
         return {}
     both_N, old_N, new_N = np.intersect1d(
         before.image_ids_N, after.image_ids_N, assume_unique=True, return_indices=True

@@ -30,6 +30,7 @@ from app import (
     simulate_work,
 )
 from model import acquisition
+from model import config as configs
 
 Progress = Callable[[float, str], None]
 WIDTH = 120  # columns of the tables where no terminal says otherwise
@@ -126,11 +127,19 @@ def embedded(images: Path, backbone: str, cache: Path) -> simulate_data.Material
     def quiet(fraction: float, message: str) -> None:
         """Told nowhere."""
 
-    return simulate_data.from_folder(
-        images, key=backbone, side=simulate_network.side(backbone), cache=cache, keep_pixels=False,
-        embed=simulate_network.embedder(backbone, quiet),
-        progress=quiet,
+    network = simulate_network.start(backbone)
+    return _from_folder(images, network, cache=cache, keep_pixels=False, progress=quiet)
+
+
+def _from_folder(
+    folder: Path, network: configs.NetworkConfig, *, cache: Path, keep_pixels: bool, progress: Progress
+) -> simulate_data.Material:
+    told = f"{network.backbone} ({simulate_network.weights(network)})"
+    found = simulate_data.from_folder(
+        folder, key=told, side=network.image_size, cache=cache, keep_pixels=keep_pixels,
+        embed=simulate_network.embedder(network, progress), progress=progress,
     )  # fmt: skip
+    return dataclasses.replace(found, features=told)
 
 
 def run(
@@ -250,13 +259,14 @@ def _read(source: Source, plan: simulate_arm.Plan, cache: Path, tell: Progress) 
         return simulate_data.from_digits()
     if source.embeddings is not None:
         return simulate_data.from_embeddings(source.embeddings)
-    side, embed = simulate_network.side(plan.backbone), simulate_network.embedder(plan.backbone, tell)
-    if source.images is None:
-        return simulate_data.from_demo(count=source.demo_images, side=side, seed=0, embed=embed, progress=tell)
-    return simulate_data.from_folder(
-        source.images, key=plan.backbone, side=side, cache=cache, keep_pixels=bool(plan.rounds_at), embed=embed,
-        progress=tell,
+    network = simulate_network.start(plan.backbone, random_weights=plan.random_weights)
+    if source.images is not None:
+        return _from_folder(source.images, network, cache=cache, keep_pixels=bool(plan.rounds_at), progress=tell)
+    found = simulate_data.from_demo(
+        count=source.demo_images, side=network.image_size, seed=0, progress=tell,
+        embed=simulate_network.embedder(network, tell),
     )  # fmt: skip
+    return dataclasses.replace(found, features=f"{network.backbone} ({simulate_network.weights(network)})")
 
 
 def _how(material: simulate_data.Material, plan: simulate_arm.Plan, seconds: float) -> str:

@@ -32,7 +32,8 @@ class Plan:
     the cold-start strategies choose theirs and gives all others the seed's random batch; "random" and "typical" give
     all arms the same. rounds_at: answers after which the network itself is trained, before the next batch is asked.
     steps: of such a training, 0 for its own default. draws: posterior draws. classifier: a name of
-    simulate_classifiers.CLASSIFIERS. Seeds count from first_seed.
+    simulate_classifiers.CLASSIFIERS. Seeds count from first_seed. random_weights: the backbone starts without its
+    pretrained ones.
     """
 
     strategies: tuple[str, ...]
@@ -47,6 +48,7 @@ class Plan:
     steps: int = 0
     draws: int = 20
     backbone: str = DEFAULT_BACKBONE
+    random_weights: bool = False
     classifier: str = "last_layer"
     conditions: simulate_conditions.Conditions = simulate_conditions.BALANCED
 

@@ -33,6 +33,9 @@ def simulate(
         int, typer.Option(help="number of the first of them; fresh ones tell what luck does not")
     ] = 0,
     backbone: options.OneBackbone = "vmamba_nano",
+    random_weights: Annotated[
+        bool, typer.Option("--random-weights", help="start our own variants without their pretrained weights")
+    ] = False,
     classifier: Annotated[
         str, typer.Option(help="last_layer (the refresh's) or logistic (scikit-learn's, C 10, labels alone)")
     ] = "last_layer",
@@ -75,7 +78,8 @@ def simulate(
     rounds = tuple(sorted(int(at) for at in options.names(rounds_at)))
     plan = simulate_arm.Plan(
         tuple(options.names(strategies)), budget=budget, batch=batch, seeds=seeds, first_seed=first_seed, audit=audit,
-        start=start, rounds_at=rounds, steps=steps, draws=draws, backbone=backbone, classifier=classifier,
+        start=start, rounds_at=rounds, steps=steps, draws=draws, backbone=backbone,
+        random_weights=random_weights, classifier=classifier,
         conditions=simulate_conditions.Conditions(noise, tail, out_of_class, duplicates),
     )  # fmt: skip
     loop.simulate(

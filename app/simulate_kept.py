@@ -22,7 +22,9 @@ def file_of(folder: Path, material: simulate_data.Material, plan: simulate_arm.P
     """
     settings = {k: v for k, v in dataclasses.asdict(plan).items() if k not in NOT_OF_AN_ARM}
     if not plan.rounds_at:
-        settings["backbone"] = ""  # only the embeddings, which are in the material's own digest
+        settings.update(
+            backbone="", random_weights=False
+        )  # only the embeddings, which are in the material's own digest
     told = json.dumps([digest(material), settings, _code(bool(plan.rounds_at))], sort_keys=True)
     return folder / f"arms-{hashlib.sha256(told.encode()).hexdigest()[:16]}.jsonl"
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
+import json
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,19 +18,37 @@ Floats = NDArray[np.floating]
 Progress = Callable[[float, str], None]
 
 
-def side(backbone: str) -> int:
-    """Side of the squares that images are kept at for a backbone: its own, so that nothing is scaled twice."""
-    return configs.for_backbone(backbone, num_classes=2).image_size
+def start(backbone: str, *, random_weights: bool = False, classes: int = 2) -> configs.NetworkConfig:
+    """The network as a simulation starts it: pretrained where the backbone has weights, unless they are to be random.
+
+    Its image_size is the side of the squares that images are kept at, so that nothing is scaled twice."""
+    if random_weights and backbone.startswith(configs.HF_PREFIX):
+        raise errors.BadRequest(f"random weights are for our own variants; {backbone} comes with its own")
+    network = configs.for_backbone(backbone, num_classes=classes)
+    return dataclasses.replace(network, pretrained=network.pretrained and not random_weights)
 
 
-def embedder(backbone: str, progress: Progress) -> simulate_data.Embed:
-    """Embeds by the network as it starts: pretrained where the backbone has weights, else random."""
+def weights(network: configs.NetworkConfig) -> str:
+    """What the network starts from, in words that tell other weights apart: embeddings are kept under them."""
+    from model.network import pretrained
+
+    if not network.backbone.startswith(configs.HF_PREFIX):
+        mark = pretrained.mark(network)
+        return f"pretrained weights {mark}" if mark else f"random weights of seed {network.seed}"
+    folder = Path(network.backbone.removeprefix(configs.HF_PREFIX)).expanduser()
+    files = [(file.name, file.stat()) for file in sorted(folder.glob("*")) if file.is_file()] if folder.is_dir() else []
+    told = json.dumps([[name, stat.st_size, stat.st_mtime_ns] for name, stat in files])
+    return f"its own weights {hashlib.sha256(told.encode()).hexdigest()[:8]}" if files else "its own weights"
+
+
+def embedder(network: configs.NetworkConfig, progress: Progress) -> simulate_data.Embed:
+    """Embeds by the network as it starts."""
 
     def embed(images_NHWC: NDArray[np.uint8]) -> Floats:
         from model import predict  # torch takes seconds to import, and embeddings kept from before need none of it
         from model.network import raum_net
 
-        net = raum_net.build(configs.for_backbone(backbone, num_classes=2))
+        net = raum_net.build(network)
         return np.asarray(predict.embed(net, images_NHWC, progress=progress).embeddings_ND, dtype=np.float32)
 
     return embed
@@ -42,7 +64,7 @@ def retrainer(material: simulate_data.Material, plan: simulate_arm.Plan) -> simu
 
         if material.images_NHWC is None:
             raise errors.BadRequest("rounds need the images, not only their embeddings")
-        wanted = configs.for_backbone(plan.backbone, num_classes=answers.classes)
+        wanted = start(plan.backbone, random_weights=plan.random_weights, classes=answers.classes)
         net = raum_net.build(wanted).to(pool.device())
         on_cpu = pool.device().type == "cpu"
         settings = configs.training(wanted, on_cpu=on_cpu, steps=plan.steps, seed=seed)

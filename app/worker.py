@@ -9,7 +9,20 @@ from collections.abc import Callable
 
 import numpy as np
 
-from app import children, errors, importing, labelling, learning, leftovers, measuring, pool, processes, reviewing
+from app import (
+    children,
+    errors,
+    importing,
+    labelling,
+    learning,
+    leftovers,
+    measuring,
+    pool,
+    pool_files,
+    processes,
+    reviewing,
+    switching,
+)
 from app.settings import Settings
 from store import class_acts, commands, database, images, labels, queue, rounds, workers
 from store import errors as store_errors
@@ -48,6 +61,7 @@ class Worker:
         self.reviewer, self.measurer = reviewing.Looker(), measuring.Measurer(settings)
         own = {"refresh": self._refresh_now, "roll_back": self._roll_back}
         self.children = children.Children(self.db, settings, own)
+        self.switch = switching.Switch(self.db, settings, self.children)
         self.seen = self.published = -1  # watermarks: last looked at, last published
         self.classes_seen = self.classes_published = 0  # changes of the classes: the same
         self.first_unseen = self.last_unseen = 0.0
@@ -67,6 +81,7 @@ class Worker:
                 self._adopt,
                 self._refresh,
                 self._grow,
+                self._switch,
                 self._start_round,
                 self._back_up,
                 self._finish_import,
@@ -130,13 +145,20 @@ class Worker:
         if found.checkpoint != chosen.checkpoint:
             raise errors.BadRequest(f"round {chosen.id} cannot be taken up: {found.note.partition(';')[0]}")
         found.asked, found.stands_for = current.checkpoint, current.round_id
-        self.pool, self.shown_images = found, 0
-        self._publish()
+        switching.stay(self.db, self.settings, found.checkpoint)
+        self._publish(found)
         with self.db.write() as tx:
             commands.finish(tx, command.id, now=time.time())
 
+    def _switch(self) -> bool:
+        ready = self.switch.step(self.pool)
+        return ready is not None and self._publish(ready)
+
     def _grow(self) -> bool:
         now = time.monotonic()
+        if self.pool.net is None:
+            self.pool.complete = True  # as far as it will ever be
+            return False
         if self.pool.complete and now < self.next_look_for_images:
             return False
         self.next_look_for_images = now + 1.0
@@ -154,7 +176,7 @@ class Worker:
         )
         if done >= len(found):
             self.pool.complete = not self.children.reading
-            pool.save(self.pool)
+            pool_files.save(self.pool)
         return True
 
     def _refresh(self) -> bool:
@@ -171,20 +193,21 @@ class Worker:
         )
         if not (fresh or self._pool_has_grown() or self._maps_are_due(now)):
             return False
-        return self._publish()
+        return self._publish(self.pool)
 
-    def _publish(self) -> bool:
+    def _publish(self, held: pool.Pool) -> bool:
+        """Rank on `held` and publish; from then on that is the pool."""
         classes = self.classes_seen
-        if not len(self.pool.image_ids):
+        if not len(held.image_ids):
             self.published, self.classes_published = self.seen, classes
             return False
         try:
             rng = np.random.default_rng([self.settings.seed, self.seen])  # the same labels ask for the same images
-            done = learning.refresh(self.db, self.settings, self.pool, now=time.time(), rng=rng)
+            done = learning.refresh(self.db, self.settings, held, now=time.time(), rng=rng)
         except store_errors.Superseded:
             return True  # a round published meanwhile: adopt it first, then refresh on its embeddings
         log.info("publication %s, up to label event %s: %s", done.publication, done.watermark, done.message)
-        self.published, self.classes_published = done.watermark, classes
+        self.pool, self.published, self.classes_published = held, done.watermark, classes
         self.shown_images = len(self.pool.image_ids)
         self.wants_maps = bool(done.without_maps)
         self._say("ready", done.message)
@@ -208,8 +231,9 @@ class Worker:
         return not self.wants_maps
 
     def _start_round(self) -> bool:
-        ready = self.settings.rounds and self.pool.complete and self.pool.wants_rounds
-        return ready and self.children.start_round_when_due()
+        wanted = self.settings.rounds and self.pool.wants_rounds and not self.switch.due
+        untrained = self.pool.checkpoint is None and self.pool.asked is None
+        return wanted and self.pool.complete and self.children.start_round_when_due(untrained=untrained)
 
     def _back_up(self) -> bool:
         return self.children.start_backup_when_due()

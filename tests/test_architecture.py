@@ -13,6 +13,7 @@ ALLOWED = {"app": {"app", "model", "store"}, "model": {"model"}, "store": {"stor
 LEARNING_SIDE = {  # of app's rooms only these import model's torch rooms
     "app/learning.py",
     "app/pool.py",
+    "app/switching.py",
     "app/training.py",
     "app/pretraining.py",
     "app/probing.py",

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app import children, errors, learning, leftovers, policy, pool, processes, progress
+from app import children, errors, learning, leftovers, policy, pool, pool_files, processes, progress
 from app import settings as chosen_by
 from store import database, images, labels, queue, rounds
 from tests.app.conftest import Workspace
@@ -190,7 +190,7 @@ def test_a_half_written_embedding_file_is_not_taken_up(workspace: Workspace, nam
     with workspace.db.read() as tx:
         known = images.all_ok(tx)
     pool.extend(held, known[:8], seconds=0.0)
-    pool.save(held)
+    pool_files.save(held)
     assert len(reopened(workspace).image_ids) == 8
     file = workspace.settings.workspace / held.folder / name
     cut(file) if spoil == "cut" else file.write_bytes(b"")

@@ -17,6 +17,7 @@ from app import (
     labelling,
     learning,
     pool,
+    pool_files,
     review,
     review_file,
     reviewing,
@@ -100,7 +101,7 @@ def test_soft_labels_reach_the_refresh_and_the_round(workspace: Workspace, monke
     monkeypatch.setattr(last_layer, "fit", listen("fit", last_layer.fit))
     monkeypatch.setattr(train, "train", listen("train", train.train))
     refresh(workspace, opened)
-    pool.save(opened)
+    pool_files.save(opened)
     run_round(workspace)
     for name in ("train", "fit"):
         assert heard[name].shape == (22, 3)

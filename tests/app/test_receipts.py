@@ -20,18 +20,20 @@ def said(
         np.array(top, np.int32),
         np.array(confidence, np.float32),
         np.zeros(len(top), np.float32),
-        {"watermark": watermark, "class_ids": [1, 2], "checkpoint": None},
+        {"watermark": watermark, "class_ids": [1, 2], "checkpoint": None, "embeddings": "embeddings/a"},
     )
 
 
 def test_only_open_images_that_changed_count_the_surest_first(tmp_path: Path) -> None:
-    assert receipts.changes(tmp_path, said([1, 1], [0.9, 0.9]), (), checkpoint=None) == {}, "nothing to compare with"
+    assert receipts.changes(tmp_path, said([1, 1], [0.9, 0.9]), (), network="embeddings/a") == {}, (
+        "nothing to compare with"
+    )
     predictions.write(tmp_path, 7, said([1, 1, 1, 2, 2], [0.5] * 5))
     after = said([2, 1, 2, 1, 1], [0.6, 0.9, 0.8, 0.7, 0.9], ids=[1, 2, 3, 4, 6], watermark=9)
-    found = receipts.changes(tmp_path, after, {4}, checkpoint=None)["receipt"]
+    found = receipts.changes(tmp_path, after, {4}, network="embeddings/a")["receipt"]
     assert found == {"since": 3, "changed": 2, "sample": [[3, 1, 2], [1, 1, 2]]}
-    assert receipts.changes(tmp_path, after, {4}, checkpoint="checkpoints/round-1.safetensors") == {}
-    assert receipts.changes(tmp_path, None, (), checkpoint=None) == {}
+    assert receipts.changes(tmp_path, after, {4}, network="embeddings/b") == {}
+    assert receipts.changes(tmp_path, None, (), network="embeddings/a") == {}
 
 
 def test_a_refresh_leaves_its_receipt(workspace: Workspace) -> None:

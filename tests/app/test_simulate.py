@@ -6,10 +6,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.torch
 from PIL import Image
 from rich import console as consoles
 
-from app import errors, simulate, simulate_arm, simulate_data, simulate_report, simulate_tables, simulate_target
+from app import (
+    errors,
+    simulate,
+    simulate_arm,
+    simulate_data,
+    simulate_network,
+    simulate_report,
+    simulate_tables,
+    simulate_target,
+)
+from model.network import pretrained, raum_net
 
 QUIET = consoles.Console(quiet=True)
 
@@ -195,6 +206,37 @@ def test_what_cannot_be_run_is_named(tmp_path: Path) -> None:
         simulate.simulate(simulate.Source(), _plan("auto"), cache=tmp_path, console=QUIET)
     with pytest.raises(errors.BadRequest, match="two"):
         _read(tmp_path, tmp_path)
+
+
+def test_kept_embeddings_tell_weights_apart_and_the_result_says_which_they_were(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, cache = _folder(tmp_path / "trees", split=True), tmp_path / "cache"
+    source = simulate.Source(images=folder)
+    with_weights, without = _plan("auto", seeds=1), _plan("auto", seeds=1, random_weights=True)
+    told = [simulate.simulate(source, each, cache=cache, console=QUIET)["measured"] for each in (with_weights, without)]
+    assert told[1].startswith("vmamba_nano (random weights of seed 0)")
+    bundled = pretrained.bundled("vmamba_nano").is_file()
+    assert ("pretrained weights" in told[0]) == bundled
+    assert len(list(cache.glob("simulate-trees-*.npy"))) == 1 + bundled
+    monkeypatch.setattr(pretrained, "FOLDER", tmp_path / "bundled")
+    net = raum_net.build(simulate_network.start("vmamba_nano", random_weights=True))
+    _bundle(net, tmp_path / "bundled")
+    changed = simulate.simulate(source, with_weights, cache=cache, console=QUIET)
+    assert "pretrained weights" in changed["measured"]
+    assert changed["measured"].split("(")[1] != told[0].split("(")[1]
+    assert len(list(cache.glob("simulate-trees-*.npy"))) == 2 + bundled
+    with pytest.raises(errors.BadRequest, match="hf:owner/name"):
+        simulate_network.start("hf:owner/name", random_weights=True)
+
+
+def _bundle(net: raum_net.RaumNet, folder: Path) -> None:
+    """The backbone's weights as the program would bring them."""
+    described = {"format": pretrained.FORMAT, "variant": "vmamba_nano", "image_size": net.config.image_size}
+    described |= {"mean": net.config.mean, "std": net.config.std}
+    tensors = {name: tensor.contiguous() for name, tensor in net.backbone.state_dict().items()}
+    folder.mkdir()
+    safetensors.torch.save_file(tensors, folder / "vmamba_nano.safetensors", {"raum": json.dumps(described)})
 
 
 def test_a_target_may_be_a_share_of_what_all_labels_give(tmp_path: Path) -> None:

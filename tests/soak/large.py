@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from app import pool
+from app import pool, pool_files
 from store import images, records
 from tests.app.conftest import Workspace
 
@@ -40,5 +40,5 @@ def _embed(workspace: Workspace, true: int) -> None:
         near_ND = first_ND[np.arange(start, start + len(part)) % true]
         noise_ND = rng.standard_normal(near_ND.shape, np.float32) * first_ND.std(0) * 0.3
         pool.add(held, [image.id for image in part], near_ND + noise_ND)
-    pool.save(held)
+    pool_files.save(held)
     assert Path(workspace.settings.workspace / held.folder).is_dir()

@@ -109,6 +109,31 @@ def test_the_log_is_text_and_comes_when_it_is_opened(worked: Page, opened: Calla
     tab.wait_for_function("document.querySelector('.pr-log pre').textContent.includes('<b>two</b>')")
 
 
+def test_how_far_a_new_backbone_is_and_why_it_failed_is_told_while_the_rest_goes_on(
+    worked: Page, opened: Callable[..., Any]
+) -> None:
+    told = "embedding with the new backbone dinov2: 3,400 of 20,000; the queue is still ordered by vmamba_nano"
+    failed = "the new backbone dinov2 cannot be used: <b>no</b> weights; the queue stays ordered by vmamba_nano"
+    tab = open_progress(worked, opened)
+    say_of_the_backbone(worked, "embedding", told, 0.17)
+    facts = "[data-part=worker] .rp-facts"
+    tab.wait_for_selector(f"{facts} :text('3,400 of 20,000; the queue is still ordered by vmamba_nano')")
+    assert "new backbone 17 %" in tab.inner_text(facts)
+    say_of_the_backbone(worked, "failed", failed, None)
+    tab.wait_for_selector(f"{facts} :text('cannot be used: <b>no</b> weights')")
+    assert "the new backbone failed" in tab.inner_text(facts)
+    say_of_the_backbone(worked, "idle", "", None)
+    tab.wait_for_function("!document.querySelector('[data-part=worker]').textContent.includes('new backbone')")
+
+
+def say_of_the_backbone(server: Page, phase: str, message: str, fraction: float | None) -> None:
+    db = database.open(server.settings.database)
+    with db.write() as tx:
+        workers.beat(tx, "worker", 0, "ready", now=time.time() + 9)  # a while before it counts as gone
+        workers.beat(tx, "embed", 0, phase, fraction, message, now=time.time())
+    db.close()
+
+
 def test_before_anything_happened_each_card_says_so(page_server: Page, opened: Callable[..., Any]) -> None:
     tab = open_progress(page_server, opened)
     tab.wait_for_selector("[data-part=rounds] :text('No round yet')")

@@ -102,8 +102,8 @@ function figures(place, value) {
 }
 
 function worker(parts, value, away) {
-  const facts = [["state", line(value, away) || value.phase || "idle"], ["doing", value.worker_alive || value.ingest || value.phase === "failed" ? value.message : "nothing: restart launch.py to go on learning; answers are kept meanwhile"], ["backbone", value.backbone && `${value.backbone.name}: ${value.backbone.why}`], ["better here", value.backbone?.better && `${value.backbone.better}: ${value.backbone.command}`], ["device", value.device], ["scan", value.kernel],
-    ["throughput", value.throughput ? `${Number(value.throughput).toFixed(0)} images/s` : null], ["time left", value.eta_s ? duration(value.eta_s) : null], ["last failure", value.last_failure]];
+  const facts = [["state", line(value, away) || value.phase || "idle"], ["doing", value.worker_alive || value.ingest || value.phase === "failed" ? value.message : "nothing: restart launch.py to go on learning; answers are kept meanwhile"], ["backbone", value.backbone && `${value.backbone.name}: ${value.backbone.why}`], ["better here", value.backbone?.better && `${value.backbone.better}: ${value.backbone.command}`], ["new backbone", value.switch?.message], ["device", value.device], ["scan", value.kernel],
+    ["throughput", value.throughput ? `${Number(value.throughput).toFixed(0)} images/s` : null], ["time left", value.eta_s ?? value.switch?.eta_s ? duration(value.eta_s ?? value.switch.eta_s) : null], ["last failure", value.last_failure]];
   const lines = facts.filter(([, text]) => text).flatMap(([name, text]) => [h("dt", {}, name), h("dd", {}, String(text))]);
   const bar = value.fraction ? h("progress", { max: 1, value: value.fraction, "aria-label": value.phase }) : null;
   parts.worker.replaceChildren(h("dl", { class: "rp-facts" }, ...lines), ...(bar ? [bar] : []));

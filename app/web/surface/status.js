@@ -60,5 +60,6 @@ export function line(status, away, young = performance.now() < YOUNG_MS) {
     parts.push(work.fraction ? `${work.phase} ${percent(work.fraction)}` : work.phase);
     if (work.eta_s && work === status) parts.push(`${duration(work.eta_s)} left`);
   } else if (!status.round) parts.push(status.publication ? "no round yet" : "no model yet");
+  if (status.switch) parts.push(status.switch.phase === "failed" ? "the new backbone failed" : `new backbone ${percent(status.switch.fraction ?? 0)}`);
   return parts.join(" · ");
 }

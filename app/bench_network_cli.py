@@ -1,0 +1,74 @@
+"""The verbs of `launch.py bench` about networks and their features; what each needs is imported when it is run."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from app import options
+
+
+def cold(
+    images_count: Annotated[int, typer.Option(help="images of the pool")] = 10_000,
+    images: Annotated[
+        Path | None, typer.Option(help="folder whose pictures they are, under as many names; without it drawn ones")
+    ] = None,
+    backbone: Annotated[str, typer.Option(help="as in serve")] = "vmamba_nano",
+    json_file: options.Json = None,
+) -> None:
+    """First refresh of a new pool: seconds until the queue is published, what took them, peak memory."""
+    from app import bench_cold as measuring
+
+    measuring.command(count=images_count, folder=images, backbone=backbone, json_file=json_file)
+
+
+def probe(
+    images: Annotated[Path, typer.Option(help="one folder per class; the split of its metadata.csv is used")],
+    backbone: options.OneBackbone = "vmamba_nano",
+    weights: Annotated[Path | None, typer.Option(help="a file that pretrain wrote, instead of the bundled one")] = None,
+    random: Annotated[bool, typer.Option("--random", help="random weights, to compare with")] = False,
+    threads: Annotated[int, typer.Option(help="CPU threads; 0: as many as there are cores")] = 0,
+    seed: int = 0,
+    json_file: options.Json = None,
+) -> None:
+    """Linear probe on frozen features: test accuracy and images a second."""
+    from app import probing
+
+    probing.command(
+        images, backbone=backbone, weights=weights, random=random, seed=seed, threads=threads, json_file=json_file
+    )
+
+
+def scan(
+    repeats: Annotated[int, typer.Option(help="runs of which the median is told")] = 9,
+    json_file: options.Json = None,
+) -> None:
+    """The selective scan's backends, alone and inside vmamba_nano and vmamba_small: milliseconds and ratios."""
+    from app import bench_scan as measuring
+
+    measuring.command(repeats=repeats, json_file=json_file)
+
+
+def network(
+    backbone: Annotated[str, typer.Option(help="vmamba_nano|tiny|small|base")] = "vmamba_small",
+    against: Annotated[
+        Path | None, typer.Option(help="a checkout of github.com/MzeroMiko/VMamba, to run beside ours")
+    ] = None,
+    size: Annotated[int, typer.Option(help="side of the picture; 0: the backbone's own")] = 0,
+    batch: Annotated[int, typer.Option(help="pictures in a pass")] = 1,
+    processes: Annotated[int, typer.Option(help="child processes of each kind")] = 3,
+    steps: Annotated[int, typer.Option(help="forward passes in each; a third as many training steps")] = 6,
+    json_file: options.Json = None,
+) -> None:
+    """A forward pass and a training step on the CPU: ours, ours in bfloat16, and upstream's own code."""
+    from app import bench_network as measuring
+
+    measuring.command(
+        backbone=backbone,
+        against=against,
+        size=size,
+        batch=batch,
+        processes=processes,
+        steps=steps,
+        json_file=json_file,
+    )

@@ -1,0 +1,199 @@
+"""Another backbone for a running workspace: a child embeds the pool with it, and until it has, the old one goes on."""
+
+import logging
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from app import backbones, children, errors, jobs, pool, pool_files, processes, settings
+from model import config
+from model import errors as model_errors
+from store import images, queue, workers
+from store import settings as stored
+from store.database import Database
+
+VERB = "embed"  # of launch.py, and its row among the workers
+AT_ONCE = 5_000  # image rows read from the database at a time
+SLICE_SECONDS = 1.0
+SAVE_SECONDS = 10.0  # most work that a kill undoes
+SAVE_SHARE = 20.0  # a save that takes a second is followed by so many of embedding
+RETRY_SECONDS = 600.0
+ORPHAN_SECONDS = 60.0  # for the child of a killed worker to end
+STAYS_ON = "stays_on"  # setting: [checkpoint that a person went back to, backbone that the settings named then]
+
+log = logging.getLogger("raum.worker")
+
+
+def is_due(db: Database, chosen: settings.Settings, held: pool.Pool) -> bool:
+    """Whether the settings name another network than the one that learns, and nobody has gone back to that since."""
+    with db.read() as tx:
+        if [held.checkpoint, chosen.backbone] == stored.get_setting(tx, STAYS_ON):
+            return False
+    if held.config.backbone != chosen.backbone:
+        return True
+    if held.checkpoint:  # what a round has learnt is not given up for a new start of the same backbone
+        return chosen.image_size not in (0, held.config.image_size)
+    try:
+        return pool.start_name(pool.network_config(chosen, 2)) != held.name
+    except model_errors.ModelError:  # the same backbone, gone by now
+        return False
+
+
+def successor(db: Database, chosen: settings.Settings) -> pool.Pool:
+    """The pool of the network that the settings name, as far as it is embedded; ready to take over what is shown.
+
+    Raises BadRequest where that network cannot be had."""
+    with db.read() as tx:
+        known, current = images.all_ok(tx), queue.current(tx)
+    try:
+        found = pool.open_wanted(chosen, known)
+    except model_errors.ModelError as problem:
+        raise errors.BadRequest(str(problem)) from problem
+    found.stands_for = current.round_id if current else None
+    return found
+
+
+def fill(
+    db: Database, held: pool.Pool, tell: Callable[[int, int], None], *, slice_began: Callable[[], None] = lambda: None
+) -> None:
+    """Embed every image that is not yet, saving now and then: ended at any moment, it is resumed. tell: done and all."""
+    with db.read() as tx:
+        total = images.counts(tx)["ok"]
+    saved_at, pause, changed = time.monotonic(), SAVE_SECONDS, False
+    while True:
+        with db.read() as tx:
+            fresh = images.all_after(tx, held.last_id, AT_ONCE)
+        if not fresh:
+            break
+        while fresh:
+            slice_began()
+            fresh = fresh[pool.extend(held, fresh, seconds=SLICE_SECONDS) :]
+            tell(len(held.image_ids), max(total, len(held.image_ids)))
+            changed = True
+            if time.monotonic() - saved_at > pause:
+                began = time.monotonic()
+                pool_files.save(held)
+                saved_at, changed = time.monotonic(), False
+                pause = max(SAVE_SECONDS, SAVE_SHARE * (saved_at - began))
+    if changed:
+        pool_files.save(held)
+
+
+def embed(workspace: Path, *, backbone: str | None, child: bool) -> None:
+    """The verb: embed the pool with the network that the settings name; nothing is published."""
+    import torch
+
+    processes.keep_memory()
+    if child:
+        processes.end_with(processes.parent())
+        if hasattr(os, "nice"):
+            os.nice(10)
+    chosen = settings.load(workspace, backbone=backbone)
+    with (
+        jobs.opened(chosen) as db,
+        processes.only_one(chosen.workspace, VERB, wait=ORPHAN_SECONDS),
+        jobs.shown(db, VERB, child) as tell,
+    ):
+        chosen = backbones.settle(db, chosen, pool.machine(), say=None)
+        threads = jobs.threads_beside(db, os.cpu_count() or 1)
+        held = successor(db, chosen)
+        with db.read() as tx:
+            new, old = held.config, pool_files.network_of(chosen.workspace, queue.current(tx))
+        fill(
+            db,
+            held,
+            lambda done, total: tell("embedding", done / total, sentence(done, total, new, old)),
+            slice_began=lambda: torch.set_num_threads(threads()),
+        )
+
+
+def stay(db: Database, chosen: settings.Settings, checkpoint: str | None) -> None:
+    """A person went back to this checkpoint: its backbone stays, whatever the settings name, until the next round."""
+    with db.write() as tx:
+        stored.set_setting(tx, STAYS_ON, [checkpoint, chosen.backbone])
+
+
+class Switch:
+    """State with a lifetime: where a worker stands with changing the backbone."""
+
+    def __init__(self, db: Database, chosen: settings.Settings, others: children.Children) -> None:
+        self.db, self.settings, self.children = db, chosen, others
+        self.seen: pool.Pool | None = None
+        self.due = False
+        self.next_try = 0.0
+        self.offered = False
+
+    def step(self, held: pool.Pool) -> pool.Pool | None:
+        """The new network's pool once it is embedded, to publish from; before that, see to the child that embeds."""
+        if held is not self.seen:
+            self._look(held)
+        if not self.due or VERB in self.children.running:
+            return None
+        if self.offered:  # and yet what it would replace is still held
+            self._failed("its queue could not be published, see logs/worker.log")
+        elif VERB in self.children.ended:
+            problem = self.children.ended.pop(VERB)
+            if problem is None:
+                return self._taken_up()
+            self._failed(problem)
+        elif time.monotonic() >= self.next_try:
+            self._say("starting", f"starting to embed with the new backbone {short(self.settings.backbone)}")
+            self.children.start(VERB, ["--backbone", self.settings.backbone], None)
+        return None
+
+    def _look(self, held: pool.Pool) -> None:
+        self.seen, self.offered, self.due = held, False, is_due(self.db, self.settings, held)
+        self.next_try = 0.0
+        self.children.ended.pop(VERB, None)  # that was about another change
+        if not self.due:
+            if VERB in self.children.running:
+                self.children.running[VERB].process.terminate()
+            self._say("idle", "")
+
+    def _taken_up(self) -> pool.Pool | None:
+        self.offered = True  # tried again later, whatever happens to it
+        try:
+            return successor(self.db, self.settings)
+        except errors.BadRequest as problem:
+            self._failed(str(problem))
+            return None
+
+    def _failed(self, problem: str) -> None:
+        self.offered, self.next_try = False, time.monotonic() + RETRY_SECONDS
+        new, old = self.settings.backbone, self.seen.config.backbone if self.seen else ""
+        log.warning("no switch to %s: %s", new, problem)
+        problem = problem.removeprefix("error: ").rstrip(" .,")
+        self._say(
+            "failed",
+            f"the new backbone {short(new)} cannot be used: {problem}; the queue stays ordered by {short(old)}, "
+            f"and it is tried again every {RETRY_SECONDS / 60:.0f} minutes",
+        )
+
+    def _say(self, phase: str, message: str) -> None:
+        with self.db.write() as tx:
+            workers.beat(tx, VERB, pid=0, phase=phase, message=message, now=time.time())
+
+
+def short(backbone: str) -> str:
+    """What people call it: hf:facebook/dinov2-small is dinov2-small."""
+    return backbone.removeprefix(config.HF_PREFIX).rstrip("/").rsplit("/", 1)[-1]
+
+
+def sentence(done: int, total: int, new: config.NetworkConfig, old: config.NetworkConfig | None) -> str:
+    """What the page tells while it goes on."""
+    names = _names(new, old)
+    return (
+        f"embedding with the new backbone {names[0]}: {done:,} of {total:,}; the queue is still ordered by {names[1]}"
+    )
+
+
+def _names(new: config.NetworkConfig, old: config.NetworkConfig | None) -> tuple[str, str]:
+    """Both in a few words that tell them apart."""
+    if old is None:
+        return short(new.backbone), "an earlier one"
+    if new.backbone != old.backbone:
+        return short(new.backbone), short(old.backbone)
+    if new.image_size != old.image_size:
+        return f"{short(new.backbone)} at {new.image_size} px", f"{short(old.backbone)} at {old.image_size} px"
+    return f"{short(new.backbone)} (new weights)", "the old weights"
