@@ -1,5 +1,6 @@
 """The pool as the machine holds it: the network, every image's embedding, and feature maps of the images asked next."""
 
+import dataclasses
 import hashlib
 import logging
 import os

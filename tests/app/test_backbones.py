@@ -13,7 +13,7 @@ import torch
 from typer import testing
 
 import launch
-from app import backbone_names, backbones, doctor, errors, learning, pool, progress, serving, settings
+from app import backbone_names, backbones, doctor, errors, learning, pool, pool_files, progress, serving, settings
 from model import config
 from model.network import hub, pretrained, vmamba
 from store import queue, rounds
@@ -130,7 +130,7 @@ def test_the_choice_is_kept_for_the_page_and_everything_records_the_name(workspa
     assert told["why"].startswith("there is no GPU")
     assert "mobilenet_v2" in told["command"]
     held = pool.open_(settled, None, [])
-    pool.save(held)
+    pool_files.save(held)
     meta = json.loads((chosen.workspace / held.folder / "meta.json").read_text())
     assert meta["network"]["backbone"] == "vmamba_nano"
     assert "weights" not in meta["network"]
