@@ -136,7 +136,7 @@ class Switch:
                 return self._taken_up()
             self._failed(problem)
         elif time.monotonic() >= self.next_try:
-            self._say("starting", f"starting to embed with the new backbone {short(self.settings.backbone)}")
+            self._say("starting", f"starting to embed with the new backbone {self._new}")
             self.children.start_embedding()
         return None
 
@@ -151,6 +151,7 @@ class Switch:
 
     def _taken_up(self) -> pool.Pool | None:
         self.offered = True  # tried again later, whatever happens to it
+        self._say("publishing", f"all images are embedded with the new backbone {self._new}: its queue is made", 1.0)
         try:
             return successor(self.db, self.settings)
         except errors.BadRequest as problem:
@@ -159,18 +160,22 @@ class Switch:
 
     def _failed(self, problem: str) -> None:
         self.offered, self.next_try = False, time.monotonic() + RETRY_SECONDS
-        new, old = self.settings.backbone, self.seen.config.backbone if self.seen else ""
-        log.warning("no switch to %s: %s", new, problem)
+        old = self.seen.config.backbone if self.seen else ""
+        log.warning("no switch to %s: %s", self.settings.backbone, problem)
         problem = problem.removeprefix("error: ").rstrip(" .,")
         self._say(
             "failed",
-            f"the new backbone {short(new)} cannot be used: {problem}; the queue stays ordered by {short(old)}, "
+            f"the new backbone {self._new} cannot be used: {problem}; the queue stays ordered by {short(old)}, "
             f"and it is tried again every {RETRY_SECONDS / 60:.0f} minutes",
         )
 
-    def _say(self, phase: str, message: str) -> None:
+    @property
+    def _new(self) -> str:
+        return short(self.settings.backbone)
+
+    def _say(self, phase: str, message: str, fraction: float | None = None) -> None:
         with self.db.write() as tx:
-            workers.beat(tx, children.EMBED, pid=0, phase=phase, message=message, now=time.time())
+            workers.beat(tx, children.EMBED, pid=0, phase=phase, fraction=fraction, message=message, now=time.time())
 
 
 def short(backbone: str) -> str:
