@@ -16,6 +16,7 @@ from store.database import Database
 from store.records import Command
 
 STOPPED = "a person stopped it"
+EMBED = "embed"  # the verb that embeds with another backbone, and its row among the workers
 
 log = logging.getLogger("raum.worker")
 
@@ -114,8 +115,12 @@ class Children:
                 tx, self.settings, failed_at=self.round_failed_at, now=time.time(), untrained=untrained
             ):
                 return False
-        self.start("round", ["--backbone", self.settings.backbone], None)
+        self._start("round", ["--backbone", self.settings.backbone], None)
         return True
+
+    def start_embedding(self) -> None:
+        """Embed the pool with the settings' backbone; `ended` tells how it went."""
+        self._start(EMBED, ["--backbone", self.settings.backbone], None)
 
     def start_backup_when_due(self) -> bool:
         """The day's backup in a child, when something changed."""
@@ -125,7 +130,7 @@ class Children:
         self.next_look_at_backups = now + backups.LOOK_SECONDS
         if not backups.due(self.db, self.settings, now=time.time()):
             return False
-        self.start("backup", [], None)
+        self._start("backup", [], None)
         return True
 
     def _tell_of_backup(self, tx: Connection, failure: str | None) -> None:
@@ -146,7 +151,7 @@ class Children:
                 arguments += ["--classes", str(chosen)]
             if command.payload.get("labels_from_folders"):
                 arguments += ["--labels-from-folders"]
-        self.start("ingest", arguments, command.id)
+        self._start("ingest", arguments, command.id)
 
     def _train_now(self, command: Command) -> None:
         with self.db.read() as tx:
@@ -155,7 +160,7 @@ class Children:
             raise errors.BadRequest("a round needs labels of at least two classes; label a few images first")
         if "round" in self.running:
             raise errors.BadRequest("a round is running already")
-        self.start("round", ["--backbone", self.settings.backbone], command.id)
+        self._start("round", ["--backbone", self.settings.backbone], command.id)
 
     def _stop_round(self, command: Command) -> None:
         """The next one then waits for new labels, as after a failure."""
@@ -170,14 +175,13 @@ class Children:
         if "backup" in self.running:
             raise errors.BadRequest("a backup is being written already")
         name = time.strftime("raum-%Y-%m-%d-%H%M%S.db", time.gmtime())
-        self.start("backup", ["--to", str(backups.folder(self.settings) / name)], command.id)
+        self._start("backup", ["--to", str(backups.folder(self.settings) / name)], command.id)
 
     def _pause(self, command: Command, paused: bool) -> None:
         with self.db.write() as tx:
             stored.set_setting(tx, "paused", paused)
             commands.finish(tx, command.id, error=None, now=time.time())
 
-    def start(self, verb: str, arguments: list[str], command_id: int | None) -> None:
-        """Spawn a verb of launch.py; `ended` tells how it ended."""
+    def _start(self, verb: str, arguments: list[str], command_id: int | None) -> None:
         self.ended.pop(verb, None)
         self.running[verb] = processes.Child(self.settings, verb, arguments, command_id)

@@ -13,9 +13,8 @@ from store import images, queue, workers
 from store import settings as stored
 from store.database import Database
 
-VERB = "embed"  # of launch.py, and its row among the workers
 AT_ONCE = 5_000  # image rows read from the database at a time
-SLICE_SECONDS = 1.0
+SLICE_SECONDS = 3.0
 SAVE_SECONDS = 10.0  # most work that a kill undoes
 SAVE_SHARE = 20.0  # a save that takes a second is followed by so many of embedding
 RETRY_SECONDS = 600.0
@@ -92,8 +91,8 @@ def embed(workspace: Path, *, backbone: str | None, child: bool) -> None:
     chosen = settings.load(workspace, backbone=backbone)
     with (
         jobs.opened(chosen) as db,
-        processes.only_one(chosen.workspace, VERB, wait=ORPHAN_SECONDS),
-        jobs.shown(db, VERB, child) as tell,
+        processes.only_one(chosen.workspace, children.EMBED, wait=ORPHAN_SECONDS),
+        jobs.shown(db, children.EMBED, child) as tell,
     ):
         chosen = backbones.settle(db, chosen, pool.machine(), say=None)
         threads = jobs.threads_beside(db, os.cpu_count() or 1)
@@ -128,31 +127,32 @@ class Switch:
         """The new network's pool once it is embedded, to publish from; before that, see to the child that embeds."""
         if held is not self.seen:
             self._look(held)
-        if not self.due or VERB in self.children.running:
+        if not self.due or children.EMBED in self.children.running:
             return None
         if self.offered:  # and yet what it would replace is still held
             self._failed("its queue could not be published, see logs/worker.log")
-        elif VERB in self.children.ended:
-            problem = self.children.ended.pop(VERB)
+        elif children.EMBED in self.children.ended:
+            problem = self.children.ended.pop(children.EMBED)
             if problem is None:
                 return self._taken_up()
             self._failed(problem)
         elif time.monotonic() >= self.next_try:
-            self._say("starting", f"starting to embed with the new backbone {short(self.settings.backbone)}")
-            self.children.start(VERB, ["--backbone", self.settings.backbone], None)
+            self._say("starting", f"starting to embed with the new backbone {self._new}")
+            self.children.start_embedding()
         return None
 
     def _look(self, held: pool.Pool) -> None:
         self.seen, self.offered, self.due = held, False, is_due(self.db, self.settings, held)
         self.next_try = 0.0
-        self.children.ended.pop(VERB, None)  # that was about another change
+        self.children.ended.pop(children.EMBED, None)  # that was about another change
         if not self.due:
-            if VERB in self.children.running:
-                self.children.running[VERB].process.terminate()
+            if children.EMBED in self.children.running:
+                self.children.running[children.EMBED].process.terminate()
             self._say("idle", "")
 
     def _taken_up(self) -> pool.Pool | None:
         self.offered = True  # tried again later, whatever happens to it
+        self._say("publishing", f"all images are embedded with the new backbone {self._new}: its queue is made", 1.0)
         try:
             return successor(self.db, self.settings)
         except errors.BadRequest as problem:
@@ -161,18 +161,22 @@ class Switch:
 
     def _failed(self, problem: str) -> None:
         self.offered, self.next_try = False, time.monotonic() + RETRY_SECONDS
-        new, old = self.settings.backbone, self.seen.config.backbone if self.seen else ""
-        log.warning("no switch to %s: %s", new, problem)
+        old = self.seen.config.backbone if self.seen else ""
+        log.warning("no switch to %s: %s", self.settings.backbone, problem)
         problem = problem.removeprefix("error: ").rstrip(" .,")
         self._say(
             "failed",
-            f"the new backbone {short(new)} cannot be used: {problem}; the queue stays ordered by {short(old)}, "
+            f"the new backbone {self._new} cannot be used: {problem}; the queue stays ordered by {short(old)}, "
             f"and it is tried again every {RETRY_SECONDS / 60:.0f} minutes",
         )
 
-    def _say(self, phase: str, message: str) -> None:
+    @property
+    def _new(self) -> str:
+        return short(self.settings.backbone)
+
+    def _say(self, phase: str, message: str, fraction: float | None = None) -> None:
         with self.db.write() as tx:
-            workers.beat(tx, VERB, pid=0, phase=phase, message=message, now=time.time())
+            workers.beat(tx, children.EMBED, pid=0, phase=phase, fraction=fraction, message=message, now=time.time())
 
 
 def short(backbone: str) -> str:

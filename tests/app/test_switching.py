@@ -192,7 +192,7 @@ def test_a_backbone_that_cannot_be_had_is_told_by_name_and_the_old_queue_stays(w
             workers.beat(tx, "worker", 1, "ready", now=began + 60)
         assert progress.status(new.db, now=began + 60)["switch"]["phase"] == "starting", "also where it takes long"
         assert progress.status(new.db, now=began)["switch"] is None, "the worker is not there"
-        others.running[switching.VERB].process.wait(240)
+        others.running[children.EMBED].process.wait(240)
         others.look_after_children()
         assert switch.step(opened) is None
         assert switch.step(opened) is None
@@ -217,8 +217,8 @@ def test_a_child_killed_for_memory_is_told_so(workspace: Workspace) -> None:
     opened, others = held(new), children.Children(new.db, new.settings)
     switch = switching.Switch(new.db, new.settings, others)
     switch.step(opened)
-    others.running[switching.VERB].process.kill()
-    others.running[switching.VERB].process.wait()
+    others.running[children.EMBED].process.kill()
+    others.running[children.EMBED].process.wait()
     others.look_after_children()
     switch.step(opened)
     assert "as the system does when memory runs out" in progress.status(new.db, now=time.time())["switch"]["message"]
@@ -304,7 +304,7 @@ def test_a_change_that_is_taken_back_ends_its_child_and_leaves_no_complaint(work
     switch = switching.Switch(new.db, new.settings, others)
     try:
         switch.step(opened)
-        process = others.running[switching.VERB].process
+        process = others.running[children.EMBED].process
         went_back = held(new)
         switching.stay(new.db, new.settings, went_back.checkpoint)
         switch.step(went_back)
