@@ -16,6 +16,7 @@ PACKAGES = (
     "faiss-cpu",
     "faiss-gpu",
     "mamba-ssm",
+    "numba",
     "gradio",
     "sqlalchemy",
     "transformers",
