@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
+from model.data import procedural_creature
+
 SIDE = 256
 Picture = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -252,8 +254,23 @@ def _bare(canvas: Image.Image, rng: np.random.Generator, colours: Palette) -> Im
     return canvas
 
 
-SCENES = [_leaves, _object, _lines, _again, _bare]
-_SHARES = [0.4, 0.3, 0.1, 0.1, 0.1]
+def _creature(canvas: Image.Image, rng: np.random.Generator, colours: Palette) -> Image.Image:
+    """Something that lives, before what is out of focus: a surface, leaves, or sky over ground."""
+    kind = rng.random()
+    if kind < 0.4:
+        canvas = _leaves(canvas, rng, colours)
+    elif kind < 0.6:
+        sky = _coloured(_spread(np.linspace(0, 1, _SMALL)[:, None] + np.zeros((1, _SMALL))), _palette(rng), rng)
+        canvas = Image.fromarray((np.clip(sky, 0, 1) * 255).astype(np.uint8)).resize((SIDE, SIDE))
+    if rng.random() < 0.85:
+        canvas = canvas.filter(ImageFilter.GaussianBlur(rng.uniform(1, 9)))
+    own = _palette(rng)
+    procedural_creature.draw(canvas, rng, own.tolist(), lambda: _texture(rng, own))
+    return canvas
+
+
+SCENES = [_leaves, _object, _lines, _again, _bare, _creature]
+_SHARES = [0.25, 0.2, 0.05, 0.05, 0.1, 0.35]
 
 
 def _finish(canvas: Image.Image, rng: np.random.Generator) -> Image.Image:
