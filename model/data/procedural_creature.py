@@ -28,10 +28,11 @@ def draw(canvas: Image.Image, rng: np.random.Generator, own: Sequence[Sequence[f
         scale = size / (1 + 0.5 * (flock > 1)) * rng.uniform(0.8, 1.2)
         pen = _Pen(canvas, middle, scale, turn, mirrored=bool(rng.random() < 0.5))
         if at == 0 and rng.random() < 0.6:
-            _perch(pen, rng, own)
-        _body(pen, np.random.default_rng(seed), own, skins)
+            _perch(pen, rng)
+        same = np.random.default_rng(seed)
+        _body(pen, same, _Coat(same, own, skins))
     if rng.random() < 0.3:
-        _before(canvas, rng, own)
+        _before(canvas, rng)
 
 
 class _Pen:
@@ -74,173 +75,118 @@ def _oval(x: float, y: float, long: float, high: float, *, turn: float = 0.0, eg
     return np.stack([x + np.cos(turn) * px - np.sin(turn) * py, y + np.sin(turn) * px + np.cos(turn) * py], 1)
 
 
-def _body(pen: _Pen, rng: np.random.Generator, own: Sequence[Sequence[float]], skins: list[Image.Image]) -> None:
-    def colour() -> Colour:
-        red, green, blue = (np.clip(np.asarray(own[int(rng.integers(len(own)))]), 0, 1) * 255).astype(int).tolist()
-        return red, green, blue
+class _Coat:
+    """The colours and surfaces of one creature, given out at random."""
 
-    def coat() -> Image.Image | Colour:
-        return skins[int(rng.integers(len(skins)))] if rng.random() < 0.5 else colour()
+    def __init__(self, rng: np.random.Generator, own: Sequence[Sequence[float]], skins: list[Image.Image]) -> None:
+        self.rng, self.own, self.skins = rng, own, skins
 
+    def colour(self) -> Colour:
+        return _rgb(np.asarray(self.own[int(self.rng.integers(len(self.own)))]) * 255)
+
+    def any(self) -> Image.Image | Colour:
+        return self.skins[int(self.rng.integers(len(self.skins)))] if self.rng.random() < 0.5 else self.colour()
+
+
+def _rgb(values: Points) -> Colour:
+    red, green, blue = np.clip(values, 0, 255).astype(int).tolist()
+    return red, green, blue
+
+
+def _body(pen: _Pen, rng: np.random.Generator, coat: _Coat) -> None:
+    """Far parts first: legs, tail, trunk with its marks, head, wing."""
     long, high, egg = rng.uniform(0.75, 1.1), rng.uniform(0.3, 0.62), rng.uniform(-0.2, 0.3)
-    body = _oval(0, 0, long, high, egg=egg)
-    up, forth, skull = rng.uniform(0.1, 0.9), long * rng.uniform(0.75, 1.15), rng.uniform(0.2, 0.42)
-    legs = int(rng.choice([0, 2, 2, 2, 4]))
-    for at in range(legs):
-        x = rng.uniform(-0.2, 0.3) if legs == 2 else (-0.6, -0.45, 0.4, 0.55)[at] * long
+    trunk = _oval(0, 0, long, high, egg=egg)
+    _legs(pen, rng, coat, long, high)
+    reach, fork, lift = long + rng.uniform(0.3, 1.5), rng.uniform(0.05, 0.35), rng.normal(0, 0.3)
+    notch = [-long - (reach - long) * rng.uniform(0.7, 1), lift]
+    root = [-long * 0.6, high * 0.35]
+    tail = [root, [-reach, lift + fork], notch, [-reach, lift - fork], [root[0], -root[1]]]
+    pen.fill(np.array(tail), coat.any())
+    pen.fill(trunk, coat.any())
+    if rng.random() < 0.7:  # the underside
+        under = _oval(rng.uniform(0, 0.3), -high * rng.uniform(0.4, 0.9), long * rng.uniform(0.5, 1), high * 0.65)
+        pen.fill(under, coat.any(), within=trunk, soft=rng.uniform(0.6, 4))
+    if rng.random() < 0.4:  # a band across
+        band = _oval(long * rng.uniform(0.2, 0.8), 0, rng.uniform(0.08, 0.3), high * 1.2, turn=rng.normal(0, 0.4))
+        pen.fill(band, coat.colour(), within=trunk, soft=rng.uniform(0.6, 3))
+    _head(pen, rng, coat, long, high)
+    _wing(pen, rng, coat, long, high)
+
+
+def _legs(pen: _Pen, rng: np.random.Generator, coat: _Coat, long: float, high: float) -> None:
+    count = int(rng.choice([0, 2, 2, 2, 4]))
+    for at in range(count):
+        x = rng.uniform(-0.2, 0.3) if count == 2 else (-0.6, -0.45, 0.4, 0.55)[at] * long
         foot = -high - rng.uniform(0.2, 0.8)
-        pen.line(
-            np.array([[x, -high * 0.5], [x + rng.normal(0, 0.1), foot * 0.8], [x + rng.normal(0, 0.12), foot]]),
-            colour(),
-            rng.uniform(0.03, 0.12),
-        )
-    tail, fork = rng.uniform(0.3, 1.5), rng.uniform(0.05, 0.35)
-    lift = rng.normal(0, 0.3)
-    pen.fill(
-        np.array(
-            [
-                [-long * 0.6, high * 0.35],
-                [-long - tail, lift + fork],
-                [-long - tail * rng.uniform(0.7, 1), lift],
-                [-long - tail, lift - fork],
-                [-long * 0.6, -high * 0.35],
-            ]
-        ),
-        coat(),
-    )
-    pen.fill(body, coat())
-    if rng.random() < 0.7:  # a lighter underside, or any other
-        pen.fill(
-            _oval(
-                rng.uniform(0, 0.3),
-                -high * rng.uniform(0.4, 0.9),
-                long * rng.uniform(0.5, 1),
-                high * rng.uniform(0.4, 0.9),
-            ),
-            coat(),
-            within=body,
-            soft=rng.uniform(0.6, 4),
-        )
-    if rng.random() < 0.4:  # breast band or flank
-        pen.fill(
-            _oval(
-                long * rng.uniform(0.2, 0.8),
-                rng.normal(0, 0.1),
-                rng.uniform(0.08, 0.3),
-                high * 1.2,
-                turn=rng.normal(0, 0.4),
-            ),
-            colour(),
-            within=body,
-            soft=rng.uniform(0.6, 3),
-        )
-    head = _oval(forth, up, skull * rng.uniform(1, 1.35), skull, turn=rng.normal(0, 0.3))
-    neck = np.array(
-        [
-            [forth - skull * 0.9, up + skull * 0.3],
-            [long * 0.2, high * 0.8],
-            [long * 0.8, -high * 0.4],
-            [forth + skull * 0.6, up - skull * 0.5],
-        ]
-    )
-    face = coat()
-    pen.fill(neck, face)
+        path = [[x, -high * 0.5], [x + rng.normal(0, 0.1), foot * 0.8], [x + rng.normal(0, 0.12), foot]]
+        pen.line(np.array(path), coat.colour(), rng.uniform(0.03, 0.12))
+
+
+def _head(pen: _Pen, rng: np.random.Generator, coat: _Coat, long: float, high: float) -> None:
+    """Neck, skull, beak or snout, cap, stripe, crest, eye."""
+    up, forth, skull = rng.uniform(0.1, 0.9), long * rng.uniform(0.75, 1.15), rng.uniform(0.2, 0.42)
+    head, face = _oval(forth, up, skull * rng.uniform(1, 1.35), skull, turn=rng.normal(0, 0.3)), coat.any()
+    neck = [[forth - skull * 0.9, up + skull * 0.3], [long * 0.2, high * 0.8], [long * 0.8, -high * 0.4]]
+    pen.fill(np.array([*neck, [forth + skull * 0.6, up - skull * 0.5]]), face)
     pen.fill(head, face)
     beak, thick = rng.uniform(0.1, 1.0) * rng.uniform(0.3, 1), skull * rng.uniform(0.2, 0.7)
-    tip = [forth + skull + beak, up - rng.uniform(-0.1, 0.4) * beak]
-    pen.fill(np.array([[forth + skull * 0.8, up + thick], tip, [forth + skull * 0.8, up - thick]]), colour())
+    tip, root = [forth + skull + beak, up - rng.uniform(-0.1, 0.4) * beak], forth + skull * 0.8
+    pen.fill(np.array([[root, up + thick], tip, [root, up - thick]]), coat.colour())
     if rng.random() < 0.5:  # cap
-        pen.fill(_oval(forth, up + skull * rng.uniform(0.5, 0.9), skull * 1.2, skull * 0.6), colour(), within=head)
+        pen.fill(_oval(forth, up + skull * rng.uniform(0.5, 0.9), skull * 1.2, skull * 0.6), coat.colour(), within=head)
     if rng.random() < 0.4:  # stripe through the eye, cheek, throat
-        pen.fill(
-            _oval(forth, up + rng.normal(0, 0.3) * skull, skull * 1.2, skull * rng.uniform(0.1, 0.4)),
-            colour(),
-            within=head,
-        )
+        stripe = _oval(forth, up + rng.normal(0, 0.3) * skull, skull * 1.2, skull * rng.uniform(0.1, 0.4))
+        pen.fill(stripe, coat.colour(), within=head)
     if rng.random() < 0.15:  # crest, ear, horn
-        pen.fill(
-            np.array(
-                [
-                    [forth - skull * 0.6, up + skull * 0.6],
-                    [forth - skull * rng.uniform(-0.3, 1), up + skull * rng.uniform(1.4, 2.6)],
-                    [forth + skull * 0.3, up + skull * 0.9],
-                ]
-            ),
-            coat(),
-        )
-    _wing(pen, rng, colour, coat, long, high)
-    eye, spot = (
-        np.array([forth + skull * rng.uniform(0.1, 0.5), up + skull * rng.uniform(0, 0.3)]),
-        skull * rng.uniform(0.1, 0.25),
-    )
+        top = [forth - skull * rng.uniform(-0.3, 1), up + skull * rng.uniform(1.4, 2.6)]
+        crest = [[forth - skull * 0.6, up + skull * 0.6], top, [forth + skull * 0.3, up + skull * 0.9]]
+        pen.fill(np.array(crest), coat.any())
+    x, y, spot = forth + skull * rng.uniform(0.1, 0.5), up + skull * rng.uniform(0, 0.3), skull * rng.uniform(0.1, 0.25)
     if rng.random() < 0.5:
-        pen.fill(_oval(*eye, spot * 1.7, spot * 1.7), colour())
-    pen.fill(_oval(*eye, spot, spot), (8, 8, 10))
-    pen.fill(_oval(eye[0] + spot * 0.3, eye[1] + spot * 0.4, spot * 0.3, spot * 0.3), (240, 240, 240))
+        pen.fill(_oval(x, y, spot * 1.7, spot * 1.7), coat.colour())
+    pen.fill(_oval(x, y, spot, spot), (8, 8, 10))
+    pen.fill(_oval(x + spot * 0.3, y + spot * 0.4, spot * 0.3, spot * 0.3), (240, 240, 240))
 
 
-def _wing(
-    pen: _Pen,
-    rng: np.random.Generator,
-    colour: Callable[[], Colour],
-    coat: Callable[[], Image.Image | Colour],
-    long: float,
-    high: float,
-) -> None:
+def _wing(pen: _Pen, rng: np.random.Generator, coat: _Coat, long: float, high: float) -> None:
     """Folded along the body or spread; with feathers along it and bars across it."""
-    spread = rng.random() < 0.2
-    tip = (
-        np.array([rng.normal(-0.3, 0.4), rng.uniform(1, 2.2)])
-        if spread
-        else np.array([-long * rng.uniform(0.7, 1.5), -high * rng.uniform(-0.3, 0.4)])
-    )
     root = np.array([long * rng.uniform(0.3, 0.6), high * rng.uniform(0, 0.5)])
-    back = np.array([-long * 0.5, high * 0.3]) if spread else (root + tip) / 2 + [0, -high * rng.uniform(0.4, 0.9)]
-    front = (root + tip) / 2 + ([0.3, 0.2] if spread else [0, high * rng.uniform(0.1, 0.5)])
-    edge = np.array([root, front, tip, back])
-    pen.fill(edge, coat())
-    feathers, bars = colour(), colour()
+    if rng.random() < 0.2:
+        tip, back = np.array([rng.normal(-0.3, 0.4), rng.uniform(1, 2.2)]), np.array([-long * 0.5, high * 0.3])
+        front = (root + tip) / 2 + [0.3, 0.2]
+    else:
+        tip = np.array([-long * rng.uniform(0.7, 1.5), -high * rng.uniform(-0.3, 0.4)])
+        back, front = ((root + tip) / 2 + [0, high * rng.uniform(*way)] for way in ((-0.9, -0.4), (0.1, 0.5)))
+    pen.fill(np.array([root, front, tip, back]), coat.any())
+    feathers, bars, middle = coat.colour(), coat.colour(), (root + tip) / 2
     for share in np.linspace(0.1, 0.9, int(rng.integers(0, 9))):
         pen.line(np.array([root + (back - root) * share * 0.5, tip + (back - tip) * share * 0.7]), feathers, 0.02)
     for share in rng.uniform(0.2, 0.8, int(rng.integers(0, 3))):
-        pen.line(
-            np.array(
-                [
-                    root + (tip - root) * share + (front - (root + tip) / 2) * 0.8,
-                    root + (tip - root) * share + (back - (root + tip) / 2) * 0.8,
-                ]
-            ),
-            bars,
-            rng.uniform(0.03, 0.12),
-        )
+        along = root + (tip - root) * share
+        pen.line(np.array([along + (each - middle) * 0.8 for each in (front, back)]), bars, rng.uniform(0.03, 0.12))
 
 
-def _perch(pen: _Pen, rng: np.random.Generator, own: Sequence[Sequence[float]]) -> None:
-    """A branch, wire, rock or the ground below."""
-    dark = tuple(
-        int(each) for each in rng.uniform(20, 120) * np.array([1.0, rng.uniform(0.7, 1), rng.uniform(0.4, 0.9)])
-    )
+def _perch(pen: _Pen, rng: np.random.Generator) -> None:
+    """A branch with twigs, or the ground below."""
+    dark = _rgb(rng.uniform(20, 120) * np.array([1.0, rng.uniform(0.7, 1), rng.uniform(0.4, 0.9)]))
     y = -rng.uniform(0.6, 1.2)
     if rng.random() < 0.6:
         xs = np.linspace(-4, 4, 6)
-        pen.line(np.stack([xs, y + rng.normal(0, 0.08, 6) + xs * rng.normal(0, 0.1)], 1), dark, rng.uniform(0.04, 0.4))  # type: ignore[arg-type]
-        for _ in range(int(rng.integers(0, 4))):
-            x = rng.uniform(-2, 2)
-            pen.line(np.array([[x, y], [x + rng.normal(0, 0.8), y + rng.normal(0, 1)]]), dark, rng.uniform(0.02, 0.12))  # type: ignore[arg-type]
+        branch = np.stack([xs, y + rng.normal(0, 0.08, 6) + xs * rng.normal(0, 0.1)], 1)
+        pen.line(branch, dark, rng.uniform(0.04, 0.4))
+        for x in rng.uniform(-2, 2, int(rng.integers(0, 4))):
+            twig = [[x, y], [x + rng.normal(0, 0.8), y + rng.normal(0, 1)]]
+            pen.line(np.array(twig), dark, rng.uniform(0.02, 0.12))
     else:
-        pen.fill(
-            np.array([[-6, y], [0, y + rng.normal(0, 0.15)], [6, y], [6, -6], [-6, -6]]), dark, soft=rng.uniform(0.6, 6)
-        )  # type: ignore[arg-type]
+        ground = [[-6, y], [0, y + rng.normal(0, 0.15)], [6, y], [6, -6], [-6, -6]]
+        pen.fill(np.array(ground), dark, soft=rng.uniform(0.6, 6))
 
 
-def _before(canvas: Image.Image, rng: np.random.Generator, own: Sequence[Sequence[float]]) -> None:
-    """Blades and leaves that hide a part."""
-    pen, green = ImageDraw.Draw(canvas), np.array([rng.uniform(20, 120), rng.uniform(60, 190), rng.uniform(10, 80)])
+def _before(canvas: Image.Image, rng: np.random.Generator) -> None:
+    """Blades that hide a part."""
+    pen, green = ImageDraw.Draw(canvas), rng.uniform([20, 60, 10], [120, 190, 80])
     for _ in range(int(rng.integers(3, 25))):
         x, tall, lean = rng.uniform(0, canvas.width), rng.uniform(0.1, 0.7) * canvas.height, rng.normal(0, 25)
-        blade = tuple(np.clip(green * rng.uniform(0.6, 1.4), 0, 255).astype(int).tolist())
-        pen.line(
-            [(x, canvas.height), (x + lean * 0.4, canvas.height - tall * 0.6), (x + lean, canvas.height - tall)],
-            fill=blade,
-            width=int(rng.integers(1, 5)),
-        )
+        path = [(x, canvas.height), (x + lean * 0.4, canvas.height - tall * 0.6), (x + lean, canvas.height - tall)]
+        pen.line(path, fill=_rgb(green * rng.uniform(0.6, 1.4)), width=int(rng.integers(1, 5)))
