@@ -54,14 +54,14 @@ def test_wrong_shapes_and_names_are_listed(net, tmp_path):
     checkpoint.save(path, net, class_ids=[1, 2, 3], meta={})
 
     def change(tensors):
-        tensors["head.linear.weight"] = torch.zeros(4, 96)
+        tensors["head.linear.weight"] = torch.zeros(4, 160)
         del tensors["attention.gamma"]
         tensors["extra"] = torch.zeros(1)
 
     rewrite(path, change)
     with pytest.raises(errors.BadCheckpoint) as caught:
         checkpoint.load(path)
-    for part in ("attention.gamma is missing", "extra is not part", "head.linear.weight is (4, 96), not (3, 96)"):
+    for part in ("attention.gamma is missing", "extra is not part", "head.linear.weight is (4, 160), not (3, 160)"):
         assert part in str(caught.value)
 
 

@@ -25,7 +25,7 @@ def test_batches_and_maps(net):
     whole = predict.embed(net, pool(), batch=7)
     parts = predict.embed(net, pool(), batch=3, keep_features=True, progress=lambda *args: told.append(args))
     assert net.training
-    assert whole.embeddings_ND.shape == (7, 96)
+    assert whole.embeddings_ND.shape == (7, 160)
     assert whole.embeddings_ND.dtype == np.float32
     assert whole.features_NDHW is None
     np.testing.assert_allclose(parts.embeddings_ND, whole.embeddings_ND, rtol=1e-4, atol=1e-5)
@@ -37,7 +37,7 @@ def test_batches_and_maps(net):
 
 
 def test_an_empty_pool_and_wrong_arrays(net):
-    assert predict.embed(net, pool(0)).embeddings_ND.shape == (0, 96)
+    assert predict.embed(net, pool(0)).embeddings_ND.shape == (0, 160)
     with pytest.raises(errors.BadInput, match=r"uint8 \(N, H, W, 3\)"):
         predict.embed(net, pool().astype(np.float32))
     with pytest.raises(errors.BadInput, match="batch is -1"):
