@@ -113,7 +113,7 @@ def test_one_goes_back_to_an_earlier_round_and_forth_and_the_next_round_takes_ov
     assert shown(workspace) == (1, "checkpoints/round-1.safetensors")
     assert not two_rounds._adopt()
     learn.label(workspace, workspace.ids[18:24])
-    two_rounds._publish()
+    two_rounds._publish(two_rounds.pool)
     assert shown(workspace)[0] == 1
     ask(workspace, "roll_back", {"round": 2})
     assert two_rounds.children.obey()
@@ -156,6 +156,9 @@ def test_a_stopped_round_is_told_as_stopped_and_does_not_start_again_at_once(wor
     class Sleeper:
         command_id = ask(workspace, "train")
         process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+
+        def complaint(self, code: int) -> str:
+            return f"ended with {code}"
 
     with workspace.db.write() as tx:
         commands.take(tx, 1.0)
