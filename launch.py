@@ -11,6 +11,8 @@ from app import bench_cli, import_cli, options, safety_cli, simulate_cli, user_c
 
 # Several processes share the cores; linear algebra that spins on all of them at once was measured ten times slower.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# Threads of torch that wait by spinning hold up the compiled scan's: a network was measured a fifth slower with them.
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 app = typer.Typer(add_completion=False, no_args_is_help=False, pretty_exceptions_enable=False, help=__doc__)
 app.add_typer(bench_cli.bench, name="bench")

@@ -72,24 +72,24 @@ _PART = "int32[:, ::1], int64, int64, int64, int64"
 
 
 @_compiled(f"void({_IN}, float32[:, :, ::1], {_PART})")
-def forward(z_BLD, projected_BLKE, weight_KRD, bias_KD, A_KD, y_BLD, order_KL, first, last, low, high):
-    """Add the scans of images first..last, channels low..high, into y."""
-    tokens, rank, count = z_BLD.shape[1], weight_KRD.shape[1], high - low
+def forward(z_BLD, projected_BLKE, weight_KRD, bias_KD, A_KD, y_BLD, order_KL, first, last, way, ways):
+    """Add the scans of images first..last in directions way..ways into y."""
+    tokens, rank, count = z_BLD.shape[1], weight_KRD.shape[1], z_BLD.shape[2]
     state, raw = np.empty(count, F), np.empty(count, F)
     for b in range(first, last):
-        for k in range(4):
+        for k in range(way, ways):
             state[:] = F(0.0)
-            bias, A = bias_KD[k, low:high], A_KD[k, low:high]
+            bias, A = bias_KD[k], A_KD[k]
             for t in range(tokens):
                 at = order_KL[k, t]
                 told = projected_BLKE[b, at, k]
                 raw[:] = bias
                 for r in range(rank):
-                    weight, share = weight_KRD[k, r, low:high], told[r]
+                    weight, share = weight_KRD[k, r], told[r]
                     for d in range(count):
                         raw[d] += share * weight[d]
                 B, C = told[rank], told[rank + 1]
-                z, y = z_BLD[b, at, low:high], y_BLD[b, at, low:high]
+                z, y = z_BLD[b, at], y_BLD[b, at]
                 for d in range(count):
                     step = _softplus(raw[d])
                     state[d] = _exp(step * A[d]) * state[d] + step * B * z[d]
@@ -102,37 +102,37 @@ _OUT = "float32[:, :, ::1], float32[:, :, ::1], float32[:, :, :, ::1], float32[:
 @_compiled(f"void({_IN}, {_OUT}, {_PART})")
 def backward(
     z_BLD, projected_BLKE, weight_KRD, bias_KD, A_KD, gy_BLD, g_z, g_projected, g_weight, g_bias, g_A,
-    order_KL, first, last, low, high,
+    order_KL, first, last, way, ways,
 ):  # fmt: skip
     """Add the gradients of the same part: the scan once more, keeping steps and states of one direction, then back."""
-    tokens, rank, count = z_BLD.shape[1], weight_KRD.shape[1], high - low
+    tokens, rank, count = z_BLD.shape[1], weight_KRD.shape[1], z_BLD.shape[2]
     steps, states = np.empty((tokens, count), F), np.empty((tokens + 1, count), F)
     raw, g_state, g_raw = np.empty(count, F), np.empty(count, F), np.empty(count, F)
     states[0] = F(0.0)
     for b in range(first, last):
-        for k in range(4):
-            bias, A = bias_KD[k, low:high], A_KD[k, low:high]
+        for k in range(way, ways):
+            bias, A = bias_KD[k], A_KD[k]
             for t in range(tokens):
                 at = order_KL[k, t]
                 told = projected_BLKE[b, at, k]
                 raw[:] = bias
                 for r in range(rank):
-                    weight, share = weight_KRD[k, r, low:high], told[r]
+                    weight, share = weight_KRD[k, r], told[r]
                     for d in range(count):
                         raw[d] += share * weight[d]
-                B, z, step_t, before, after = told[rank], z_BLD[b, at, low:high], steps[t], states[t], states[t + 1]
+                B, z, step_t, before, after = told[rank], z_BLD[b, at], steps[t], states[t], states[t + 1]
                 for d in range(count):
                     step = _softplus(raw[d])
                     step_t[d] = step
                     after[d] = _exp(step * A[d]) * before[d] + step * B * z[d]
             g_state[:] = F(0.0)
-            slope_A, slope_bias = g_A[k, low:high], g_bias[k, low:high]
+            slope_A, slope_bias = g_A[k], g_bias[k]
             for s in range(tokens):
                 t = tokens - 1 - s
                 at = order_KL[k, t]
                 told, slopes = projected_BLKE[b, at, k], g_projected[b, at, k]
                 B, C = told[rank], told[rank + 1]
-                z, gy, gz = z_BLD[b, at, low:high], gy_BLD[b, at, low:high], g_z[b, at, low:high]
+                z, gy, gz = z_BLD[b, at], gy_BLD[b, at], g_z[b, at]
                 step_t, before, after = steps[t], states[t], states[t + 1]
                 g_B, g_C = F(0.0), F(0.0)
                 for d in range(count):
@@ -151,7 +151,7 @@ def backward(
                 slopes[rank] += g_B
                 slopes[rank + 1] += g_C
                 for r in range(rank):
-                    weight, slope_weight = weight_KRD[k, r, low:high], g_weight[k, r, low:high]
+                    weight, slope_weight = weight_KRD[k, r], g_weight[k, r]
                     share, total = told[r], F(0.0)
                     for d in range(count):
                         total += g_raw[d] * weight[d]

@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-LANES = 16  # channels of one image that are not worth splitting further
+DIRECTIONS = 4
 
 
 @functools.cache
@@ -52,22 +52,19 @@ class _Scan(torch.autograd.Function):
         ctx.save_for_backward(z, projected, weight, bias, A)
         order_KL = ctx.order = _order(z.shape[1] // width, width)
         inputs = [tensor.detach().numpy() for tensor in (z, projected, weight, bias, A)]
-        y_BLD = np.zeros(z.shape, np.float32)
-        kernel = _loops().forward
-        _each(_parts(z.shape), lambda _, part: kernel(*inputs, y_BLD, order_KL, *part))
-        return torch.from_numpy(y_BLD)
+        parts, kernel = _parts(len(z)), _loops().forward
+        told = _zeros(parts, inputs[:1])
+        _each(parts, lambda at, part: kernel(*inputs, *told[at], order_KL, *part))
+        return torch.from_numpy(_total(told)[0])
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gy: Tensor) -> tuple[Tensor | None, ...]:
         inputs = [tensor.detach().numpy() for tensor in ctx.saved_tensors]
-        gy_BLD, g_z, kernel = gy.float().contiguous().numpy(), np.zeros(gy.shape, np.float32), _loops().backward
-        parts = _parts(gy.shape)
-        # an image's projections get gradients from all its channels, a channel's weights from all images
-        told = [[np.zeros_like(each) for each in inputs[1:]] for _ in parts]
-        _each(parts, lambda at, part: kernel(*inputs, gy_BLD, g_z, *told[at], ctx.order, *part))
-        sums = told[0] if len(told) == 1 else [np.sum(each, axis=0) for each in zip(*told, strict=True)]
-        return (*(torch.from_numpy(each) for each in (g_z, *sums)), None)
+        gy_BLD, parts, kernel = gy.float().contiguous().numpy(), _parts(len(gy)), _loops().backward
+        of_images, of_weights = _zeros(parts, inputs[:2]), [[np.zeros_like(w) for w in inputs[2:]] for _ in parts]
+        _each(parts, lambda at, part: kernel(*inputs, gy_BLD, *of_images[at], *of_weights[at], ctx.order, *part))
+        return (*(torch.from_numpy(each) for each in (*_total(of_images), *_total(of_weights))), None)
 
 
 @functools.lru_cache(maxsize=64)
@@ -78,17 +75,30 @@ def _order(height: int, width: int) -> NDArray[np.int32]:
     return np.ascontiguousarray(np.stack([rows, columns, rows[::-1], columns[::-1]]))
 
 
-Part = tuple[int, int, int, int]  # images from, to; channels from, to
+Part = tuple[int, int, int, int]  # images from, to; directions from, to
+Arrays = list[NDArray[np.float32]]
 
 
-def _parts(shape: torch.Size | tuple[int, ...]) -> list[Part]:
-    """One part for each of torch's threads: of the images, or where those are too few, of the channels."""
-    batch, _, channels = shape
+def _parts(batch: int) -> list[Part]:
+    """One part for each of torch's threads: of the images, or where those are too few, of the directions."""
     threads = torch.get_num_threads()
     if batch >= threads:
-        return [(start, end, 0, channels) for start, end in _cut(batch, threads)]
-    pieces = max(1, min(threads, channels // LANES))
-    return [(0, batch, start, end) for start, end in _cut(channels, pieces)]
+        return [(start, end, 0, DIRECTIONS) for start, end in _cut(batch, threads)]
+    return [(0, batch, start, end) for start, end in _cut(DIRECTIONS, min(threads, DIRECTIONS))]
+
+
+def _zeros(parts: list[Part], like: Arrays) -> list[Arrays]:
+    """What the parts add into: one and the same where each has images of its own."""
+    if parts[0][3] == DIRECTIONS:
+        return [[np.zeros_like(each) for each in like]] * len(parts)
+    return [[np.zeros_like(each) for each in like] for _ in parts]
+
+
+def _total(told: list[Arrays]) -> Arrays:
+    """The sum of what different parts added up."""
+    if all(each is told[0] for each in told):
+        return told[0]
+    return [np.sum(each, axis=0) for each in zip(*told, strict=True)]
 
 
 def _cut(count: int, pieces: int) -> list[tuple[int, int]]:
