@@ -31,8 +31,9 @@ class Together:
         return float(held)
 
     def leave(self) -> None:
-        """End what `join` began."""
+        """End what `join` began, once everyone has come so far: a process whose peer is gone is aborted."""
         if self.count > 1:
+            torch.distributed.barrier()
             torch.distributed.destroy_process_group()
 
     def share_gradients(self, parameters: Iterable[torch.nn.Parameter]) -> None:

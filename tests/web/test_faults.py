@@ -91,7 +91,7 @@ def test_the_worker_outlives_a_full_disk(
     from app import worker
 
     monkeypatch.setattr(time, "sleep", lambda seconds: None)
-    working = worker.Worker(settings.load(small_disk, image_size=32))
+    working = worker.Worker(settings.load(small_disk, image_size=32, backbone="vmamba_nano"))
     filler = fill(small_disk)
 
     def refused() -> bool:
