@@ -48,7 +48,9 @@ def command(
         )
     console.Console().print(shown)
     first = runs[kinds[0]][0]
-    print(f"{backbone}, {batch} of {size} px, scan {first['scan']}, {first['threads']} threads, torch {first['torch']}")
+    print(
+        f"{backbone}, {batch} of {first['side']} px, scan {first['scan']}, {first['threads']} threads, torch {first['torch']}"
+    )
     if against:
         print(
             f"largest difference of a logit: ours {_apart(runs, 'ours'):.1e}, ours bf16 {_apart(runs, 'ours bf16'):.1e}"
@@ -117,6 +119,7 @@ def child(asked_json: str) -> None:
         "both_ms": _median_ms(both, max(1, asked["steps"] // 3)),
         "mb": _most_mb() - before,
         "logits": forward().float().flatten().tolist(),
+        "side": side,
         "scan": cross_scan.chosen_backend("cpu"),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
