@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from app import backbones, children, errors, jobs, pool, pool_files, processes, settings
+from app import backbone_names, backbones, children, errors, jobs, pool, pool_files, processes, settings
 from model import config
 from model import errors as model_errors
 from store import images, queue, workers
@@ -166,22 +166,17 @@ class Switch:
         problem = problem.removeprefix("error: ").rstrip(" .,")
         self._say(
             "failed",
-            f"the new backbone {self._new} cannot be used: {problem}; the queue stays ordered by {short(old)}, "
+            f"the new backbone {self._new} cannot be used: {problem}; the queue stays ordered by {backbone_names.short(old)}, "
             f"and it is tried again every {RETRY_SECONDS / 60:.0f} minutes",
         )
 
     @property
     def _new(self) -> str:
-        return short(self.settings.backbone)
+        return backbone_names.short(self.settings.backbone)
 
     def _say(self, phase: str, message: str, fraction: float | None = None) -> None:
         with self.db.write() as tx:
             workers.beat(tx, children.EMBED, pid=0, phase=phase, fraction=fraction, message=message, now=time.time())
-
-
-def short(backbone: str) -> str:
-    """What people call it: hf:facebook/dinov2-small is dinov2-small."""
-    return backbone.removeprefix(config.HF_PREFIX).rstrip("/").rsplit("/", 1)[-1]
 
 
 def sentence(done: int, total: int, new: config.NetworkConfig, old: config.NetworkConfig | None) -> str:
@@ -195,9 +190,12 @@ def sentence(done: int, total: int, new: config.NetworkConfig, old: config.Netwo
 def _names(new: config.NetworkConfig, old: config.NetworkConfig | None) -> tuple[str, str]:
     """Both in a few words that tell them apart."""
     if old is None:
-        return short(new.backbone), "an earlier one"
+        return backbone_names.short(new.backbone), "an earlier one"
     if new.backbone != old.backbone:
-        return short(new.backbone), short(old.backbone)
+        return backbone_names.short(new.backbone), backbone_names.short(old.backbone)
     if new.image_size != old.image_size:
-        return f"{short(new.backbone)} at {new.image_size} px", f"{short(old.backbone)} at {old.image_size} px"
-    return f"{short(new.backbone)} (new weights)", "the old weights"
+        return (
+            f"{backbone_names.short(new.backbone)} at {new.image_size} px",
+            f"{backbone_names.short(old.backbone)} at {old.image_size} px",
+        )
+    return f"{backbone_names.short(new.backbone)} (new weights)", "the old weights"

@@ -11,14 +11,21 @@ from numba import njit, types
 from numba.extending import intrinsic
 
 F = np.float32
-INNER = {"fastmath": True, "error_model": "numpy", "inline": "always"}
+EXACT = {
+    "reassoc",
+    "contract",
+    "arcp",
+    "nsz",
+    "afn",
+}  # of fast mathematics all that keeps NaN and infinity what they are
+INNER = {"fastmath": EXACT, "error_model": "numpy", "inline": "always"}
 
 
 def _compiled(signature):
     """Compile now for this signature, or read what an earlier process left; without a place to leave it, do without."""
 
     def compile_(function):
-        options = {"nogil": True, "fastmath": True, "error_model": "numpy"}
+        options = {"nogil": True, "fastmath": EXACT, "error_model": "numpy"}
         try:
             return njit(signature, cache=True, **options)(function)
         except RuntimeError:
@@ -39,8 +46,8 @@ def _as_float(context, number):
 
 @njit(**INNER)
 def _exp(x):
-    """exp(x) for x <= 0, float32: 2^n times the Cephes polynomial on |r| <= ln 2 / 2. Below e^-87 it is 0."""
-    x = max(x, F(-87.0))
+    """exp(x) for x <= 0, float32: 2^n times the Cephes polynomial on |r| <= ln 2 / 2. At least e^-87; NaN stays NaN."""
+    x = F(-87.0) if x < F(-87.0) else x
     n = np.int32(x * F(1.44269504) - F(0.5))
     r = x - F(n) * F(0.693359375) + F(n) * F(2.12194440e-4)
     p = F(1.9875691500e-4)
@@ -64,7 +71,17 @@ def _softplus(x):
     series = series * q + F(1 / 5)
     series = series * q + F(1 / 3)
     series = series * q + F(1.0)
-    return max(x, F(0.0)) + F(2.0) * s * series
+    return (F(0.0) if x < F(0.0) else x) + F(2.0) * s * series
+
+
+@njit(**INNER)
+def _before_softplus(raw, told, weight_RD, bias_D):
+    """Write one token's low-rank product plus the bias, all channels, into raw."""
+    raw[:] = bias_D
+    for r in range(weight_RD.shape[0]):
+        weight, share = weight_RD[r], told[r]
+        for d in range(len(raw)):
+            raw[d] += share * weight[d]
 
 
 _IN = "float32[:, :, ::1], float32[:, :, :, ::1], float32[:, :, ::1], float32[:, ::1], float32[:, ::1]"
@@ -79,15 +96,11 @@ def forward(z_BLD, projected_BLKE, weight_KRD, bias_KD, A_KD, y_BLD, order_KL, f
     for b in range(first, last):
         for k in range(way, ways):
             state[:] = F(0.0)
-            bias, A = bias_KD[k], A_KD[k]
+            A = A_KD[k]
             for t in range(tokens):
                 at = order_KL[k, t]
                 told = projected_BLKE[b, at, k]
-                raw[:] = bias
-                for r in range(rank):
-                    weight, share = weight_KRD[k, r], told[r]
-                    for d in range(count):
-                        raw[d] += share * weight[d]
+                _before_softplus(raw, told, weight_KRD[k], bias_KD[k])
                 B, C = told[rank], told[rank + 1]
                 z, y = z_BLD[b, at], y_BLD[b, at]
                 for d in range(count):
@@ -111,15 +124,11 @@ def backward(
     states[0] = F(0.0)
     for b in range(first, last):
         for k in range(way, ways):
-            bias, A = bias_KD[k], A_KD[k]
+            A = A_KD[k]
             for t in range(tokens):
                 at = order_KL[k, t]
                 told = projected_BLKE[b, at, k]
-                raw[:] = bias
-                for r in range(rank):
-                    weight, share = weight_KRD[k, r], told[r]
-                    for d in range(count):
-                        raw[d] += share * weight[d]
+                _before_softplus(raw, told, weight_KRD[k], bias_KD[k])
                 B, z, step_t, before, after = told[rank], z_BLD[b, at], steps[t], states[t], states[t + 1]
                 for d in range(count):
                     step = _softplus(raw[d])

@@ -107,15 +107,11 @@ def _cut(count: int, pieces: int) -> list[tuple[int, int]]:
 
 
 def _each(parts: list[Part], run: Callable[[int, Part], None]) -> None:
-    """All parts at once; the loops let go of Python's lock."""
-    if len(parts) == 1:
-        return run(0, parts[0])
-    for done in [_pool(len(parts) - 1).submit(run, at, part) for at, part in enumerate(parts[1:], 1)] + [
-        run(0, parts[0])
-    ]:
-        if done is not None:
-            done.result()
-    return None
+    """All parts at once, the first one here; the loops let go of Python's lock."""
+    others = [_pool(len(parts)).submit(run, at, part) for at, part in enumerate(parts[1:], 1)]
+    run(0, parts[0])
+    for other in others:
+        other.result()
 
 
 @functools.cache

@@ -201,7 +201,7 @@ def test_a_backbone_that_cannot_be_had_is_told_by_name_and_the_old_queue_stays(w
         others.end()
     told = progress.status(new.db, now=time.time() + 3600)["switch"]
     assert told["phase"] == "failed"
-    assert "the new backbone dinov2 cannot be used: there is no folder /nowhere/dinov2" in told["message"]
+    assert "the new backbone hf:dinov2 cannot be used: there is no folder /nowhere/dinov2" in told["message"]
     assert "the queue stays ordered by vmamba_nano" in told["message"]
     assert shown(new).id == before
     label(new, new.ids[9:10])
@@ -334,7 +334,7 @@ def test_the_page_is_told_what_is_embedded_and_what_still_orders_the_queue() -> 
     dino = dataclasses.replace(nano, backbone="hf:facebook/dinov2-small")
     told = switching.sentence(3400, 20000, dino, nano)
     assert told == (
-        "embedding with the new backbone dinov2-small: 3,400 of 20,000; the queue is still ordered by vmamba_nano"
+        "embedding with the new backbone dinov2: 3,400 of 20,000; the queue is still ordered by vmamba_nano"
     )
     larger = switching.sentence(1, 2, dataclasses.replace(nano, image_size=96), nano)
     assert "vmamba_nano at 96 px: 1 of 2; the queue is still ordered by vmamba_nano at 80 px" in larger

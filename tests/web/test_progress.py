@@ -113,7 +113,7 @@ def test_how_far_a_new_backbone_is_and_why_it_failed_is_told_while_the_rest_goes
     worked: Page, opened: Callable[..., Any]
 ) -> None:
     told = "embedding with the new backbone dinov2: 3,400 of 20,000; the queue is still ordered by vmamba_nano"
-    failed = "the new backbone dinov2 cannot be used: <b>no</b> weights; the queue stays ordered by vmamba_nano"
+    failed = "the new backbone hf:dinov2 cannot be used: <b>no</b> weights; the queue stays ordered by vmamba_nano"
     tab = open_progress(worked, opened)
     say_of_the_backbone(worked, "embedding", told, 0.17)
     facts = "[data-part=worker] .rp-facts"

@@ -71,6 +71,17 @@ def test_steps_and_decays_are_exact_for_extreme_numbers() -> None:
 
 
 @needs_numba
+@pytest.mark.parametrize("name", ["z_BHWD", "dt_proj_KDR", "dt_bias_KD", "A_logs"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_what_is_not_finite_is_never_hidden(name: str, value: float) -> None:
+    inputs = problem(1, 3, 3, 24, 2)
+    inputs[name].view(-1)[0] = value
+    got, judge = (cross_scan.scan(**inputs, backend=backend) for backend in ("compiled", "loop"))
+    assert not judge.isfinite().all() or (name, value) == ("A_logs", float("inf"))
+    assert not (got.isfinite() & ~judge.isfinite()).any()
+
+
+@needs_numba
 def test_two_threads_may_scan_at_once() -> None:
     inputs = problem(4, 8, 8, 32, 2)
     want = cross_scan.scan(**inputs, backend="compiled")
