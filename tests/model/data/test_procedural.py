@@ -1,8 +1,9 @@
 """Drawn pictures: the same for a number, different for others, in many colours and structures."""
 
 import numpy as np
+from PIL import Image
 
-from model.data import procedural
+from model.data import procedural, procedural_creature
 
 
 def test_a_number_is_a_picture_and_another_number_another_one():
@@ -24,3 +25,25 @@ def test_they_vary_in_light_colour_and_detail():
     small = pictures[:, ::16, ::16].reshape(32, -1)
     near = np.corrcoef(small) - np.eye(32)
     assert (near.max(1) < 0.95).all(), "two pictures are nearly the same"
+
+
+def test_a_creature_covers_a_part_of_the_canvas_and_is_the_same_for_the_same_generator():
+    shares, drawn = [], []
+    for seed in (*range(12), 0):
+        canvas = Image.new("RGB", (256, 256), (255, 0, 255))
+        skin = Image.new("RGB", (256, 256), (90, 60, 30))
+        procedural_creature.draw(
+            canvas, np.random.default_rng(seed), [[0.2, 0.3, 0.1], [0.7, 0.6, 0.5]], lambda skin=skin: skin
+        )
+        pixels = np.asarray(canvas)
+        shares.append(float((pixels != (255, 0, 255)).any(2).mean()))
+        drawn.append(pixels)
+    assert all(0.005 < share < 0.95 for share in shares), shares
+    assert np.array_equal(drawn[0], drawn[-1])
+    assert not np.array_equal(drawn[0], drawn[1])
+
+
+def test_every_scene_is_drawn():
+    assert len(procedural.SCENES) == len(procedural._SHARES)
+    assert abs(sum(procedural._SHARES) - 1) < 1e-9
+    assert procedural._creature in procedural.SCENES
