@@ -32,6 +32,7 @@ class NetworkConfig:
 
     image_size: side in pixels of the square input, which shows the whole picture: a map over it then covers the picture
     on the page. mean, std: per channel, of RGB scaled to 0..1. All three come from the weights' own record.
+    attention_options: keyword arguments of the attention's class, plain values; {} is its own defaults.
     dropout: of the Bayesian head. seed: of the weights' initialisation. pretrained: start one of our own variants from
     the file `weights` or, where that is "", from one that model/network/pretrained.py finds, if any. Where the file lies
     is this machine's affair: it is no part of the record.
@@ -40,6 +41,7 @@ class NetworkConfig:
     backbone: str
     num_classes: int
     attention: str = "region"
+    attention_options: dict[str, Any] = dataclasses.field(default_factory=dict)
     image_size: int = 224
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
@@ -177,8 +179,12 @@ def training(network: NetworkConfig, *, on_cpu: bool, steps: int = 0, **changes:
 
 
 def to_dict(config: NetworkConfig) -> dict[str, Any]:
-    """Plain values for JSON, without this machine's paths; `from_dict` is its inverse."""
-    return {name: value for name, value in dataclasses.asdict(config).items() if name != "weights"}
+    """Plain values for JSON, without this machine's paths and without options where there are none; `from_dict` is its
+    inverse."""
+    values = dataclasses.asdict(config)
+    return {
+        name: value for name, value in values.items() if name != "weights" and (value or name != "attention_options")
+    }
 
 
 def from_dict(values: dict[str, Any]) -> NetworkConfig:

@@ -139,7 +139,7 @@ class _Run:
         count = len(chosen_B)
         inputs_BCHW = torch.cat([views_BCHW, strong_BCHW]) if len(strong_BCHW) else views_BCHW
         targets_B = torch.cat([targets_B, pseudo_B]) if looked else targets_B
-        losses_B, plain_B = self._losses(inputs_BCHW, targets_B, self._certainty(chosen_B, targets_B))
+        losses_B, plain_B = self._losses(inputs_BCHW, targets_B, self._certainty(chosen_B, targets_B), done)
         labelled, unlabelled = losses_B[:count].mean(), losses_B.new_zeros(())
         if len(strong_BCHW):
             unlabelled = (losses_B[count:] * weights_B).sum() / looked
@@ -157,18 +157,20 @@ class _Run:
         return soft_BK
 
     def _losses(
-        self, inputs_BCHW: torch.Tensor, targets_B: torch.Tensor, certainty: torch.Tensor
+        self, inputs_BCHW: torch.Tensor, targets_B: torch.Tensor, certainty: torch.Tensor, done: float
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Each image's whole loss, and the part of it that is the classifier's own; `certainty` as _certainty() says.
 
-        The rest is the spotter's own, and what its evidence, as far as it is sure, tells the attention: look there.
+        The rest is the attention's and the spotter's own, and what the spotter's evidence, as far as it is sure, tells
+        the attention: look there.
         """
         output = self.net(inputs_BCHW, self.generator)
         plain_B = self._entropy(output.logits, certainty)
+        losses_B = plain_B + sum(self.net.losses(output, targets_B, done=done).values())
         if self.config.spot == 0:
-            return plain_B, plain_B.detach()
+            return losses_B, plain_B.detach()
         spotted_BK, largest_BC, map_BHWC = self.spotter(output.features)
-        losses_B = plain_B + self.config.spot * self._entropy(spotted_BK, certainty)
+        losses_B = losses_B + self.config.spot * self._entropy(spotted_BK, certainty)
         if self.config.guide > 0:
             grid = (output.alpha.shape[1], output.alpha.shape[2])
             told_BHW = self.spotter.evidence(largest_BC, map_BHWC, targets_B, grid=grid)

@@ -7,6 +7,7 @@ uncertainty, so the forms of the latter two are ours (attention/region.py, bayes
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -16,20 +17,23 @@ from torch import Tensor, nn
 from model import config as configs
 from model import errors
 from model.network import bayesian_head, cross_scan, hf_backbone, pretrained, vmamba
-from model.network.attention import cam, region
+from model.network.attention import cam, contract, region
 
-ATTENTIONS: dict[str, type[nn.Module]] = {"cam": cam.MeanPooling, "region": region.RegionAttention}
+ATTENTIONS: dict[str, type[contract.Attention]] = {"cam": cam.MeanPooling, "region": region.RegionAttention}
+_GIVEN = ("dim", "num_classes", "image_size")  # arguments of an attention that are no options
 
 
 class Output(NamedTuple):
-    """logits (B, K); embedding (B, D); features (B, D, H, W); attention (B, H, W): the pooling weights, which sum to 1
-    per image, with embedding = sum of attention_i features_i; alpha (B, H, W): the attention before its gate."""
+    """logits (B, K); embedding (B, E); features (B, E, H, W); attention (B, H, W): the pooling weights, which sum to 1
+    per image, with embedding = sum of attention_i features_i; alpha (B, H, W): the attention before its gate; pooled:
+    the same as the attention gave it."""
 
     logits: Tensor
     embedding: Tensor
     features: Tensor
     attention: Tensor
     alpha: Tensor
+    pooled: contract.Pooling
 
 
 class RaumNet(nn.Module):
@@ -39,22 +43,32 @@ class RaumNet(nn.Module):
         super().__init__()
         self.config = config
         self.backbone = backbone
-        self.attention = ATTENTIONS[config.attention](backbone.dim)
+        self.attention = _attention(config, backbone)
         if config.attention == "region" and isinstance(backbone, vmamba.VMamba) and backbone.variant.map_norm:
             nn.init.zeros_(self.attention.gamma)  # from scratch there is no classifier to protect: start half open
-        self.head = bayesian_head.BayesianHead(backbone.dim, config.num_classes, config.dropout)
+        self.head = bayesian_head.BayesianHead(self.attention.dim, config.num_classes, config.dropout)
 
     @property
     def dim(self) -> int:
-        """Length D of the embedding."""
-        return self.backbone.dim
+        """Length E of the embedding."""
+        return self.attention.dim
 
     def forward(self, x_BCHW: Tensor, generator: torch.Generator | None = None) -> Output:
         """Dropout and drop path act in training mode and draw from `generator`, or from torch's global one."""
-        features_BHWD = self.backbone.features(x_BCHW, generator)
-        pooled = self.attention(features_BHWD)
+        look = contract.Look(x_BCHW, lambda again_BCHW: self.backbone.features(again_BCHW, generator))
+        pooled = self.attention(self.backbone.features(x_BCHW, generator), look)
         logits_BK = self.head(pooled.embedding, generator)
-        return Output(logits_BK, pooled.embedding, features_BHWD.permute(0, 3, 1, 2), pooled.pooling, pooled.alpha)
+        features_BEHW = pooled.features.permute(0, 3, 1, 2)
+        return Output(logits_BK, pooled.embedding, features_BEHW, pooled.pooling, pooled.alpha, pooled)
+
+    def losses(self, output: Output, targets_B: Tensor, *, done: float) -> dict[str, Tensor]:
+        """The attention's own losses by name, each (B,), already weighted, at `done` of the training."""
+        return self.attention.losses(output.pooled, self.head, targets_B, done=done)
+
+    @torch.no_grad()
+    def overlays(self, output: Output, classes_B: Tensor) -> dict[str, contract.Overlay]:
+        """The attention's own pictures by kind, for one class of each image."""
+        return self.attention.overlays(output.pooled, self.head, classes_B)
 
     def features(self, x_BCHW: Tensor) -> Tensor:
         """The last map (B, D, H, W) alone."""
@@ -101,13 +115,35 @@ def reclass(net: RaumNet, rows: Sequence[int | None], *, seed: int) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         fresh = bayesian_head.BayesianHead(net.dim, len(rows), net.head.dropout).linear.to(old.weight)
-    with torch.no_grad():
+        resized = _attention(dataclasses.replace(net.config, num_classes=len(rows)), net.backbone).class_layers()
+    _take_rows(fresh, old, rows)
+    net.head.linear = fresh
+    for name, layer in net.attention.class_layers().items():
+        _take_rows(resized[name].to(old.weight), layer, rows)
+        net.attention.set_submodule(name, resized[name])
+    net.config = dataclasses.replace(net.config, num_classes=len(rows))
+
+
+@torch.no_grad()
+def _take_rows(fresh: nn.Module, old: nn.Module, rows: Sequence[int | None]) -> None:
+    """Fill the outputs of a layer that are known from another one of the same shape."""
+    known = dict(old.named_parameters())
+    for name, parameter in fresh.named_parameters():
         for new_row, old_row in enumerate(rows):
             if old_row is not None:
-                fresh.weight[new_row] = old.weight[old_row]
-                fresh.bias[new_row] = old.bias[old_row]
-    net.head.linear = fresh
-    net.config = dataclasses.replace(net.config, num_classes=len(rows))
+                parameter[new_row] = known[name][old_row]
+
+
+def _attention(config: configs.NetworkConfig, backbone: nn.Module) -> contract.Attention:
+    """The attention of a config, on this backbone. Raises BadConfig for an option that it does not have."""
+    kind = ATTENTIONS[config.attention]
+    known = [name for name in inspect.signature(kind).parameters if name not in _GIVEN]
+    for name in config.attention_options:
+        if name not in known:
+            raise errors.UnknownName(f"option of the attention {config.attention}", name, known)
+    facts = {"num_classes": config.num_classes, "image_size": config.image_size}
+    taken = {name: value for name, value in facts.items() if name in inspect.signature(kind).parameters}
+    return kind(backbone.dim, **taken, **config.attention_options)
 
 
 def _backbone(config: configs.NetworkConfig, settings: dict[str, Any] | None) -> nn.Module:

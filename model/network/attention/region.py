@@ -6,32 +6,21 @@ The paper's code contains no attention; what is known of it is in its figure. Ou
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from model.network.attention import contract
 
 HIDDEN = 128
 GATE_START = -2.0
 
 
-class Pooling(NamedTuple):
-    """embedding_BD = sum over the cells of pooling_BHW * features, exactly; alpha_BHW: the attention before the gate.
-
-    Both maps sum to 1 per image and are not class-specific.
-    """
-
-    embedding: Tensor
-    pooling: Tensor
-    alpha: Tensor
-
-
-class RegionAttention(nn.Module):
+class RegionAttention(contract.Attention):
     """z = W2 GELU(W1 f); alpha = softmax(z) over the cells; v = (1 - s) mean(f) + s sum alpha f, s = sigmoid(gamma)."""
 
     def __init__(self, dim: int) -> None:
-        super().__init__()
+        super().__init__(dim)
         self.norm = nn.LayerNorm(
             dim, elementwise_affine=False
         )  # features of any backbone reach the scorer at one scale
@@ -39,15 +28,10 @@ class RegionAttention(nn.Module):
         self.score = nn.Linear(HIDDEN, 1)
         self.gamma = nn.Parameter(torch.tensor(GATE_START))
 
-    def forward(self, features_BHWD: Tensor) -> Pooling:
+    def forward(self, features_BHWD: Tensor, look: contract.Look) -> contract.Pooling:
         scores_BHW = self.score(F.gelu(self.hidden(self.norm(features_BHWD)))).squeeze(-1)
         alpha_BHW = scores_BHW.float().flatten(1).softmax(1).view(scores_BHW.shape)
         gate = torch.sigmoid(self.gamma)
         pooling_BHW = (1 - gate) / alpha_BHW[0].numel() + gate * alpha_BHW
-        return Pooling(weighted_sum(features_BHWD, pooling_BHW), pooling_BHW, alpha_BHW)
-
-
-def weighted_sum(features_BHWD: Tensor, weights_BHW: Tensor) -> Tensor:
-    """(B, D) in the dtype of the weights."""
-    features_BLD = features_BHWD.flatten(1, 2).to(weights_BHW.dtype)
-    return torch.bmm(weights_BHW.flatten(1)[:, None], features_BLD)[:, 0]
+        embedding_BD = contract.pool(features_BHWD, pooling_BHW)
+        return contract.Pooling(embedding_BD, pooling_BHW, alpha_BHW, features_BHWD, {})
