@@ -18,6 +18,7 @@ from typing import Any
 from app import errors
 
 ROOT = Path(__file__).resolve().parents[1]
+IMAGES = 400  # of the folder, to compare both precisions on
 KINDS = ("ours", "ours bf16", "upstream")
 HOW = (
     "milliseconds, median of {processes} processes of each kind in turn, each the median of {steps} after one that is not "
@@ -26,7 +27,15 @@ HOW = (
 
 
 def command(
-    *, backbone: str, against: Path | None, size: int, batch: int, processes: int, steps: int, json_file: Path | None
+    *,
+    backbone: str,
+    against: Path | None,
+    images: Path | None,
+    size: int,
+    batch: int,
+    processes: int,
+    steps: int,
+    json_file: Path | None,
 ) -> None:
     """Measure, print the table and how it was measured, write the figures."""
     from rich import console, table
@@ -36,6 +45,7 @@ def command(
     kinds = KINDS if against else KINDS[:2]
     with tempfile.TemporaryDirectory() as folder:
         asked = {"backbone": backbone, "against": str(against or ""), "size": size, "batch": batch, "steps": steps}
+        asked["images"] = str(images or "")
         runs: dict[str, list[dict[str, Any]]] = {kind: [] for kind in kinds}
         for _ in range(processes):
             for kind in (kinds[-1], *kinds[:-1]):  # upstream first: it leaves the weights that all use
@@ -61,6 +71,8 @@ def command(
     print(HOW.format(processes=processes, steps=steps))
     print(bench_raum.told(backbone, added))
     print(bench_raum.HOW.format(steps=processes * steps))
+    if images:
+        print(bench_raum.LIKENESS.format(**added["likeness"], images=images))
     if json_file:
         json_file.write_text(json.dumps({"figures": figures, "raum": added, "runs": runs}, indent=1), encoding="utf-8")
 
@@ -95,7 +107,11 @@ def child(asked_json: str) -> None:
     side = asked["size"] or config.NATIVE_IMAGE_SIZES[asked["backbone"]]
     if asked["kind"] == "raum":
         sizes = {"size": side, "batch": asked["batch"], "steps": asked["steps"]}
-        print(json.dumps(bench_raum.measure(backbone=asked["backbone"], **sizes)))
+        told = bench_raum.measure(backbone=asked["backbone"], **sizes)
+        if asked["images"]:
+            bare = vmamba.build(asked["backbone"], seed=1).eval()
+            told["likeness"] = bench_raum.agreement(bare, Path(asked["images"]), size=side, count=IMAGES)
+        print(json.dumps(told))
         return
     file = Path(asked["folder"]) / "weights.pth"
     ours = vmamba.build(asked["backbone"], seed=1)

@@ -18,6 +18,7 @@ LEARNING_SIDE = {  # of app's rooms only these import model's torch rooms
     "app/pretraining.py",
     "app/probing.py",
     "app/bench_network.py",
+    "app/bench_raum.py",
     "app/bench_scan.py",
     "app/upstream.py",
     "app/simulate_network.py",
