@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from model import config as configs
 from model import errors
-from model.network import bayesian_head, cross_scan, hf_backbone, pretrained, vmamba
+from model.network import backbones, bayesian_head, cross_scan, hf_backbone, pretrained, vmamba
 from model.network.attention import cam, contract, region
 
 ATTENTIONS: dict[str, type[contract.Attention]] = {"cam": cam.MeanPooling, "region": region.RegionAttention}
@@ -151,7 +151,7 @@ def _backbone(config: configs.NetworkConfig, settings: dict[str, Any] | None) ->
         if settings is not None:
             return hf_backbone.from_settings(settings)
         return hf_backbone.load(config.backbone[len(configs.HF_PREFIX) :])
-    backbone = vmamba.build(config.backbone, num_classes=0, seed=config.seed)
+    backbone = backbones.build(config.backbone, config.seed)
     if (path := pretrained.start(config)) is not None:
         pretrained.load(backbone, path, config)
     return backbone
