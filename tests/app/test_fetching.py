@@ -13,7 +13,8 @@ import torch
 
 from app import backbone_names, backbones, errors, fetching, settings
 from model import config
-from model.network import pretrained, raum_net, vmamba
+from model.network import backbones as networks
+from model.network import pretrained, raum_net, resnet, vmamba
 from tests.app import files_server
 
 MINI = vmamba.Variant((8, 16, 16, 24), (1, 1, 1, 1), 1.0, 0.0)
@@ -104,6 +105,20 @@ def test_what_was_fetched_is_what_a_network_starts_from(files: files_server.File
     asked = len(files.asked)
     assert "here already" in fetch(files)
     assert len(files.asked) == asked
+
+
+def test_torchvisions_files_are_fetched_from_torchvision(
+    files: files_server.Files, mini: vmamba.VMamba, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resnet, "WIDTHS", (8, 8, 16, 16))
+    monkeypatch.setattr(fetching, "TORCHVISION", files.address)
+    published = networks.build("resnet18", seed=7)
+    held = io.BytesIO()
+    torch.save({**published.state_dict(), "fc.weight": torch.zeros(10, 16), "fc.bias": torch.zeros(10)}, held)
+    files.files["/resnet18-f37072fd.pth"] = held.getvalue()
+    assert "resnet18 is ready" in fetching.fetch("resnet18", lambda come, total: None)
+    net = raum_net.build(config.for_backbone("resnet18", num_classes=3))
+    assert torch.equal(net.backbone.layer4[1].conv2.weight, published.layer4[1].conv2.weight)
 
 
 def test_a_cached_file_that_was_damaged_is_fetched_anew(files: files_server.Files, mini: vmamba.VMamba) -> None:
