@@ -76,7 +76,7 @@ def facts(picture: Any, class_ids: list[int]) -> dict[str, Any]:
     told: dict[str, Any] = {}
     if picture.class_index is not None:
         told["class_id"] = class_ids[picture.class_index]
-    if picture.box is not None and np.isfinite(picture.box).all():
+    if picture.box is not None and np.isfinite(picture.box).all() and picture.box[0] < picture.box[2]:
         told["box"] = [round(min(1.0, max(0.0, edge)), 4) for edge in picture.box]
     if picture.votes_SK is not None and np.isfinite(picture.votes_SK).all():
         first_S = picture.votes_SK.argmax(axis=1)

@@ -8,7 +8,7 @@ from store.records import QueueRow
 
 
 def shown(row: QueueRow, publication: int, names: class_names.Names, top: Sequence[str]) -> list[dict[str, Any]]:
-    """kind, caption and url of each; box (shares), votes (name and probability by scale) and erased where there are some.
+    """kind, caption and url of each; box (shares), votes (look, name and probability) and erased where there are some.
 
     `top`: names of the two first suggestions, for which evidence and contrast speak; where there are none no class is
     named at all. A map for a class that is no longer there is left out, and votes that name one."""
@@ -26,7 +26,10 @@ def shown(row: QueueRow, publication: int, names: class_names.Names, top: Sequen
             "caption": overlays.caption(kind, first, second),
             "url": f"/overlay/{publication}/{row.image_id}?kind={kind}",
         }
-        votes = [{"name": _name(names, class_id), "probability": share} for class_id, share in facts.get("votes", [])]
+        votes = [
+            {"look": look, "name": _name(names, class_id), "probability": share}
+            for look, (class_id, share) in zip(overlays.looks(kind), facts.get("votes", []), strict=False)
+        ]
         if top and votes and all(each["name"] for each in votes):
             view["votes"] = votes
         told.append(view | {name: facts[name] for name in ("box", "erased") if name in facts})

@@ -16,16 +16,18 @@ EVEN = 1e-5  # a pooling that differs by less, as a share of its largest weight,
 @dataclasses.dataclass(frozen=True)
 class Kind:
     """How a map is spoken of. `for_class`: it speaks for a class, {first} in the caption ({second}: its rival); one that
-    does not is never told as the reason for a class. `neutral` names no class, for where none may be named."""
+    does not is never told as the reason for a class. `neutral` names no class, for where none may be named. `looks`:
+    what the network saw at each of its votes, where it has several."""
 
     caption: str
     neutral: str
     for_class: bool
+    looks: tuple[str, ...] = ()
 
 
-def _agnostic(sentence: str) -> Kind:
+def _agnostic(sentence: str, *looks: str) -> Kind:
     told = f"{sentence}, for no class in particular"
-    return Kind(told, told, for_class=False)
+    return Kind(told, told, for_class=False, looks=looks)
 
 
 KINDS = {
@@ -38,9 +40,9 @@ KINDS = {
         for_class=True,
     ),
     "region": _agnostic("where the network looks"),
-    "sam": _agnostic("what the network learnt to look at"),
-    "gate": _agnostic("which places the network lets through"),
-    "zoom": _agnostic("the frame in which the network looks again"),
+    "sam": _agnostic("where the network learnt to look"),
+    "gate": _agnostic("what the network lets through"),
+    "zoom": _agnostic("where the network looks again", "whole", "zoom", "second zoom"),
     "first": Kind(
         "the network's first evidence for {first}", "the network's first evidence for its likeliest class", for_class=True
     ),
@@ -48,6 +50,7 @@ KINDS = {
         "what else speaks for {first}, its first evidence taken away",
         "what else speaks for its likeliest class, the first evidence taken away",
         for_class=True,
+        looks=("whole", "rest"),
     ),
     "fused": Kind(
         "all that speaks for {first}, with its frame", "all that speaks for its likeliest class, with its frame",
@@ -61,6 +64,11 @@ def caption(kind: str, first: str = "", second: str = "") -> str:
     words = KINDS.get(kind, KINDS["region"])
     named = words.for_class and first and (second or "{second}" not in words.caption)
     return words.caption.format(first=first, second=second) if named else words.neutral
+
+
+def looks(kind: str) -> tuple[str, ...]:
+    """What the network saw at each of the votes beside a map."""
+    return KINDS[kind].looks if kind in KINDS else ()
 
 
 def folder(workspace: Path, publication: int | str) -> Path:

@@ -123,8 +123,8 @@ def test_the_page_gets_frame_votes_and_the_class_by_name(workspace: Workspace) -
     assert found["rest"]["erased"] is True
     assert found["zoom"]["box"] == [0.1, 0.2, 0.6, 0.7]
     assert found["zoom"]["votes"] == [
-        {"name": "round", "probability": 0.48},
-        {"name": "square", "probability": 0.71},
+        {"look": "whole", "name": "round", "probability": 0.48},
+        {"look": "zoom", "name": "square", "probability": 0.71},
     ]
     assert "class in particular" in str(found["sam"]["caption"])
     assert not {"box", "votes", "erased", "class_id"} & found["evidence"].keys()
@@ -154,3 +154,6 @@ def test_what_is_not_finite_is_not_told() -> None:
         np.zeros((2, 2), bool),
     )
     assert drawing.facts(picture, [5, 6]) == {"class_id": 6}
+    assert drawing.facts(dataclasses.replace(picture, box=(0.0,) * 4), [5, 6]) == {"class_id": 6}, (
+        "a frame around nothing"
+    )
