@@ -58,6 +58,8 @@ KINDS = {
     ),
 }  # fmt: skip
 
+EVERYWHERE = ("evidence", "contrast", "region")  # any network has them; the others are an attention's own
+
 
 def caption(kind: str, first: str = "", second: str = "") -> str:
     """The sentence under a map; without the names of its classes the one that names none."""
@@ -113,13 +115,16 @@ def kinds_of(
     return drawn
 
 
+def shares(grid_HW: Grid) -> Grid:
+    """The positive part of a map as a share of its maximum: what is drawn of it."""
+    positive = np.maximum(np.nan_to_num(grid_HW), 0.0)
+    return positive / max(float(positive.max()), 1e-12)
+
+
 def write(target: Path, grid_HW: Grid, *, scaled: bool = False, erased_HW: NDArray[np.bool_] | None = None) -> None:
     """Save the positive part of a map, scaled to its maximum unless it is `scaled` to 0..1 already, as an 8-bit grey PNG;
     with erased cells as an RGB one, the map in red and those cells in green."""
-    positive = np.maximum(np.nan_to_num(grid_HW), 0.0)
-    most = 1.0 if scaled else float(positive.max())
-    shares = np.clip(positive / most, 0.0, 1.0) if most > 0 else np.zeros_like(positive)
-    grey = np.round(255 * shares).astype(np.uint8)
+    grey = np.round(255 * (np.clip(np.nan_to_num(grid_HW), 0, 1) if scaled else shares(grid_HW))).astype(np.uint8)
     picture = Image.fromarray(grey, "L")
     if erased_HW is not None and erased_HW.any():
         gone = np.where(erased_HW, 255, 0).astype(np.uint8)

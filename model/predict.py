@@ -18,7 +18,7 @@ from model.network import raum_net
 @dataclasses.dataclass(frozen=True)
 class Picture:
     """One of the attention's own overlays for one image, as attention/contract.py has it; class_index: the class that it
-    speaks for, the likeliest by the network's own logits, or None where it speaks for none."""
+    speaks for, or None where it speaks for none."""
 
     map_HW: NDArray[np.float16]
     class_index: int | None
@@ -45,9 +45,11 @@ def embed(
     batch: int = 0,
     progress: Callable[[float, str], None] | None = None,
     keep_features: bool = False,
+    rank: int = 0,
 ) -> Embedded:
     """Embeddings of uint8 images (N, H, W, 3), which may be a memory map; each is scaled whole to the net's input.
 
+    The attention's own pictures speak for the class that is at `rank` by the network's own logits, 0 its likeliest.
     batch 0 chooses one. progress gets the share done and a message after each batch. The net's mode is left as it was.
     Raises NotFinite with the position of the first image whose embedding is NaN or infinite, and BadInput for other arrays.
     """
@@ -67,7 +69,7 @@ def embed(
                 if keep_features:
                     parts[1].append(output.features.to(torch.float16).cpu().numpy())
                     parts[2].append(output.attention.float().cpu().numpy())
-                    own += _own(net, output)
+                    own += _own(net, output, rank)
                 if progress:
                     done = min(start + batch, len(images))
                     progress(done / len(images), f"{done:,} of {len(images):,} images embedded")
@@ -79,9 +81,10 @@ def embed(
     return Embedded(*joined, own if keep_features else None)
 
 
-def _own(net: raum_net.RaumNet, output: raum_net.Output) -> list[dict[str, Picture]]:
-    """The attention's own pictures of each image of a batch, for the network's own first class."""
-    classes_B = output.logits.argmax(1)
+def _own(net: raum_net.RaumNet, output: raum_net.Output, rank: int) -> list[dict[str, Picture]]:
+    """The attention's own pictures of each image of a batch."""
+    rank = min(rank, output.logits.shape[1] - 1)
+    classes_B = output.logits.topk(rank + 1).indices[:, rank]
     found = {
         kind: (
             overlay.class_specific,
