@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
-from app import bench_cli, explain_cli, import_cli, options, safety_cli, simulate_cli, user_cli, weights_cli
+from app import (
+    bench_cli, explain_cli, import_cli, options, safety_cli, simulate_cli, training_cli, user_cli, weights_cli,
+)  # fmt: skip
 
 # Several processes share the cores; linear algebra that spins on all of them at once was measured ten times slower.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -156,31 +158,9 @@ def export(
 
 for verb in (
     import_cli.import_labels, safety_cli.backup, safety_cli.restore, safety_cli.verify, safety_cli.replay,
-    simulate_cli.simulate, explain_cli.explain,
+    simulate_cli.simulate, training_cli.train, training_cli.evaluate, explain_cli.explain,
 ):  # fmt: skip
     app.command()(verb)
-
-
-@app.command()
-def train(
-    root: Annotated[Path | None, typer.Option(help="the data; default data/NAME")] = None,
-    dataset: Annotated[str, typer.Option(help="folder, cub200, cars or aircraft")] = "folder",
-    labeled_ratio: Annotated[float, typer.Option(help="share of the training images whose label is used")] = 0.1,
-    occlusion_rate: Annotated[float, typer.Option(help="share of each training image that is covered")] = 0.0,
-    method: Annotated[str, typer.Option(help="supervised, fixmatch or raum")] = "raum",
-    attention: Annotated[str, typer.Option(help="region")] = "region",
-    backbone: options.OneBackbone = "vmamba_nano",
-    steps: Annotated[int, typer.Option(help="training steps; 0: the default")] = 0,
-    seed: int = 0,
-    out: Annotated[Path, typer.Option(help="folder for the checkpoint and its figures")] = Path("runs/last"),
-) -> None:
-    """Train once on a labelled data set with part of its labels, and test."""
-    from app import jobs
-
-    jobs.train(
-        dataset, root, labeled_ratio=labeled_ratio, occlusion_rate=occlusion_rate, method=method, attention=attention,
-        backbone=backbone, steps=steps, seed=seed, out=out,
-    )  # fmt: skip
 
 
 @app.command()
@@ -215,21 +195,6 @@ def pretrain(
         images or [], drawn=procedural, drawn_share=drawn_share, teacher=teacher, student=student, out=out,
         recipe=recipe, licence=licence, resume=resume, threads=threads,
     )  # fmt: skip
-
-
-@app.command()
-def evaluate(
-    ckpt: Annotated[Path, typer.Option(help="a checkpoint written by train or by a round")],
-    root: Annotated[Path | None, typer.Option(help="the data; default data/NAME")] = None,
-    dataset: Annotated[str, typer.Option(help="folder, cub200, cars or aircraft")] = "folder",
-    occlusion_rate: Annotated[float, typer.Option(help="share of each test image that is covered")] = 0.0,
-    seed: int = 0,
-    json_out: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
-) -> None:
-    """Test a checkpoint: accuracy, calibration, and how well its uncertainty finds the mistakes."""
-    from app import jobs
-
-    jobs.evaluate(ckpt, dataset, root, occlusion_rate=occlusion_rate, seed=seed, as_json=json_out)
 
 
 @app.command()

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from app import agreement_model, consensus_file
 from app.settings import Settings
 from app.snapshot import Snapshot
-from model import consensus, last_layer, relabel
+from model import consensus, consensus_trust, last_layer, relabel
 from store.records import QueueRow, Said
 
 Ints = NDArray[np.int64]
@@ -101,7 +101,9 @@ def _agree(
     ]
     item_A, annotator_A, label_A = (np.array(column, np.int64) for column in zip(*flat, strict=True))
     method = settings.consensus
-    if log_probs_IK is None and method == "dawid_skene_model":
+    judged = heard.trust.n if heard else 0
+    early = method == "auto" and heard is not None and judged < consensus_trust.LEAST_HOLDOUT
+    if early or (log_probs_IK is None and method == "dawid_skene_model"):
         method = "dawid_skene"
     found = consensus.consensus(
         item_A,
@@ -114,6 +116,11 @@ def _agree(
         model_trust=heard.trust if heard else None,
         method=method,
     )
+    if early:
+        told = (
+            f"people alone: {judged} of the {consensus_trust.LEAST_HOLDOUT} holdout answers that are to judge the model"
+        )
+        found = dataclasses.replace(found, why=told)
     most = round(settings.again_rate * settings.queue_length)
     chosen = relabel.priorities(
         found, item_A, annotator_A, label_A, model_log_probs_IK=log_probs_IK, most_answers=MOST_ANSWERS

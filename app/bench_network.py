@@ -18,6 +18,7 @@ from typing import Any
 from app import errors
 
 ROOT = Path(__file__).resolve().parents[1]
+IMAGES = 400  # of the folder, to compare both precisions on
 KINDS = ("ours", "ours bf16", "upstream")
 HOW = (
     "milliseconds, median of {processes} processes of each kind in turn, each the median of {steps} after one that is not "
@@ -26,18 +27,30 @@ HOW = (
 
 
 def command(
-    *, backbone: str, against: Path | None, size: int, batch: int, processes: int, steps: int, json_file: Path | None
+    *,
+    backbone: str,
+    against: Path | None,
+    images: Path | None,
+    size: int,
+    batch: int,
+    processes: int,
+    steps: int,
+    json_file: Path | None,
 ) -> None:
     """Measure, print the table and how it was measured, write the figures."""
     from rich import console, table
 
+    from app import bench_raum
+
     kinds = KINDS if against else KINDS[:2]
     with tempfile.TemporaryDirectory() as folder:
         asked = {"backbone": backbone, "against": str(against or ""), "size": size, "batch": batch, "steps": steps}
+        asked["images"] = str(images or "")
         runs: dict[str, list[dict[str, Any]]] = {kind: [] for kind in kinds}
         for _ in range(processes):
             for kind in (kinds[-1], *kinds[:-1]):  # upstream first: it leaves the weights that all use
                 runs[kind].append(_child({**asked, "kind": kind, "folder": folder}))
+        added = _child({**asked, "kind": "raum", "steps": processes * steps})
     figures = {kind: _summary(told) for kind, told in runs.items()}
     shown = table.Table("", "forward", "ratio", "forward and backward", "ratio", "memory MB", box=None)
     judge = figures[kinds[-1] if against else kinds[0]]
@@ -56,8 +69,12 @@ def command(
             f"largest difference of a logit: ours {_apart(runs, 'ours'):.1e}, ours bf16 {_apart(runs, 'ours bf16'):.1e}"
         )
     print(HOW.format(processes=processes, steps=steps))
+    print(bench_raum.told(backbone, added))
+    print(bench_raum.HOW.format(steps=processes * steps))
+    if images:
+        print(bench_raum.LIKENESS.format(**added["likeness"], images=images))
     if json_file:
-        json_file.write_text(json.dumps({"figures": figures, "runs": runs}, indent=1), encoding="utf-8")
+        json_file.write_text(json.dumps({"figures": figures, "raum": added, "runs": runs}, indent=1), encoding="utf-8")
 
 
 def _summary(told: list[dict[str, Any]]) -> dict[str, float]:
@@ -82,11 +99,20 @@ def child(asked_json: str) -> None:
     """What one process measures; prints one line of JSON."""
     import torch
 
-    from app import upstream
+    from app import bench_raum, upstream
     from model import config
     from model.network import cross_scan, vmamba, weights
 
     asked = json.loads(asked_json)
+    side = asked["size"] or config.NATIVE_IMAGE_SIZES[asked["backbone"]]
+    if asked["kind"] == "raum":
+        sizes = {"size": side, "batch": asked["batch"], "steps": asked["steps"]}
+        told = bench_raum.measure(backbone=asked["backbone"], **sizes)
+        if asked["images"]:
+            bare = vmamba.build(asked["backbone"], seed=1).eval()
+            told["likeness"] = bench_raum.agreement(bare, Path(asked["images"]), size=side, count=IMAGES)
+        print(json.dumps(told))
+        return
     file = Path(asked["folder"]) / "weights.pth"
     ours = vmamba.build(asked["backbone"], seed=1)
     net: torch.nn.Module = ours
@@ -97,7 +123,6 @@ def child(asked_json: str) -> None:
         net.load_state_dict(torch.load(file, weights_only=True))
     elif file.is_file():
         weights.load_official(ours, file)
-    side = asked["size"] or config.NATIVE_IMAGE_SIZES[asked["backbone"]]
     images = torch.randn(asked["batch"], 3, side, side, generator=torch.Generator().manual_seed(0))
     net.eval()
     half = torch.autocast("cpu", torch.bfloat16, enabled=asked["kind"] == "ours bf16")

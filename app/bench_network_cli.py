@@ -54,18 +54,22 @@ def network(
     against: Annotated[
         Path | None, typer.Option(help="a checkout of github.com/MzeroMiko/VMamba, to run beside ours")
     ] = None,
+    images: Annotated[
+        Path | None, typer.Option(help="folder of classes: on how many images bfloat16 changes the class")
+    ] = None,
     size: Annotated[int, typer.Option(help="side of the picture; 0: the backbone's own")] = 0,
     batch: Annotated[int, typer.Option(help="pictures in a pass")] = 1,
     processes: Annotated[int, typer.Option(help="child processes of each kind")] = 3,
     steps: Annotated[int, typer.Option(help="forward passes in each; a third as many training steps")] = 6,
     json_file: options.Json = None,
 ) -> None:
-    """A forward pass and a training step on the CPU: ours, ours in bfloat16, and upstream's own code."""
+    """A forward pass and a training step on the CPU: ours, ours in bfloat16, upstream's own code, and what RAUM-Net adds."""
     from app import bench_network as measuring
 
     measuring.command(
         backbone=backbone,
         against=against,
+        images=images,
         size=size,
         batch=batch,
         processes=processes,

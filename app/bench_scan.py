@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from app import pool
 from model import config
-from model.network import compiled_scan, cross_scan, selective_scan, vmamba
+from model.network import compiled_scan, cross_scan, selective_scan, triton_scan, vmamba
 
 MAPS = {  # of vmamba_nano at 80 px and of vmamba_small at 224 px: batch, height, width, channels, rank of the steps
     "nano, stage 1": (64, 20, 20, 32, 2),
@@ -71,7 +71,8 @@ def backends(device: torch.device) -> list[str]:
     """Those that run here, the plainest first."""
     if device.type == "cpu":
         return ["loop", *(["compiled"] if compiled_scan.available() else [])]
-    return ["two_level", *(["mamba_ssm"] if device.type == "cuda" and selective_scan.has_cuda_extension() else [])]
+    found = ["two_level", *(["triton"] if triton_scan.runs_on(device) else [])]
+    return [*found, *(["mamba_ssm"] if device.type == "cuda" and selective_scan.has_cuda_extension() else [])]
 
 
 def _rows(what: str, runs: dict[str, Callable[[bool], None]], repeats: int) -> list[dict[str, Any]]:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -183,62 +182,6 @@ def export(workspace: Path, path: Path, *, format: str, certified: float | None)
             print(formats.export(db, path, name=format))
         else:
             print(promised.export(db, path, chosen.workspace, certified, now=time.time()))
-
-
-def train(
-    dataset: str,
-    root: Path | None,
-    *,
-    labeled_ratio: float,
-    occlusion_rate: float,
-    method: str,
-    attention: str,
-    backbone: str,
-    steps: int,
-    seed: int,
-    out: Path,
-) -> None:
-    """One training run with its bar; prints the test's figures."""
-    from app import backbones, pool, training
-    from model import config
-
-    processes.keep_memory()
-    if told := backbones.from_scratch(backbone):
-        print(f"note: {told}", file=sys.stderr)
-    on_cpu, network = pool.device().type == "cpu", config.for_backbone(backbone, num_classes=2)
-    chosen = config.training(
-        network, on_cpu=on_cpu, steps=steps, method=method, occlusion_rate=occlusion_rate, seed=seed
-    )
-    with bar("train") as tell:
-        figures = training.train(
-            dataset,
-            root or Path("data") / dataset,
-            labeled_ratio=labeled_ratio,
-            backbone=backbone,
-            attention=attention,
-            chosen=chosen,
-            out=out,
-            progress=tell,
-        )
-    print(json.dumps(figures, indent=1))
-
-
-def evaluate(ckpt: Path, dataset: str, root: Path | None, *, occlusion_rate: float, seed: int, as_json: bool) -> None:
-    """Test a checkpoint."""
-    from app import training
-
-    processes.keep_memory()
-    with bar("evaluate") as tell:
-        figures = training.evaluate(
-            ckpt, dataset, root or Path("data") / dataset, occlusion_rate=occlusion_rate, seed=seed, progress=tell
-        )
-    if as_json:
-        print(json.dumps(figures, indent=1))
-        return
-    print(
-        f"accuracy {figures['accuracy']:.3f} ({figures['low']:.3f} to {figures['high']:.3f}) on {figures['n']:,} images"
-    )
-    print(f"calibration error {figures['ece']:.3f}; mistakes found by uncertainty: AUROC {figures['auroc_margin']:.3f}")
 
 
 @contextmanager

@@ -115,7 +115,8 @@ def machine() -> backbones.Machine:
 def network_config(settings: Settings, num_classes: int) -> config.NetworkConfig:
     """What the settings say of the network."""
     size, folders = settings.image_size or None, [settings.workspace / "cache"]
-    return config.for_backbone(settings.backbone, num_classes=num_classes, image_size=size, folders=folders)
+    found = config.for_backbone(settings.backbone, num_classes=num_classes, image_size=size, folders=folders)
+    return dataclasses.replace(found, attention=settings.attention)
 
 
 def open_(
@@ -171,10 +172,12 @@ def _untrained(settings: Settings) -> Pool:
 
 
 def start_name(network: config.NetworkConfig) -> str:
-    """Names the embeddings by an untrained network; another backbone, size or bundled weights have another name."""
+    """Names the embeddings by an untrained network; another backbone, size, attention or weights have another name."""
     slug = "".join(c if c.isalnum() else "-" for c in network.backbone.rsplit("/", 1)[-1]).strip("-")
     place = hashlib.sha256(network.backbone.encode()).hexdigest()[:6] if "/" in network.backbone else ""
-    return "-".join(part for part in ("start", slug, place, str(network.image_size), pretrained.mark(network)) if part)
+    attention = "" if network.attention == config.REGION else network.attention
+    parts = ("start", slug, place, str(network.image_size), attention, pretrained.mark(network))
+    return "-".join(part for part in parts if part)
 
 
 def _as_published(settings: Settings, publication: Publication | None) -> Pool | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from app import backbone_names, errors
+from model import config
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -30,7 +31,7 @@ class Settings:
     # network
     backbone: str = backbone_names.AUTO  # chosen once, when the worker starts (app/backbones.py)
     image_size: int = 0  # 0: the backbone's own
-    attention: str = "region"
+    attention: str = config.REGION  # of rounds to come, see docs/network.md
     method: str = "raum"
     seed: int = 0
     # asking
@@ -113,6 +114,8 @@ def _checked(name: str, value: Any) -> Any:
         return backbone_names.named(value)
     if name == "consensus" and value not in CONSENSUS:
         raise errors.SettingsError(f"setting 'consensus' is one of {', '.join(CONSENSUS)}, not {value!r}")
+    if name == "attention" and value not in config.ATTENTIONS:
+        raise errors.SettingsError(f"setting 'attention' is one of {', '.join(config.ATTENTIONS)}, not {value!r}")
     if name == "overlap" and value < 1:
         raise errors.SettingsError(f"setting 'overlap' is a number of people, 1 or more, not {value!r}")
     if name in ("backup_days", "backup_weeks") and value < 0:

@@ -1,5 +1,6 @@
 """`train` and `evaluate`: one training run on a labelled data set with part of its labels, and a test of a checkpoint."""
 
+import dataclasses
 import json
 import time
 from collections.abc import Callable
@@ -29,6 +30,7 @@ def train(
     labeled_ratio: float,
     backbone: str,
     attention: str,
+    attention_options: dict[str, Any],
     chosen: config.TrainConfig,
     out: Path,
     progress: Progress,
@@ -39,14 +41,13 @@ def train(
     train_N, test_N = datasets.split(data, rng=rng, test_share=TEST_SHARE)
     labelled = train_N[datasets.labelled_part(data.labels_N[train_N], labeled_ratio, rng=rng)]
     network = config.for_backbone(backbone, num_classes=len(data.class_names))
-    if attention != network.attention:
-        raise errors.BadRequest(f"there is no attention {attention!r} here; known is {network.attention!r}")
+    network = dataclasses.replace(network, attention=attention, attention_options=attention_options)
+    net = raum_net.build(network).to(pool.device())
     images, readable_N = _read(data.paths, network, progress)
     labelled, rest, test_N = (
         readable_N[part][readable_N[part] >= 0] for part in (labelled, np.setdiff1d(train_N, labelled), test_N)
     )
     labels_N = data.labels_N[readable_N >= 0]
-    net = raum_net.build(network).to(pool.device())
     report = training.train(
         net,
         labelled_images=images[labelled],
@@ -55,7 +56,7 @@ def train(
         config=chosen,
         progress=progress,
     )
-    figures = {**_told(dataset, root, backbone, chosen, labeled_ratio), **report.metrics, "labelled": len(labelled)}
+    figures = {**_told(dataset, root, network, chosen, labeled_ratio), **report.metrics, "labelled": len(labelled)}
     figures["test"] = test(net, images[test_N], labels_N[test_N], seed=chosen.seed)
     out.mkdir(parents=True, exist_ok=True)
     meta = {"class_names": data.class_names, "figures": figures}
@@ -136,11 +137,15 @@ def _read(
     return np.stack(images), rows
 
 
-def _told(dataset: str, root: Path, backbone: str, chosen: config.TrainConfig, ratio: float) -> dict[str, Any]:
+def _told(
+    dataset: str, root: Path, network: config.NetworkConfig, chosen: config.TrainConfig, ratio: float
+) -> dict[str, Any]:
     return {
         "dataset": dataset,
         "root": str(root),
-        "backbone": backbone,
+        "backbone": network.backbone,
+        "attention": network.attention,
+        "attention_options": network.attention_options,
         "method": chosen.method,
         "labeled_ratio": ratio,
         "occlusion_rate": chosen.occlusion_rate,

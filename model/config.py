@@ -24,6 +24,8 @@ NATIVE_IMAGE_SIZES = {
 }
 HF_PREFIX = "hf:"
 NANO = "vmamba_nano"
+REGION = "region"
+ATTENTIONS = ("cam", REGION, "sam", "sam_bilinear", "ra_cnn", "aam", "cbam", "acol")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +42,7 @@ class NetworkConfig:
 
     backbone: str
     num_classes: int
-    attention: str = "region"
+    attention: str = REGION
     attention_options: dict[str, Any] = dataclasses.field(default_factory=dict)
     image_size: int = 224
     mean: tuple[float, float, float] = IMAGENET_MEAN

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from model import errors
+from model import errors, half
 from model.data import augment
 from model.network import raum_net
 
@@ -61,7 +61,7 @@ def embed(
     was_training = net.training
     net.eval()
     try:
-        with torch.inference_mode():
+        with torch.inference_mode(), half.looking(net.backbone):
             for start in range(0, len(images), batch):
                 output = net(_input(net, images[start : start + batch], start))
                 _check_finite(output.embedding, start)

@@ -28,7 +28,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from model import checkpoint, errors, optimizers, pretrain_loss
+from model import checkpoint, errors, half, optimizers, pretrain_loss
 from model import config as configs
 from model.data import augment
 from model.network import pretrained, raum_net
@@ -210,10 +210,7 @@ class Distillation:
     def _half(self, *, teacher: bool = False) -> Any:
         """bfloat16 where the device computes in it: on a GPU both networks, on such a CPU the teacher, which is three
         times as fast in it (the student's small layers gain nothing there)."""
-        if self.device.type == "cuda":
-            able = torch.cuda.is_bf16_supported()
-        else:
-            able = teacher and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        able = half.has_units(self.device) and (teacher or self.device.type == "cuda")
         return torch.autocast(self.device.type, torch.bfloat16, enabled=able)
 
     def state(self) -> dict[str, Any]:

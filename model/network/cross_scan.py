@@ -37,13 +37,14 @@ def scan(
 ) -> Tensor:
     """The SS2D core. E = R + 2N; A_logs (K D, N); Ds (K D). Returns (B, H, W, D), fp32 (or fp64).
 
-    Unless a backend is asked for, fp64 and more than one state take `loop` where the device's own is `compiled`.
+    Unless a backend is asked for, fp64 and more than one state take `loop` where the device's own is `compiled`, and
+    `two_level` where it is `triton`.
     Raises BackendUnavailable, UnknownName as selective_scan does.
     """
     plain = z_BHWD.dtype != torch.float64 and A_logs.shape[1] == 1
     if backend is None:
         backend = chosen_backend(z_BHWD.device)
-        backend = "loop" if backend == COMPILED and not plain else backend
+        backend = backend if plain else {COMPILED: "loop", "triton": "two_level"}.get(backend, backend)
     weights = {"x_proj_KED": x_proj_KED, "dt_proj_KDR": dt_proj_KDR, "dt_bias_KD": dt_bias_KD}
     A = -torch.exp(A_logs.float() if A_logs.dtype != torch.float64 else A_logs).unflatten(0, (DIRECTIONS, -1))
     if backend == COMPILED:

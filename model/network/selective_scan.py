@@ -3,6 +3,7 @@
 Backends (chosen_backend says which one a device gets; a backend asked for by name runs or raises):
     loop        tokens first, one fused multiply-add per token; the best on CPUs
     two_level   about 3 sqrt(L) launches instead of L; for accelerators without a kernel of their own
+    triton      our own kernels for one state, on CUDA where that extension is missing (triton_scan.py)
     mamba_ssm   the CUDA extension of mamba-ssm, where `import selective_scan_cuda` works
     reference   plain and slow, in fp64: the judge of the others
 
@@ -23,18 +24,20 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from model import errors
-from model.network import recurrence
+from model.network import recurrence, triton_scan
 
-BACKENDS = ("loop", "two_level", "mamba_ssm", "reference")
+BACKENDS = ("loop", "two_level", "triton", "mamba_ssm", "reference")
 
 
-def chosen_backend(device: torch.device | str) -> str:
-    """The backend that `selective_scan` uses on this device when none is asked for."""
+def chosen_backend(device: torch.device | str, *, plain: bool = True) -> str:
+    """The backend that `selective_scan` uses on this device when none is asked for; `plain`: one state and no fp64."""
     kind = torch.device(device).type
     if kind == "cpu":
         return "loop"
     if kind == "cuda" and has_cuda_extension():
         return "mamba_ssm"
+    if kind == "cuda" and plain and triton_scan.available():
+        return "triton"
     return "two_level"
 
 
@@ -65,10 +68,11 @@ def selective_scan(
     channels [g dim/G, (g+1) dim/G); D, delta_bias (dim). Half precision is computed in fp32.
     Raises BadInput for shapes that do not fit, BackendUnavailable for a backend that cannot run here.
     """
-    backend = backend or chosen_backend(u.device)
+    plain = A.shape[-1] == 1 and u.dtype != torch.float64
+    backend = backend or chosen_backend(u.device, plain=plain)
     B, C = _with_groups(B), _with_groups(C)
     _check(u, delta, A, B, C, D=D, delta_bias=delta_bias)
-    require(backend, u.device)
+    require(backend, u.device, plain=plain)
     if backend == "reference":
         return selective_scan_reference(u, delta, A, B, C, D, delta_bias, delta_softplus)
     if backend == "mamba_ssm":
@@ -108,6 +112,10 @@ def scan_rows(
 
     Any strides are taken; D, delta_bias (G, C). Returns y (L, G, B, C), contiguous, fp32 (fp64 for fp64 input).
     """
+    if backend == "triton":
+        require(backend, u_LGBC.device, plain=A_GCN.shape[-1] == 1 and u_LGBC.dtype != torch.float64)
+        one = A_GCN[..., 0], B_LGBN[..., 0], C_LGBN[..., 0]
+        return triton_scan.scan(u_LGBC, delta_LGBC, *one, D, delta_bias, delta_softplus)
     wide = torch.float64 if u_LGBC.dtype == torch.float64 else torch.float32
     tensors = (u_LGBC, delta_LGBC, A_GCN, B_LGBN, C_LGBN, D, delta_bias)
     keep = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
@@ -220,8 +228,8 @@ def _with_groups(tensor: Tensor) -> Tensor:
     return tensor.unsqueeze(1) if tensor.dim() == 3 else tensor
 
 
-def require(backend: str, device: torch.device) -> None:
-    """Raise unless this backend exists and can run on this device."""
+def require(backend: str, device: torch.device, *, plain: bool = True) -> None:
+    """Raise unless this backend exists and can run on this device; `plain`: one state and no fp64."""
     if backend not in BACKENDS:
         raise errors.UnknownName("scan backend", backend, BACKENDS)
     if backend == "mamba_ssm" and (device.type != "cuda" or not has_cuda_extension()):
@@ -229,6 +237,12 @@ def require(backend: str, device: torch.device) -> None:
             f"the scan backend 'mamba_ssm' needs CUDA tensors (these are on {device.type}) and its compiled extension "
             f"(import selective_scan_cuda {'works' if has_cuda_extension() else 'fails'}); "
             f"use backend={chosen_backend(device)!r}"
+        )
+    if backend == "triton" and not (triton_scan.runs_on(device) and plain):
+        raise errors.BackendUnavailable(
+            f"the scan backend 'triton' needs CUDA tensors (these are on {device.type}), triton (import triton "
+            f"{'works' if triton_scan.available() else 'fails'}), one state and no fp64; "
+            f"use backend={chosen_backend(device, plain=plain)!r}"
         )
 
 

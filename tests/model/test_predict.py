@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 
-from model import config, errors, predict
+from model import config, errors, half, predict
 from model.network import raum_net
 
 
@@ -50,3 +52,16 @@ def test_an_embedding_that_is_not_finite_stops_by_name(net):
         broken.backbone.classifier["norm"].bias[0] = float("nan")
     with pytest.raises(errors.NotFinite, match="image 0 is not finite"):
         predict.embed(broken, pool())
+
+
+def test_large_vmambas_are_embedded_in_bfloat16_where_the_device_has_it(monkeypatch):
+    wanted = config.NetworkConfig("vmamba_tiny", num_classes=3, image_size=32, seed=2, pretrained=False)
+    large, small = raum_net.build(wanted), raum_net.build(dataclasses.replace(wanted, backbone="vmamba_nano"))
+    rows = []
+    for able in (False, True):
+        monkeypatch.setattr(half, "has_units", lambda device, able=able: able)
+        rows.append([predict.embed(net, pool(2, 32)).embeddings_ND for net in (large, small)])
+    (wide, nano), (narrow, same) = rows
+    np.testing.assert_array_equal(nano, same)
+    assert 0 < np.abs(narrow - wide).max() < 0.1 * np.abs(wide).max()
+    assert narrow.dtype == np.float32

@@ -1,0 +1,102 @@
+"""The verbs `train` and `evaluate`: one training run on a labelled data set, one test of a checkpoint."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from app import errors, options
+
+Root = Annotated[Path | None, typer.Option(help="the data; default data/NAME")]
+Dataset = Annotated[str, typer.Option(help="folder, cub200, cars or aircraft")]
+ATTENTIONS = "cam|region|sam|sam_bilinear|ra_cnn|aam|cbam|acol"
+SHORT = {"sam_target": "target", "scales": "scales", "attention_at": "at", "delta": "delta"}
+
+
+def train(
+    root: Root = None,
+    dataset: Dataset = "folder",
+    labeled_ratio: Annotated[float, typer.Option(help="share of the training images whose label is used")] = 0.1,
+    occlusion_rate: Annotated[float, typer.Option(help="share of each training image that is covered")] = 0.0,
+    method: Annotated[str, typer.Option(help="supervised, fixmatch or raum")] = "raum",
+    attention: Annotated[str, typer.Option(help=ATTENTIONS)] = "region",
+    attention_at: Annotated[str | None, typer.Option(help="aam, cbam: last|stages of the backbone")] = None,
+    sam_target: Annotated[str | None, typer.Option(help="sam, sam_bilinear: cam|gradcam")] = None,
+    scales: Annotated[int | None, typer.Option(help="ra_cnn: 2|3")] = None,
+    delta: Annotated[float | None, typer.Option(help="acol: what is erased, a share of the map's range")] = None,
+    attention_option: Annotated[
+        list[str] | None, typer.Option(help="NAME=VALUE, any other option of the attention; may be repeated")
+    ] = None,
+    backbone: options.OneBackbone = "vmamba_nano",
+    steps: Annotated[int, typer.Option(help="training steps; 0: the default")] = 0,
+    seed: int = 0,
+    out: Annotated[Path, typer.Option(help="folder for the checkpoint and its figures")] = Path("runs/last"),
+) -> None:
+    """Train once on a labelled data set with part of its labels, and test."""
+    from app import backbones, jobs, pool, processes, training
+    from model import config
+
+    short = {"sam_target": sam_target, "scales": scales, "attention_at": attention_at, "delta": delta}
+    given = {SHORT[name]: value for name, value in short.items() if value is not None}
+    given.update(named(attention_option or []))
+    processes.keep_memory()
+    if told := backbones.from_scratch(backbone):
+        print(f"note: {told}", file=sys.stderr)
+    network, on_cpu = config.for_backbone(backbone, num_classes=2), pool.device().type == "cpu"
+    chosen = config.training(
+        network, on_cpu=on_cpu, steps=steps, method=method, occlusion_rate=occlusion_rate, seed=seed
+    )
+    with jobs.bar("train") as tell:
+        figures = training.train(
+            dataset,
+            root or Path("data") / dataset,
+            labeled_ratio=labeled_ratio,
+            backbone=backbone,
+            attention=attention,
+            attention_options=given,
+            chosen=chosen,
+            out=out,
+            progress=tell,
+        )
+    print(json.dumps(figures, indent=1))
+
+
+def evaluate(
+    ckpt: Annotated[Path, typer.Option(help="a checkpoint written by train or by a round")],
+    root: Root = None,
+    dataset: Dataset = "folder",
+    occlusion_rate: Annotated[float, typer.Option(help="share of each test image that is covered")] = 0.0,
+    seed: int = 0,
+    json_out: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+) -> None:
+    """Test a checkpoint: accuracy, calibration, and how well its uncertainty finds the mistakes."""
+    from app import jobs, processes, training
+
+    processes.keep_memory()
+    with jobs.bar("evaluate") as tell:
+        figures = training.evaluate(
+            ckpt, dataset, root or Path("data") / dataset, occlusion_rate=occlusion_rate, seed=seed, progress=tell
+        )
+    if json_out:
+        print(json.dumps(figures, indent=1))
+        return
+    print(
+        f"accuracy {figures['accuracy']:.3f} ({figures['low']:.3f} to {figures['high']:.3f}) on {figures['n']:,} images"
+    )
+    print(f"calibration error {figures['ece']:.3f}; mistakes found by uncertainty: AUROC {figures['auroc_margin']:.3f}")
+
+
+def named(pairs: list[str]) -> dict[str, Any]:
+    """NAME=VALUE as plain values: numbers, true, false, else text. Raises BadRequest for what is no such pair."""
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not (name and equals and text):
+            raise errors.BadRequest(f"--attention-option takes NAME=VALUE, not {pair!r}")
+        try:
+            found[name] = json.loads(text)
+        except ValueError:
+            found[name] = text
+    return found
