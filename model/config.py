@@ -64,7 +64,8 @@ class TrainConfig:
     kappa: largest standard deviation of that probability over `draws` posterior draws. lambda_u: weight of the
     pseudo-label loss; it starts after the share ramp_start and is whole after a further share ramp. occlusion_rate:
     largest share of a training view that is hidden. spot, guide: weights of the spotter's own loss and of what it tells
-    the attention (model/semi/spotter.py).
+    the attention (model/semi/spotter.py). aux_loss: "none", "center" or "mc", a further loss (model/semi/aux_losses.py) of
+    the weight aux_weight.
     """
 
     method: str = "raum"
@@ -87,6 +88,8 @@ class TrainConfig:
     ramp: float = 0.05
     spot: float = 1.0
     guide: float = 0.5
+    aux_loss: str = "none"
+    aux_weight: float = 0.01
     occlusion_rate: float = 0.0
     label_smoothing: float = 0.0
     seed: int = 0

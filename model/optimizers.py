@@ -63,12 +63,13 @@ class Optimizers:
     """The optimisers of one run behind one face; `helper` is a module that exists only while training."""
 
     def __init__(self, net: nn.Module, config: configs.TrainConfig, helper: nn.Module) -> None:
+        classifiers = _classifiers(net)
         matrices: list[nn.Parameter] = []
         groups: dict[tuple[float, float], list[nn.Parameter]] = {}
         for name, parameter in net.named_parameters():
             if not parameter.requires_grad:
                 continue
-            if config.lr_matrix > 0 and _is_matrix(name, parameter):
+            if config.lr_matrix > 0 and _is_matrix(name, parameter) and not name.startswith(classifiers):
                 matrices.append(parameter)
                 continue
             decays = parameter.ndim >= 2 and not name.endswith(_NO_DECAY)
@@ -108,8 +109,16 @@ class Optimizers:
             optimizer.load_state_dict(held)
 
 
+def _classifiers(net: nn.Module) -> tuple[str, ...]:
+    """Beginnings of the names of the layers whose outputs are the classes."""
+    attention = getattr(net, "attention", None)
+    return (
+        ("head", *(f"attention.{name}." for name in attention.class_layers())) if attention is not None else ("head",)
+    )
+
+
 def _is_matrix(name: str, parameter: nn.Parameter) -> bool:
-    """A linear map or a convolution inside the network that is large both ways; the classifier itself is none."""
-    if parameter.ndim not in (2, 4) or name.startswith("head") or name.endswith(_NO_DECAY):
+    """A linear map or a convolution that is large both ways."""
+    if parameter.ndim not in (2, 4) or name.endswith(_NO_DECAY):
         return False
     return min(len(parameter), parameter[0].numel()) >= _LEAST_SIDE

@@ -18,7 +18,7 @@ from torch import nn
 from model import config as configs
 from model import errors, optimizers
 from model.data import augment
-from model.semi import batches, methods, schedules, spotter
+from model.semi import aux_losses, batches, methods, schedules, spotter
 
 Progress = Callable[[float, str], None]
 _LOOK_EVERY = 4  # steps between two looks at threads() and stop()
@@ -122,8 +122,10 @@ class _Run:
         self.soft_NK, self.device = soft_NK, next(net.parameters()).device
         self.average = copy.deepcopy(net).eval().requires_grad_(False)
         self.generator = torch.Generator().manual_seed(config.seed)
-        self.spotter = spotter.Spotter(net, self.generator).to(self.device)
-        self.optimizers = optimizers.Optimizers(net, config, self.spotter)
+        self.auxiliary = aux_losses.build(config.aux_loss, net, self.generator)
+        self.spotter = spotter.Spotter(net, self.generator)
+        helpers = [self.spotter] if self.auxiliary is None else [self.spotter, self.auxiliary]
+        self.optimizers = optimizers.Optimizers(net, config, nn.ModuleList(helpers).to(self.device))
         self.rng = np.random.default_rng(config.seed)
         self.labelled_order = batches.Order(batches.balanced(self.labels_N), self.rng)
         self.unlabelled_order = batches.Order(np.arange(len(unlabelled)), self.rng)
@@ -161,12 +163,14 @@ class _Run:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Each image's whole loss, and the part of it that is the classifier's own; `certainty` as _certainty() says.
 
-        The rest is the attention's and the spotter's own, and what the spotter's evidence, as far as it is sure, tells
-        the attention: look there.
+        The rest is the attention's own, the auxiliary loss, the spotter's own, and what the spotter's evidence, as far
+        as it is sure, tells the attention: look there.
         """
         output = self.net(inputs_BCHW, self.generator)
         plain_B = self._entropy(output.logits, certainty)
         losses_B = plain_B + sum(self.net.losses(output, targets_B, done=done).values())
+        if self.auxiliary is not None:
+            losses_B = losses_B + self.config.aux_weight * self.auxiliary(output, targets_B, self.generator)
         if self.config.spot == 0:
             return losses_B, plain_B.detach()
         spotted_BK, largest_BC, map_BHWC = self.spotter(output.features)

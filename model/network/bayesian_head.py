@@ -29,6 +29,10 @@ class BayesianHead(nn.Module):
             normed_BD = normed_BD * self._masks(len(normed_BD), generator).to(normed_BD)
         return self.linear(normed_BD)
 
+    def mean_network(self, embedding_BD: Tensor) -> Tensor:
+        """Logits (B, K) without a mask, in training mode too."""
+        return self.linear(self.norm(embedding_BD))
+
     def posterior(self, embedding_BD: Tensor, draws: int, generator: torch.Generator | None = None) -> Tensor:
         """log_probs_BSK of `draws` masks, in training and in eval mode alike; fp32."""
         masks_SD = self._masks(draws, generator).to(embedding_BD.device)

@@ -17,9 +17,15 @@ from torch import Tensor, nn
 from model import config as configs
 from model import errors
 from model.network import bayesian_head, cross_scan, hf_backbone, pretrained, vmamba
-from model.network.attention import cam, contract, region
+from model.network.attention import acol, cam, contract, region, sam
 
-ATTENTIONS: dict[str, type[contract.Attention]] = {"cam": cam.MeanPooling, "region": region.RegionAttention}
+ATTENTIONS: dict[str, type[contract.Attention]] = {
+    "cam": cam.MeanPooling,
+    "region": region.RegionAttention,
+    "sam": sam.SelfBoosting,
+    "sam_bilinear": sam.BilinearSelfBoosting,
+    "acol": acol.ACoL,
+}
 _GIVEN = ("dim", "num_classes", "image_size")  # arguments of an attention that are no options
 
 
