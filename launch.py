@@ -8,7 +8,15 @@ from typing import Annotated
 import typer
 
 from app import (
-    bench_cli, explain_cli, import_cli, options, safety_cli, simulate_cli, training_cli, user_cli, weights_cli,
+    bench_cli,
+    explain_cli,
+    import_cli,
+    options,
+    safety_cli,
+    simulate_cli,
+    training_cli,
+    user_cli,
+    weights_cli,
 )  # fmt: skip
 
 # Several processes share the cores; linear algebra that spins on all of them at once was measured ten times slower.
