@@ -13,7 +13,8 @@ from model import config
 from model import errors as model_errors
 from model.network import hub, pretrained
 
-RELEASES = "https://github.com/MzeroMiko/VMamba/releases/download/%23v2cls"
+VMAMBA = "https://github.com/MzeroMiko/VMamba/releases/download/%23v2cls"
+TORCHVISION = "https://download.pytorch.org/models"
 PATIENCE = httpx.Timeout(30.0, connect=5.0)  # after the first quick try (hub.reachable)
 
 Tell = Callable[[int, int | None], None]  # bytes that are here, bytes in all where that is known
@@ -23,8 +24,9 @@ class NotThose(errors.BadRequest):
     """A file holds something else than the weights that were asked for."""
 
 
-def fetch(name: str, tell: Tell, *, releases: str = RELEASES) -> str:
+def fetch(name: str, tell: Tell, *, releases: str = "") -> str:
     """Get a backbone's weights; says where they are now. Asked again after it broke off, it goes on from there.
+    releases: the folder on the web where the files lie; "" is their authors' own.
 
     Raises BadRequest where there is no network, no such name, or something else than the weights came.
     """
@@ -41,7 +43,7 @@ def fetch(name: str, tell: Tell, *, releases: str = RELEASES) -> str:
     if config.at_hand(wanted, [folder]):
         return f"{wanted} is here already: {pretrained.find(wanted)}"
     file = backbone_names.OFFICIAL[wanted].at
-    address = f"{releases}/{file}"
+    address = f"{releases or (VMAMBA if wanted.startswith('vmamba') else TORCHVISION)}/{file}"
     if not hub.reachable(address):
         raise errors.BadRequest(
             f"{urllib.parse.urlsplit(address).hostname} cannot be reached. Try again with a network, or get {address} "
@@ -65,7 +67,7 @@ def fetch(name: str, tell: Tell, *, releases: str = RELEASES) -> str:
 def take_over(source: Path) -> str:
     """Take a copied file into the person's cache, under the name of the variant that it holds; says which and where."""
     if not source.is_file():
-        raise errors.BadRequest(f"there is no file {source}; give a .pth or .safetensors file of VMamba weights")
+        raise errors.BadRequest(f"there is no file {source}; give a .pth or .safetensors file of weights")
     return _stored(source, None, origin=source.name)
 
 

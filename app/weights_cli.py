@@ -40,7 +40,9 @@ def fetch(
 
 
 @weights.command("import")
-def import_(file: Annotated[Path, typer.Argument(help="a .pth or .safetensors file of VMamba weights")]) -> None:
+def import_(
+    file: Annotated[Path, typer.Argument(help="a .pth or .safetensors file of VMamba's or torchvision's")],
+) -> None:
     """Take over a file that was copied here; which variant it holds is found out."""
     from app import fetching
 

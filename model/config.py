@@ -10,7 +10,7 @@ from typing import Any
 from model import errors
 from model.network import hub, preprocessor, pretrained
 
-# Of weights that say nothing of their pixels: fresh ones, and those that VMamba's authors released.
+# Of weights that say nothing of their pixels: fresh ones, and those of VMamba's authors and of torchvision.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 NATIVE_IMAGE_SIZES = {
@@ -21,6 +21,10 @@ NATIVE_IMAGE_SIZES = {
     "vmamba_small_s1l20": 224,
     "vmamba_base": 224,
     "vmamba_base_s1l20": 224,
+    "resnet18": 224,
+    "resnet50": 224,
+    "vgg16": 224,
+    "vgg19": 224,
 }
 HF_PREFIX = "hf:"
 NANO = "vmamba_nano"

@@ -17,6 +17,7 @@ from model import config as configs
 
 _NO_DECAY = ("A_logs", "Ds", "bias", "gamma")
 _LEAST_SIDE = 32  # of a matrix worth orthogonalising: stems, depth-wise filters and scores stay with AdamW
+_MOST_ENTRIES = 5_000_000  # beyond, as in RA-CNN's first layer, it takes longer than all else in a step
 _QUINTIC = (3.4445, -4.7750, 2.0315)  # the published coefficients: five passes bring all singular values near 1
 
 
@@ -121,4 +122,4 @@ def _is_matrix(name: str, parameter: nn.Parameter) -> bool:
     """A linear map or a convolution that is large both ways."""
     if parameter.ndim not in (2, 4) or name.endswith(_NO_DECAY):
         return False
-    return min(len(parameter), parameter[0].numel()) >= _LEAST_SIDE
+    return min(len(parameter), parameter[0].numel()) >= _LEAST_SIDE and parameter.numel() <= _MOST_ENTRIES

@@ -28,7 +28,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from model import checkpoint, errors, half, optimizers, pretrain_loss
+from model import averaging, checkpoint, errors, half, optimizers, pretrain_loss
 from model import config as configs
 from model.data import augment
 from model.network import pretrained, raum_net
@@ -203,8 +203,7 @@ class Distillation:
         nn.utils.clip_grad_norm_(moved, self.config.clip_norm)
         self.optimizers.step(factor)
         keep = min(self.config.ema, (1 + self.steps) / (10 + self.steps))
-        with torch.no_grad():
-            torch._foreach_lerp_(list(self.average.parameters()), list(self.student.parameters()), 1 - keep)
+        averaging.follow(self.average, self.student, keep)
         self.steps += 1
 
     def _half(self, *, teacher: bool = False) -> Any:

@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import nn
 
+from model import averaging, errors, optimizers
 from model import config as configs
-from model import errors, optimizers
 from model.data import augment
 from model.semi import aux_losses, batches, methods, schedules, spotter
 
@@ -224,8 +224,7 @@ class _Run:
         nn.utils.clip_grad_norm_(self.net.parameters(), self.config.clip_norm)
         self.optimizers.step(factor)
         keep = min(self.config.ema, (1 + self.steps) / (10 + self.steps))
-        with torch.no_grad():
-            torch._foreach_lerp_(list(self.average.parameters()), list(self.net.parameters()), 1 - keep)
+        averaging.follow(self.average, self.net, keep)
 
     def _view(self, images: Any, chosen_B: Any, strength: augment.Strength) -> torch.Tensor:
         """Views of the chosen images on the net's device."""

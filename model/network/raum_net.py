@@ -16,17 +16,20 @@ from torch import Tensor, nn
 
 from model import config as configs
 from model import errors
-from model.network import bayesian_head, cross_scan, hf_backbone, pretrained, vmamba
-from model.network.attention import acol, cam, contract, region, sam
+from model.network import backbones, bayesian_head, cross_scan, hf_backbone, pretrained, vmamba
+from model.network.attention import aam, acol, cam, cbam, contract, ra_cnn, region, sam
 
 ATTENTIONS: dict[str, type[contract.Attention]] = {
     "cam": cam.MeanPooling,
     "region": region.RegionAttention,
     "sam": sam.SelfBoosting,
     "sam_bilinear": sam.BilinearSelfBoosting,
+    "ra_cnn": ra_cnn.RecurrentAttention,
+    "aam": aam.AggregateAttention,
+    "cbam": cbam.BlockAttention,
     "acol": acol.ACoL,
 }
-_GIVEN = ("dim", "num_classes", "image_size")  # arguments of an attention that are no options
+_GIVEN = ("dim", "num_classes", "image_size", "stage_dims")  # arguments of an attention that are no options
 
 
 class Output(NamedTuple):
@@ -61,8 +64,8 @@ class RaumNet(nn.Module):
 
     def forward(self, x_BCHW: Tensor, generator: torch.Generator | None = None) -> Output:
         """Dropout and drop path act in training mode and draw from `generator`, or from torch's global one."""
-        look = contract.Look(x_BCHW, lambda again_BCHW: self.backbone.features(again_BCHW, generator))
-        pooled = self.attention(self.backbone.features(x_BCHW, generator), look)
+        look = contract.Look(x_BCHW, lambda again_BCHW: self._last_map(again_BCHW, generator))
+        pooled = self.attention(look.backbone(x_BCHW), look)
         logits_BK = self.head(pooled.embedding, generator)
         features_BEHW = pooled.features.permute(0, 3, 1, 2)
         return Output(logits_BK, pooled.embedding, features_BEHW, pooled.pooling, pooled.alpha, pooled)
@@ -78,7 +81,13 @@ class RaumNet(nn.Module):
 
     def features(self, x_BCHW: Tensor) -> Tensor:
         """The last map (B, D, H, W) alone."""
-        return self.backbone.features(x_BCHW).permute(0, 3, 1, 2)
+        return self._last_map(x_BCHW, None).permute(0, 3, 1, 2)
+
+    def _last_map(self, x_BCHW: Tensor, generator: torch.Generator | None) -> Tensor:
+        """(B, H, W, D) of the backbone, with what the attention does between its stages."""
+        if self.attention.at == "stages":
+            return self.backbone.features(x_BCHW, generator, self.attention.after_stage)
+        return self.backbone.features(x_BCHW, generator)
 
     def posterior(self, embedding_BD: Tensor, draws: int, generator: torch.Generator | None = None) -> Tensor:
         """log_probs_BSK: `draws` passes of the head over one embedding; no pass of the backbone."""
@@ -141,13 +150,20 @@ def _take_rows(fresh: nn.Module, old: nn.Module, rows: Sequence[int | None]) -> 
 
 
 def _attention(config: configs.NetworkConfig, backbone: nn.Module) -> contract.Attention:
-    """The attention of a config, on this backbone. Raises BadConfig for an option that it does not have."""
+    """The attention of a config, on this backbone. Raises BadConfig for an option that it does not have, or that does
+    not go with the backbone."""
     kind = ATTENTIONS[config.attention]
     known = [name for name in inspect.signature(kind).parameters if name not in _GIVEN]
     for name in config.attention_options:
         if name not in known:
             raise errors.UnknownName(f"option of the attention {config.attention}", name, known)
-    facts = {"num_classes": config.num_classes, "image_size": config.image_size}
+    stage_dims = getattr(backbone, "stage_dims", None)
+    if config.attention_options.get("at") == "stages" and stage_dims is None:
+        raise errors.BadConfig(
+            f"{config.attention} at stages does not go with {config.backbone}: such a model shows its last map alone; "
+            "take it at last, or a backbone of our own"
+        )
+    facts = {"num_classes": config.num_classes, "image_size": config.image_size, "stage_dims": stage_dims or ()}
     taken = {name: value for name, value in facts.items() if name in inspect.signature(kind).parameters}
     return kind(backbone.dim, **taken, **config.attention_options)
 
@@ -157,7 +173,7 @@ def _backbone(config: configs.NetworkConfig, settings: dict[str, Any] | None) ->
         if settings is not None:
             return hf_backbone.from_settings(settings)
         return hf_backbone.load(config.backbone[len(configs.HF_PREFIX) :])
-    backbone = vmamba.build(config.backbone, num_classes=0, seed=config.seed)
+    backbone = backbones.build(config.backbone, config.seed)
     if (path := pretrained.start(config)) is not None:
         pretrained.load(backbone, path, config)
     return backbone

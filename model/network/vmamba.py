@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model import errors
-from model.network import cross_scan
+from model.network import cross_scan, stages
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,7 +96,7 @@ class VMamba(nn.Module):
     def __init__(self, variant: Variant, num_classes: int) -> None:
         super().__init__()
         self.variant = variant
-        self.dim = variant.dims[3]
+        *self.stage_dims, self.dim = variant.dims
         self.patch_embed = _patch_embed(variant)
         last = max(1, sum(variant.depths) - 1)
         rates = [variant.drop_path * index / last for index in range(last + 1)]
@@ -107,14 +107,17 @@ class VMamba(nn.Module):
             self.classifier["head"] = nn.Linear(self.dim, num_classes)
             _init_linear(self.classifier["head"])
 
-    def features(self, x_BCHW: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """(B, H, W, D) after the classifier's norm. Drop path draws from `generator`, or from torch's global one."""
+    def features(
+        self, x_BCHW: Tensor, generator: torch.Generator | None = None, after_stage: stages.After | None = None
+    ) -> Tensor:
+        """(B, H, W, D) after the classifier's norm. Drop path draws from `generator`, or from torch's global one.
+        after_stage: as stages.py says."""
         x = self.patch_embed(x_BCHW.contiguous(memory_format=torch.channels_last))
-        for layer in self.layers:
+        for index, layer in enumerate(self.layers):
             for block in layer["blocks"]:
                 x = block(x, generator)
             if "downsample" in layer:
-                x = layer["downsample"](x)
+                x = layer["downsample"](x if after_stage is None else after_stage(index, x))
         return self.classifier["norm"](x)
 
     def forward(self, x_BCHW: Tensor) -> Tensor:

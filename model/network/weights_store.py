@@ -1,4 +1,4 @@
-"""Takes a file of VMamba weights over into a folder: checked whole, under the variant's name, in this program's form."""
+"""Takes a file of a backbone's weights over into a folder: checked whole, under the variant's name, in this program's form."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import safetensors.torch
+from torch import nn
 
 from model import checkpoint, errors
 from model import config as configs
-from model.network import pretrained, vmamba, weights
+from model.network import backbones, pretrained, vmamba, weights, weights_torchvision
 
 LICENCE = "MIT, the VMamba authors (github.com/MzeroMiko/VMamba); trained on ImageNet-1K"
 
@@ -23,8 +24,8 @@ class Stored(NamedTuple):
 
 
 def take(source: Path, folder: Path, *, wanted: str | None = None, origin: str) -> Stored:
-    """Read an official file (released in any style, or a backbone that `pretrain` wrote), check every weight, and write
-    it into `folder`. `origin` is told in the new file.
+    """Read a file (VMamba's as released in any style, torchvision's, or a backbone that `pretrain` wrote), check every
+    weight, and write it into `folder`. `origin` is told in the new file.
 
     Raises BadCheckpoint for a file that is none, WrongVariant where it holds another one than `wanted`, NotFinite.
     """
@@ -48,19 +49,24 @@ def _is_ours(source: Path) -> bool:
     return True
 
 
-def _ours(source: Path) -> tuple[str, dict[str, Any], vmamba.VMamba]:
+def _ours(source: Path) -> tuple[str, dict[str, Any], nn.Module]:
     described = pretrained.describe(source)
     variant = str(described.get("variant"))
-    backbone = vmamba.build(variant, num_classes=0)
+    backbone = backbones.build(variant)
     network = configs.NetworkConfig(variant, num_classes=1, **pretrained.pixels(source, variant))
     pretrained.load(backbone, source, network)
     return variant, described, backbone
 
 
-def _official(source: Path, origin: str) -> tuple[str, dict[str, Any], vmamba.VMamba]:
-    variant = weights.variant_of(source)
-    backbone = vmamba.build(variant, num_classes=0)
-    weights.load_official(backbone, source)
+def _official(source: Path, origin: str) -> tuple[str, dict[str, Any], nn.Module]:
+    tensors = weights_torchvision.read(source)
+    if weights_torchvision.are(tensors):
+        licence = weights_torchvision.LICENCE
+        variant, backbone = weights_torchvision.load(tensors, source=str(source))
+    else:
+        licence, variant = LICENCE, weights.variant_of(source)
+        backbone = vmamba.build(variant, num_classes=0)
+        weights.load_official(backbone, source)
     described = {
         "format": pretrained.FORMAT,
         "variant": variant,
@@ -68,6 +74,6 @@ def _official(source: Path, origin: str) -> tuple[str, dict[str, Any], vmamba.VM
         "mean": configs.IMAGENET_MEAN,
         "std": configs.IMAGENET_STD,
         "origin": origin,
-        "licence": LICENCE,
+        "licence": licence,
     }
     return variant, described, backbone

@@ -23,26 +23,31 @@ class Spotter(nn.Module):
     def __init__(self, net: Any, generator: torch.Generator) -> None:
         super().__init__()
         self.maps: list[torch.Tensor] = []
-        self.tap = None
+        self.taps: list[Any] = []
         width = net.dim
         if isinstance(net.backbone, vmamba.VMamba):
             width = net.backbone.variant.dims[1]
-            self.tap = net.backbone.layers[1]["blocks"][-1].register_forward_hook(self._keep)
+            self.taps.append(net.register_forward_pre_hook(self._forget))
+            self.taps.append(net.backbone.layers[1]["blocks"][-1].register_forward_hook(self._keep))
         classes = net.config.num_classes
         self.weight = nn.Parameter(torch.randn(classes, width, generator=generator) * 0.3 * width**-0.5)
         self.bias = nn.Parameter(torch.zeros(classes))
 
+    def _forget(self, _module: nn.Module, _inputs: Any) -> None:
+        self.maps.clear()
+
     def _keep(self, _module: nn.Module, _inputs: Any, map_BHWC: torch.Tensor) -> None:
-        self.maps = [map_BHWC]
+        if not self.maps:  # an attention may run the backbone again, on a part of the image
+            self.maps.append(map_BHWC)
 
     def close(self) -> None:
-        """Take the tap off the network."""
-        if self.tap is not None:
-            self.tap.remove()
+        """Take the taps off the network."""
+        for tap in self.taps:
+            tap.remove()
 
     def forward(self, features_BDHW: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Logits (B, K), the largest values (B, C) and a map (B, H, W, C), of the pass that gave `features_BDHW`."""
-        map_BHWC = self.maps.pop() if self.tap is not None else features_BDHW.permute(0, 2, 3, 1)
+        map_BHWC = self.maps.pop() if self.taps else features_BDHW.permute(0, 2, 3, 1)
         largest_BC = map_BHWC.flatten(1, 2).amax(dim=1).float()
         return F.linear(largest_BC, self.weight, self.bias), largest_BC, map_BHWC
 

@@ -15,7 +15,7 @@ from typer import testing
 import launch
 from app import backbone_names, backbones, doctor, errors, learning, pool, pool_files, progress, serving, settings
 from model import config
-from model.network import hub, pretrained, vmamba
+from model.network import hub, pretrained, resnet, vgg, vmamba
 from store import queue, rounds
 from store.records import NewPublication
 from tests.app.conftest import Workspace
@@ -178,7 +178,8 @@ def test_names_and_shortcuts(tmp_path: Path) -> None:
         settings.load(tmp_path, backbone="dinov3")
     with pytest.raises(errors.SettingsError, match="Known are auto"):
         settings.load(tmp_path, backbone="hf:")
-    assert {backbone_names.BUNDLED, *backbone_names.OFFICIAL} == set(config.NATIVE_IMAGE_SIZES) == set(vmamba.VARIANTS)
+    ours = {*vmamba.VARIANTS, *resnet.VARIANTS, *vgg.VARIANTS}
+    assert {backbone_names.BUNDLED, *backbone_names.OFFICIAL} == set(config.NATIVE_IMAGE_SIZES) == ours
     assert (backbone_names.HF_PREFIX, backbone_names.BUNDLED) == (config.HF_PREFIX, config.NANO)
     size = sum(p.numel() for p in vmamba.build("vmamba_tiny").parameters()) * 4e-6
     assert backbone_names.megabytes("vmamba_tiny") == pytest.approx(size, abs=1)

@@ -55,12 +55,12 @@ class Overlay:
 class Attention(nn.Module):
     """The common face. `dim`: length E of the embedding. Options of a system are keyword arguments of its constructor.
 
-    KINDS: the names of its own overlays, which app/overlays.py captions. STAGES: whether it may sit after every stage of
-    the backbone (`after_stage`) as well as on the last map.
+    KINDS: the names of its own overlays, which app/overlays.py captions. at: "last", where it sees the last map alone, or
+    "stages", where the backbone also hands it the map of every stage before (`after_stage`).
     """
 
     KINDS: tuple[str, ...] = ()
-    STAGES = False
+    at = "last"
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -68,6 +68,10 @@ class Attention(nn.Module):
 
     def forward(self, features_BHWD: Tensor, look: Look) -> Pooling:
         """Pool the last map."""
+        raise NotImplementedError
+
+    def after_stage(self, index: int, map_BHWC: Tensor) -> Tensor:
+        """The map that the backbone goes on with after stage `index`; called only where `at` is "stages"."""
         raise NotImplementedError
 
     def losses(

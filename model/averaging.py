@@ -1,0 +1,15 @@
+"""The moving average of a network that learns: what is used, and what is kept in the end."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+
+@torch.no_grad()
+def follow(average: nn.Module, net: nn.Module, keep: float) -> None:
+    """Each weight becomes keep times itself plus the rest of the net's; what is no weight is taken over as it is: the
+    statistics of a batch norm are moving averages already."""
+    torch._foreach_lerp_(list(average.parameters()), list(net.parameters()), 1 - keep)
+    for held, current in zip(average.buffers(), net.buffers(), strict=True):
+        held.copy_(current)
