@@ -73,6 +73,16 @@ def test_first_rest_and_fused_are_the_two_pieces_of_evidence():
     assert against[1, 1] == 1.0
 
 
+def test_an_erased_cell_shows_nothing_even_where_all_that_is_left_speaks_against_the_class():
+    net, pooled = two_marks()
+    pooled.kept["map"][..., 5] = 1.0
+    with torch.no_grad():
+        net.attention.second.linear.weight[0, 5] = -9.0
+    rest = net.attention.overlays(pooled, net.head, torch.tensor([0]))["rest"].maps_BHW[0]
+    assert rest[0, 0] == 0.0
+    assert rest[2, 2] == 1.0
+
+
 def test_disagreement_is_what_is_left_when_the_first_evidence_is_gone():
     net, pooled = two_marks()
     with torch.no_grad():
