@@ -146,6 +146,7 @@ def _told(
         "backbone": network.backbone,
         "attention": network.attention,
         "attention_options": network.attention_options,
+        "aux_loss": chosen.aux_loss,
         "method": chosen.method,
         "labeled_ratio": ratio,
         "occlusion_rate": chosen.occlusion_rate,

@@ -29,6 +29,7 @@ def train(
     attention_option: Annotated[
         list[str] | None, typer.Option(help="NAME=VALUE, any other option of the attention; may be repeated")
     ] = None,
+    aux_loss: Annotated[str, typer.Option(help="none|center|mc, beside the cross-entropy")] = "none",
     backbone: options.OneBackbone = "vmamba_nano",
     steps: Annotated[int, typer.Option(help="training steps; 0: the default")] = 0,
     seed: int = 0,
@@ -46,7 +47,7 @@ def train(
         print(f"note: {told}", file=sys.stderr)
     network, on_cpu = config.for_backbone(backbone, num_classes=2), pool.device().type == "cpu"
     chosen = config.training(
-        network, on_cpu=on_cpu, steps=steps, method=method, occlusion_rate=occlusion_rate, seed=seed
+        network, on_cpu=on_cpu, steps=steps, method=method, occlusion_rate=occlusion_rate, seed=seed, aux_loss=aux_loss
     )
     with jobs.bar("train") as tell:
         figures = training.train(

@@ -108,3 +108,7 @@ def test_overhead_over_the_bare_backbone_is_small():
     extra = sum(p.numel() for p in net.parameters()) - sum(p.numel() for p in net.backbone.parameters())
     plain_head = 768 * 200 + 200
     assert extra - plain_head < 150_000
+
+
+def test_the_names_that_need_no_torch_are_those_that_exist():
+    assert set(config.ATTENTIONS) == set(raum_net.ATTENTIONS)
