@@ -76,3 +76,45 @@ def network(
         steps=steps,
         json_file=json_file,
     )
+
+
+def overlay(
+    images: Annotated[
+        Path | None,
+        typer.Option(help="one folder per class; boxes and split from its metadata.csv. Without it drawn beetles"),
+    ] = None,
+    ckpt: Annotated[list[Path] | None, typer.Option(help="a checkpoint to measure; may be repeated")] = None,
+    attention: Annotated[
+        str,
+        typer.Option(help="comma-separated, to train and measure, e.g. cam,region,acol; with --ckpt none is needed"),
+    ] = "",
+    backbone: options.OneBackbone = "vmamba_nano",
+    labelled: Annotated[int, typer.Option(help="images whose label is used to train")] = 120,
+    unlabelled: Annotated[
+        int, typer.Option(help="images without label; 0: what is left of a folder, four times as many drawn ones")
+    ] = 0,
+    steps: Annotated[int, typer.Option(help="training steps; 0: the backbone's own number")] = 0,
+    method: Annotated[str, typer.Option(help="supervised, fixmatch or raum")] = "raum",
+    seeds: Annotated[int, typer.Option(help="trainings of each attention")] = 1,
+    test: Annotated[int, typer.Option(help="test images at most")] = 400,
+    faithful: Annotated[int, typer.Option(help="of them for deletion and insertion, 42 passes an image and map")] = 60,
+    json_file: options.Json = None,
+) -> None:
+    """How good the maps of each attention are: boxes, energy, deletion and insertion, whether they follow the class, cost."""
+    from app import bench_overlay as measuring
+    from app import errors, overlay_data
+
+    attentions, ckpts = options.names(attention), ckpt or []
+    if not attentions and not ckpts:
+        raise errors.BadRequest("give --attention NAME,NAME to train some, or --ckpt FILE")
+    plan = measuring.Plan(
+        backbone=backbone,
+        attentions=attentions,
+        ckpts=ckpts,
+        steps=steps,
+        method=method,
+        seeds=seeds,
+        faithful=faithful,
+    )
+    sizes = overlay_data.Sizes(labelled=labelled, unlabelled=unlabelled, test=test)
+    measuring.command(images, plan, sizes, json_file=json_file)

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from app import class_names, passing, study_plan
+from app import class_names, map_views, passing, study_plan
 from store import draw, gold, images, queue
 from store.records import Image, Lease, Publication, QueueRow
 
@@ -22,10 +22,6 @@ PLAIN = {
     "grid": "one of many that the model holds for one class",
     "yesno": "the model holds it for one class: yes or no?",
     draw.PASSED: "somebody passed it to you, and took that back since",
-}
-NEUTRAL = {
-    "evidence": "where the evidence for the likeliest class lies",
-    "contrast": "what speaks for the likeliest class rather than the next",
 }
 STUDIED = "a study: what is shown beside the image changes from time to time"
 HIDDEN = "suggestion hidden, to see how far suggestions steer"
@@ -58,7 +54,7 @@ def _apply(item: dict[str, Any], condition: study_plan.Condition) -> None:
     if not condition.map:
         item["overlays"] = []
     if not condition.suggestion:
-        maps = [{**each, "caption": NEUTRAL.get(each["kind"], each["caption"])} for each in item["overlays"]]
+        maps = [map_views.unnamed(each) for each in item["overlays"]]
         item.update(blind=True, suggestions=[], neighbours=[], overlays=maps)
 
 
@@ -107,20 +103,8 @@ def _item(
 
 def _shown(row: QueueRow, publication: Publication, names: class_names.Names) -> dict[str, Any]:
     suggestions = names.suggestions(row.suggestions)
-    top = [each["name"] for each in suggestions[:2]]
-    overlays = [
-        {"kind": kind, "caption": _caption(kind, top), "url": f"/overlay/{publication.id}/{row.image_id}?kind={kind}"}
-        for kind in row.overlays
-    ]
-    return {"suggestions": suggestions, "neighbours": names.neighbours(row.neighbours), "overlays": overlays}
-
-
-def _caption(kind: str, top: list[str]) -> str:
-    if kind == "evidence" and top:
-        return f"where the evidence for {top[0]} lies"
-    if kind == "contrast" and len(top) == 2:
-        return f"what speaks for {top[0]} rather than {top[1]}"
-    return "where the network looks, for no class in particular"
+    maps = map_views.shown(row, publication.id, names, [each["name"] for each in suggestions[:2]])
+    return {"suggestions": suggestions, "neighbours": names.neighbours(row.neighbours), "overlays": maps}
 
 
 def _why(lease: Lease, row: QueueRow | None, publication: Publication | None) -> str:

@@ -2,26 +2,21 @@
 
 import dataclasses
 import math
-import os
-import shutil
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from app import agreement, overlays, pool, pool_files, predictions, ranking, receipts, snapshot, study_plan
+from app import agreement, drawing, overlays, pool, pool_files, predictions, ranking, receipts, snapshot, study_plan
 from app.settings import Settings
 from model import checkpoint, config, predict, train
 from model.network import raum_net
-from store import gold, images, queue, rounds
+from store import images, queue, rounds
 from store.database import Database
-from store.records import NewPublication, QueueRow
+from store.records import NewPublication
 
 Progress = Callable[[str, float, str], None]  # phase, fraction of the round, message
-OVERLAYS_KEPT_SECONDS = 900.0
-MAPS_SECONDS = 0.2  # for feature maps that a refresh still lacks; the rest is drawn once nobody waits
 MOST_UNLABELLED = 6_000  # pool images that one round learns from
 TRAINED_SHARE = 0.8  # of a round's progress bar
 
@@ -48,7 +43,7 @@ def refresh(db: Database, settings: Settings, held: pool.Pool, *, now: float, rn
     seen, agreed = agreement.settle(seen, held.image_ids, held.prepared, settings=settings, rng=rng, kept=held.opinions)
     found = ranking.rank(held.image_ids, held.prepared, seen, settings=settings, rng=rng)
     found = dataclasses.replace(found, rows=agreement.with_again(found.rows, agreed, rate=settings.again_rate))
-    drawn, without = _draw(held, found, settings, seen.single)
+    drawn, without = drawing.draw(held, found, settings, seen.single)
     apart = seen.labelled.keys() | seen.rejected | seen.holdout.keys()
     changed = receipts.changes(settings.workspace, found.predicted, apart, network=held.folder)
     took = time.perf_counter() - began
@@ -69,7 +64,7 @@ def refresh(db: Database, settings: Settings, held: pool.Pool, *, now: float, rn
         drawn.put(overlays.folder(settings.workspace, published))
     agreement.write(settings.workspace, seen, agreed)
     _keep_predictions(settings, published, new, found)
-    _forget_old_overlays(settings.workspace, published, now)
+    drawing.forget_old(settings.workspace, published, now)
     message = f"{len(seen.labelled):,} labels, {found.pool_size:,} images open; ranked in {took:.2f} s"
     told = "; ".join(part for part in (message, held.note) if part)
     return Refreshed(published, seen.watermark, without, told, new.metrics)
@@ -130,6 +125,7 @@ def _run(
     name = f"round-{round_id}"
     file = f"checkpoints/{name}.safetensors"
     held = pool.Pool(settings, net, file, name)
+    held.class_ids = list(seen.class_ids)
     _embed_all(held, known, progress)
     held.complete = True
     progress("publishing", 0.96, "ranking the pool")
@@ -142,7 +138,7 @@ def _run(
     found = dataclasses.replace(found, rows=agreement.with_again(found.rows, agreed, rate=settings.again_rate))
     head = [row.image_id for row in found.rows[: settings.overlay_head] if row.reason not in queue.BLIND]
     pool.compute_maps(held, fresh.single + head, seconds=10.0)
-    drawn, _ = _draw(held, found, settings, fresh.single)
+    drawn, _ = drawing.draw(held, found, settings, fresh.single)
     metrics = {**report.metrics, **found.metrics, "seconds": round(clock() - began, 1)}
     meta = {"round": round_id, "seed": seed, "watermark": seen.watermark, "metrics": _plain(metrics)}
     checkpoint.save(settings.workspace / file, net, class_ids=seen.class_ids, meta=meta)
@@ -233,54 +229,6 @@ def _embed_all(held: pool.Pool, known: list[Any], progress: Progress) -> None:
         held.last_id = part[-1].id
         done = min(1.0, (at + step) / len(known))
         progress("embedding", TRAINED_SHARE + 0.15 * done, f"looking at every image again: {at + len(part):,}")
-
-
-@dataclasses.dataclass(frozen=True)
-class _Drawn:
-    """Rows that name their maps, and the folder in which those wait to be put in place."""
-
-    rows: list[QueueRow]
-    waiting: Path
-
-    def put(self, target: Path) -> None:
-        if self.waiting.is_dir():
-            shutil.rmtree(target, ignore_errors=True)
-            self.waiting.rename(target)
-
-
-def _draw(held: pool.Pool, found: ranking.Ranking, settings: Settings, leased: list[int]) -> tuple[_Drawn, int]:
-    """Draw the maps of the leased images and of the head of the queue, as far as their feature maps are at hand.
-
-    Returns the rows with their maps, and how many of those images still lack them."""
-    waiting = overlays.folder(settings.workspace, f"new-{os.getpid()}")
-    shutil.rmtree(waiting, ignore_errors=True)
-    if found.directions is None or held.net is None:
-        return _Drawn(found.rows, waiting), 0
-    held_now = set(leased)
-    waited_for = [row.image_id for row in found.rows if row.image_id in held_now and row.reason != "again"]
-    head = [row.image_id for row in found.rows[: settings.overlay_head] if row.reason not in queue.BLIND]
-    wanted = list(dict.fromkeys(waited_for + head + [row.image_id for row in found.rows if row.reason == gold.GOLD]))
-    pool.compute_maps(held, wanted[:16], seconds=MAPS_SECONDS)
-    directions_KD, _ = found.directions
-    kinds: dict[int, list[str]] = {}
-    for image_id in wanted:
-        if image_id not in held.maps:
-            continue
-        features, pooling = held.maps[image_id]
-        top = found.top_classes[image_id]
-        maps = overlays.kinds_of(features, pooling, directions_KD, top, trained=held.checkpoint is not None)
-        for kind, grid in maps.items():
-            overlays.write(waiting / f"{image_id}-{kind}.png", grid)
-        kinds[image_id] = list(maps)
-    rows = [dataclasses.replace(row, overlays=kinds.get(row.image_id, [])) for row in found.rows]
-    return _Drawn(rows, waiting), len(wanted) - len(kinds)
-
-
-def _forget_old_overlays(workspace: Path, current: int, now: float) -> None:
-    """Remove maps that no page can still be showing."""
-    for old in (workspace / "overlays").glob("[0-9]*"):
-        if old.name != str(current) and now - old.stat().st_mtime > OVERLAYS_KEPT_SECONDS:
-            shutil.rmtree(old, ignore_errors=True)
 
 
 def _round_of(held: pool.Pool) -> int | None:

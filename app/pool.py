@@ -8,7 +8,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -22,10 +22,17 @@ from model.data import pixels
 from model.network import pretrained, raum_net
 from store.records import Image, Publication
 
-Maps = tuple[NDArray[np.float16], NDArray[np.float32]]  # features DHW, pooling weights HW
 MOST_MAPS_BYTES = 300_000_000
 
 log = logging.getLogger("raum.pool")
+
+
+class Maps(NamedTuple):
+    """What an image's maps are drawn from: features, pooling weights, and the attention's own pictures by kind."""
+
+    features_DHW: NDArray[np.float16]
+    pooling_HW: NDArray[np.float32]
+    own: dict[str, predict.Picture]
 
 
 class Pool:
@@ -40,6 +47,7 @@ class Pool:
         self.asked = checkpoint_name  # the checkpoint that is shown, also where it could not be read
         self.stands_for: int | None = None  # then: the round whose network this one replaces, and the sentence why
         self.note = ""
+        self.class_ids: list[int] = []  # of the network's own head, in its order; empty while it is untrained
         self.config: config.NetworkConfig = net.config if net is not None else network
         self.cache = open_cache(settings, self.config)
         self.image_ids: NDArray[np.int64] = np.empty(0, np.int64)
@@ -141,12 +149,13 @@ def _newest_readable(settings: Settings, publication: Publication | None, earlie
     problems = []
     for name in dict.fromkeys([asked, *earlier]) if asked else []:
         try:
-            net = checkpoint.load(settings.workspace / name).net
+            loaded = checkpoint.load(settings.workspace / name)
         except model_errors.ModelError as problem:
             log.warning("%s is not taken up: %s", name, problem)
             problems.append(problem)
             continue
-        pool = Pool(settings, net.to(device()), name, Path(name).stem)
+        pool = Pool(settings, loaded.net.to(device()), name, Path(name).stem)
+        pool.class_ids = loaded.class_ids
         break
     else:
         pool = (None if asked else _as_published(settings, publication)) or _untrained(settings)
@@ -245,8 +254,15 @@ def compute_maps(pool: Pool, wanted: Iterable[int], *, seconds: float) -> int:
 def remember_maps(pool: Pool, ids: Sequence[int], found: Any) -> None:
     """Keep feature maps for drawing; the least recently used go when there are too many."""
     for row, image_id in enumerate(ids):
-        pool.maps[image_id] = (found.features_NDHW[row], found.attention_NHW[row])
+        pool.maps[image_id] = Maps(found.features_NDHW[row], found.attention_NHW[row], found.own_N[row])
         pool.maps.move_to_end(image_id)
-    each = sum(array.nbytes for array in next(iter(pool.maps.values()))) if pool.maps else 1
+    each = _bytes(next(iter(pool.maps.values()))) if pool.maps else 1
     while len(pool.maps) * each > MOST_MAPS_BYTES:
         pool.maps.popitem(last=False)
+
+
+def _bytes(maps: Maps) -> int:
+    arrays: list[Any] = [maps.features_DHW, maps.pooling_HW]
+    for picture in maps.own.values():
+        arrays += [picture.map_HW, picture.votes_SK, picture.erased_HW]
+    return sum(array.nbytes for array in arrays if array is not None)

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from app import class_names, consensus_file, errors, labelling, regions, review_file
+from app import class_names, consensus_file, errors, labelling, map_views, regions, review_file
 from store import annotators, answers, classes, images, labels, queue
 from store import errors as store_errors
 from store.database import Database
@@ -118,7 +118,7 @@ def _build(
         name = None if each.class_id is None else names[each.class_id]
         told = {"annotator": people_[each.annotator_id], "class_id": each.class_id, "name": name}
         said.setdefault(each.image_id, []).append({**told, "reason": each.reason, "review": each.review})
-    maps = _maps(tx, lists["publication"], ids)
+    maps = _maps(tx, lists["publication"], ids, now)
     watermark = labels.watermark(tx)
     return [
         {
@@ -142,19 +142,15 @@ def _build(
     ]
 
 
-def _maps(tx: Connection, publication: int | None, ids: list[int]) -> dict[int, list[dict[str, str]]]:
-    """Maps of the images that the current queue holds; the others have none."""
+def _maps(
+    tx: Connection, publication: int | None, ids: list[int], names: class_names.Names
+) -> dict[int, list[dict[str, Any]]]:
+    """Maps of the images that the current queue holds, whose captions name no class; the others have none."""
     current = queue.current(tx) if publication is not None else None
     if current is None:
         return {}
     rows = queue.rows_for(tx, current.id, ids)
-    return {
-        image_id: [
-            {"kind": kind, "caption": "where the network looks", "url": f"/overlay/{current.id}/{image_id}?kind={kind}"}
-            for kind in row.overlays
-        ]
-        for image_id, row in rows.items()
-    }
+    return {image_id: map_views.shown(row, current.id, names, []) for image_id, row in rows.items()}
 
 
 def _current(

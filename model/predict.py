@@ -16,12 +16,26 @@ from model.network import raum_net
 
 
 @dataclasses.dataclass(frozen=True)
+class Picture:
+    """One of the attention's own overlays for one image, as attention/contract.py has it; class_index: the class that it
+    speaks for, or None where it speaks for none."""
+
+    map_HW: NDArray[np.float16]
+    class_index: int | None
+    box: tuple[float, ...] | None = None
+    votes_SK: NDArray[np.float32] | None = None
+    erased_HW: NDArray[np.bool_] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
 class Embedded:
-    """The features are half precision to save memory; they and the attention (pooling weights) only when asked for."""
+    """The features are half precision to save memory; they, the attention (pooling weights) and its own pictures of each
+    image by kind only when asked for."""
 
     embeddings_ND: NDArray[np.float32]
     features_NDHW: NDArray[np.float16] | None = None
     attention_NHW: NDArray[np.float32] | None = None
+    own_N: list[dict[str, Picture]] | None = None
 
 
 def embed(
@@ -31,9 +45,11 @@ def embed(
     batch: int = 0,
     progress: Callable[[float, str], None] | None = None,
     keep_features: bool = False,
+    rank: int = 0,
 ) -> Embedded:
     """Embeddings of uint8 images (N, H, W, 3), which may be a memory map; each is scaled whole to the net's input.
 
+    The attention's own pictures speak for the class that is at `rank` by the network's own logits, 0 its likeliest.
     batch 0 chooses one. progress gets the share done and a message after each batch. The net's mode is left as it was.
     Raises NotFinite with the position of the first image whose embedding is NaN or infinite, and BadInput for other arrays.
     """
@@ -41,6 +57,7 @@ def embed(
         raise errors.BadInput(f"batch is {batch}; give at least 1, or 0 for a good one")
     batch = batch or _batch(net)
     parts: list[list[NDArray[Any]]] = [[], [], []]
+    own: list[dict[str, Picture]] = []
     was_training = net.training
     net.eval()
     try:
@@ -52,6 +69,7 @@ def embed(
                 if keep_features:
                     parts[1].append(output.features.to(torch.float16).cpu().numpy())
                     parts[2].append(output.attention.float().cpu().numpy())
+                    own += _own(net, output, rank)
                 if progress:
                     done = min(start + batch, len(images))
                     progress(done / len(images), f"{done:,} of {len(images):,} images embedded")
@@ -60,7 +78,37 @@ def embed(
     if not parts[0]:
         return Embedded(np.empty((0, net.dim), np.float32))
     joined = [np.concatenate(part) if part else None for part in parts]
-    return Embedded(*joined)
+    return Embedded(*joined, own if keep_features else None)
+
+
+def _own(net: raum_net.RaumNet, output: raum_net.Output, rank: int) -> list[dict[str, Picture]]:
+    """The attention's own pictures of each image of a batch."""
+    rank = min(rank, output.logits.shape[1] - 1)
+    classes_B = output.logits.topk(rank + 1).indices[:, rank]
+    found = {
+        kind: (
+            overlay.class_specific,
+            *map(_plain, (overlay.maps_BHW, overlay.boxes_B4, overlay.votes_BSK, overlay.erased_BHW)),
+        )
+        for kind, overlay in net.overlays(output, classes_B).items()
+    }
+    return [
+        {
+            kind: Picture(
+                maps[row].astype(np.float16),
+                int(classes_B[row]) if for_class else None,
+                None if boxes is None else tuple(float(edge) for edge in boxes[row]),
+                None if votes is None else votes[row],
+                None if erased is None else erased[row].astype(bool),
+            )
+            for kind, (for_class, maps, boxes, votes, erased) in found.items()
+        }
+        for row in range(len(classes_B))
+    ]
+
+
+def _plain(tensor: torch.Tensor | None) -> NDArray[np.float32] | None:
+    return None if tensor is None else tensor.float().cpu().numpy()
 
 
 def _batch(net: raum_net.RaumNet) -> int:

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from store import errors, records, schema
 
-_JSON = ("suggestions", "neighbours", "overlays")
+_JSON = ("suggestions", "neighbours")
 
 
 def check(rows: Sequence[records.QueueRow]) -> None:
@@ -36,8 +36,11 @@ def ready(rows: Sequence[records.QueueRow]) -> Ready:
 
 
 def from_row(row: records.QueueRow) -> dict[str, Any]:
-    """Give the column values of a queue row; lists become JSON."""
-    return vars(row) | {name: json.dumps(getattr(row, name)) for name in _JSON}
+    """Give the column values of a queue row; lists become JSON, an overlay its kind or [kind, what belongs to it]."""
+    values = vars(row) | {name: json.dumps(getattr(row, name)) for name in _JSON}
+    beside = values.pop("beside")
+    drawn = [[kind, beside[kind]] if beside.get(kind) else kind for kind in row.overlays]
+    return values | {"overlays": json.dumps(drawn, allow_nan=False)}
 
 
 def to_row(row: sa.Row[Any]) -> records.QueueRow:
@@ -45,7 +48,9 @@ def to_row(row: sa.Row[Any]) -> records.QueueRow:
     values = {name: row._mapping[name] for name in schema.queue.c.keys() if name != "publication_id"}  # noqa: SIM118
     values["suggestions"] = [(class_id, probability) for class_id, probability in json.loads(row.suggestions)]
     values["neighbours"] = [(class_id, list(ids)) for class_id, ids in json.loads(row.neighbours)]
-    values["overlays"] = json.loads(row.overlays)
+    drawn = [each if isinstance(each, list) else [each, {}] for each in json.loads(row.overlays)]
+    values["overlays"] = [kind for kind, _ in drawn]
+    values["beside"] = {kind: facts for kind, facts in drawn if facts}
     return records.QueueRow(**values)
 
 

@@ -205,7 +205,8 @@ class Lease:
 
 @dataclass(frozen=True, kw_only=True)
 class QueueRow:
-    """One row of the published queue; position 0 is asked first."""
+    """One row of the published queue; position 0 is asked first. overlays: the kinds of maps there are of the image;
+    beside: what belongs to one of a kind, as plain values (app/drawing.py writes them, app/items.py reads them)."""
 
     position: int
     image_id: int
@@ -218,6 +219,7 @@ class QueueRow:
     suggestions: list[tuple[int, float]] = field(default_factory=list)
     neighbours: list[tuple[int, list[int]]] = field(default_factory=list)
     overlays: list[str] = field(default_factory=list)
+    beside: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -35,7 +35,8 @@ def test_a_publication_comes_back_whole(world: World) -> None:
         propensity=0.01,
         suggestions=[(1, 0.61), (2, 0.27)],
         neighbours=[(1, [5, 6]), (2, [])],
-        overlays=["evidence"],
+        overlays=["evidence", "zoom"],
+        beside={"zoom": {"box": [0.1, 0.2, 0.5, 1.0], "votes": [[1, 0.48], [2, 0.71]]}},
     )
     with world.db.write() as tx:
         assert queue.current(tx) is None

@@ -4,6 +4,7 @@ import * as answers from "./answers.js";
 import { get, post } from "./api.js";
 import { Beside } from "./beside.js";
 import * as controls from "./controls.js";
+import * as crop from "./crop.js";
 import { number, setText } from "./dom.js";
 import * as empty from "./empty.js";
 import { Evidence } from "./evidence.js";
@@ -147,6 +148,7 @@ export class Label {
     const told = beside ? `beside: labelled ${beside.name}; ${keys.capOf("compare")} next, Esc back` : map ? `${map.caption}${older}` : this.whyNoMap();
     setText(this.part("map"), told);
     this.part("opacity").hidden = !map || beside !== null;
+    crop.show(this.part("compare"), map, this.current);
   }
 
   whyNoMap() {

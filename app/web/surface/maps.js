@@ -1,14 +1,16 @@
-// Attention maps: a small grey picture becomes a smooth tint and a contour, ready to be drawn in one step.
+// Attention maps: a small grey picture becomes a smooth tint and a contour, ready to be drawn in one step, with a frame and
+// with cells greyed out where there are some.
 
 import { ROOT } from "./login.js";
 
 const LONG_SIDE = 160; // grid of the smooth map
 const FAINT = 0.12; // values below are not tinted
 export const HUE = [255, 140, 0];
+const BLANK = [118, 118, 118]; // grey over cells that were hidden from the network
 
 let level = 0.5; // where the contour runs: a share of the map's maximum; 1 draws none
 
-// Loads one map; resolves to {kind, caption, smooth, tint: canvas}, or null when there is none.
+// Loads one map; resolves to {kind, caption, box, votes, smooth, tint: canvas, erased: canvas}, or null when there is none.
 export async function load(overlay, width, height) {
   const image = new Image();
   image.src = ROOT + overlay.url;
@@ -18,9 +20,11 @@ export async function load(overlay, width, height) {
     return null;
   }
   const grid = greys(image);
+  const { kind, caption, box, votes } = overlay;
   const scale = LONG_SIDE / Math.max(width, height);
   const smooth = resample(grid, Math.max(2, Math.round(width * scale)), Math.max(2, Math.round(height * scale)));
-  const map = { kind: overlay.kind, caption: overlay.caption, smooth, tint: tinted(smooth), peak: smooth.values.reduce((most, value) => Math.max(most, value), 0), contour: null, level: null };
+  const peak = smooth.values.reduce((most, value) => Math.max(most, value), 0);
+  const map = { kind, caption, box, votes, smooth, tint: tinted(smooth), erased: overlay.erased ? blanked(image) : null, peak, contour: null, level: null };
   outline(map);
   return map;
 }
@@ -40,18 +44,49 @@ export function draw(canvas, map, { width, height, line, wishes }) {
   if (canvas.width !== width || canvas.height !== height) [canvas.width, canvas.height] = [width, height];
   else context.clearRect(0, 0, width, height);
   if (!map) return;
-  context.globalAlpha = wishes.opacity / 100;
-  context.imageSmoothingQuality = "high";
-  context.drawImage(map.tint, 0, 0, width, height);
-  context.globalAlpha = 0.35 + (0.65 * wishes.opacity) / 100;
   const path = new Path2D();
-  path.addPath(outline(map), new DOMMatrix().scale(width, height));
+  context.globalAlpha = 1;
+  if (map.erased) {
+    context.imageSmoothingEnabled = false;
+    context.drawImage(map.erased, 0, 0, width, height);
+    context.imageSmoothingEnabled = true;
+  }
+  if (map.kind !== "zoom") { // of that one the frame says it all
+    context.globalAlpha = wishes.opacity / 100;
+    context.imageSmoothingQuality = "high";
+    context.drawImage(map.tint, 0, 0, width, height);
+    path.addPath(outline(map), new DOMMatrix().scale(width, height));
+  }
+  if (map.box) path.addPath(frame(map.box, 2 * line, width, height));
+  context.globalAlpha = 0.35 + (0.65 * wishes.opacity) / 100;
   context.lineCap = "round";
   for (const [style, thick] of [["rgba(0,0,0,.55)", 3.5], ["rgb(255,190,92)", 1.6]]) {
     context.strokeStyle = style;
     context.lineWidth = thick * line;
     context.stroke(path);
   }
+}
+
+// A frame whose line stays inside the picture: [left, top, right, bottom] in shares of it.
+function frame(box, inside, width, height) {
+  const [left, top, right, bottom] = box.map((share, i) => {
+    const side = i % 2 ? height : width;
+    return Math.min(side - inside, Math.max(inside, share * side));
+  });
+  const path = new Path2D();
+  path.rect(left, top, right - left, bottom - top);
+  return path;
+}
+
+// The cells that were taken away, as the picture's second channel marks them.
+function blanked(image) {
+  const canvas = new OffscreenCanvas(image.naturalWidth, image.naturalHeight);
+  const context = canvas.getContext("2d");
+  context.drawImage(image, 0, 0);
+  const picture = context.getImageData(0, 0, canvas.width, canvas.height);
+  for (let i = 0; i < picture.data.length; i += 4) picture.data.set([...BLANK, picture.data[i + 1] > 127 ? 235 : 0], i);
+  context.putImageData(picture, 0, 0);
+  return canvas;
 }
 
 function greys(image) {

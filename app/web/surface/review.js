@@ -2,6 +2,7 @@
 
 import { get } from "./api.js";
 import { Beside } from "./beside.js";
+import * as crop from "./crop.js";
 import { number, setText } from "./dom.js";
 import { uuid } from "./identity.js";
 import * as keys from "./keys.js";
@@ -126,6 +127,7 @@ export class Review {
     const { beside } = this.stage;
     const marked = this.item?.region ? "; the dashed box is what a person marked as evidence" : "";
     setText(this.part("map"), beside ? `beside: labelled ${beside.name}; ${keys.capOf("compare")} next, Esc back` : `${this.stage.current()?.caption ?? ""}${marked}`);
+    crop.show(this.part("compare"), this.stage.current(), this.item && this.prepared(this.item));
   }
 
   prepared(item) {

@@ -90,7 +90,8 @@ class ACoL(contract.Attention):
         """first: A's evidence for the class; rest: B's, in what is left without it; fused: the larger of both, with a
         frame. In "pp" `rest` has both branches' votes: where they differ, the class hangs on one piece of evidence."""
         first_BHW = self._first(pooled, head, classes_B)
-        second = self._second(pooled, self.stays(first_BHW), classes_B)
+        stays_BHW = self.stays(first_BHW)
+        second = self._second(pooled, stays_BHW, classes_B)
         fused_BHW = torch.maximum(first_BHW, second.map_BHW)
         votes_BSK = None
         if self.recipe == "pp":
@@ -98,7 +99,9 @@ class ACoL(contract.Attention):
         frames_B4 = boxes.largest_region(fused_BHW, above=BOX_ABOVE)
         return {
             "first": contract.Overlay(first_BHW, class_specific=True),
-            "rest": contract.Overlay(second.map_BHW, class_specific=True, votes_BSK=votes_BSK),
+            "rest": contract.Overlay(
+                second.map_BHW, class_specific=True, votes_BSK=votes_BSK, erased_BHW=stays_BHW == 0
+            ),
             "fused": contract.Overlay(fused_BHW, class_specific=True, boxes_B4=frames_B4),
         }
 

@@ -42,12 +42,14 @@ class Look(NamedTuple):
 class Overlay:
     """maps_BHW in 0..1, per image, on any grid over the whole input. class_specific: whether they speak for the classes
     that were asked for; one that does not must never be captioned as the reason for a class. boxes_B4: a frame to draw,
-    left, top, right, bottom in shares of the input. votes_BSK: probabilities of each scale, where there are several."""
+    left, top, right, bottom in shares of the input. votes_BSK: probabilities of each scale, where there are several,
+    the whole input first. erased_BHW: the cells of the same grid that were hidden from what made the map."""
 
     maps_BHW: Tensor
     class_specific: bool
     boxes_B4: Tensor | None = None
     votes_BSK: Tensor | None = None
+    erased_BHW: Tensor | None = None
 
 
 class Attention(nn.Module):
