@@ -86,7 +86,9 @@ def overlay(
     ckpt: Annotated[list[Path] | None, typer.Option(help="a checkpoint to measure; may be repeated")] = None,
     attention: Annotated[
         str,
-        typer.Option(help="comma-separated, to train and measure, e.g. cam,region,acol; with --ckpt none is needed"),
+        typer.Option(
+            help="comma-separated, to train and measure, with options after colons, e.g. cam,acol:delta=0.8; or --ckpt"
+        ),
     ] = "",
     backbone: options.OneBackbone = "vmamba_nano",
     labelled: Annotated[int, typer.Option(help="images whose label is used to train")] = 120,

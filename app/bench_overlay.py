@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from app import errors, explaining, jobs, overlay_data, pool, processes
+from app import errors, explaining, jobs, options, overlay_data, pool, processes
 from model import checkpoint, config, overlay_quality, predict, train
 from model.network import raum_net
 
@@ -98,7 +98,9 @@ def measure(
 
 def _trained(attention: str, seed: int, material: overlay_data.Material, plan: Plan, progress: Progress) -> Any:
     network = config.for_backbone(plan.backbone, num_classes=len(material.class_names))
-    net = raum_net.build(dataclasses.replace(network, attention=attention, seed=seed)).to(pool.device())
+    name, *given = attention.split(":")
+    wanted = dataclasses.replace(network, attention=name, attention_options=options.named(given), seed=seed)
+    net = raum_net.build(wanted).to(pool.device())
     on_cpu = pool.device().type == "cpu"
     train.train(
         net,

@@ -1,10 +1,13 @@
 """What several verbs of the command line take alike."""
 
+import json
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+
+from app import errors
 
 Json = Annotated[Path | None, typer.Option("--json", help="write the figures to this file")]
 
@@ -49,3 +52,17 @@ OneBackbone = Annotated[str, typer.Option("--backbone", help="as in serve, witho
 Insecure = Annotated[
     bool, typer.Option("--insecure", help="serve other machines without users: whoever reaches it may do everything")
 ]
+
+
+def named(pairs: list[str]) -> dict[str, Any]:
+    """NAME=VALUE as plain values: numbers, true, false, else text. Raises BadRequest for what is no such pair."""
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not (name and equals and text):
+            raise errors.BadRequest(f"an option of an attention is NAME=VALUE, not {pair!r}")
+        try:
+            found[name] = json.loads(text)
+        except ValueError:
+            found[name] = text
+    return found

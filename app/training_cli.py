@@ -3,11 +3,11 @@
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from app import errors, options
+from app import options
 
 Root = Annotated[Path | None, typer.Option(help="the data; default data/NAME")]
 Dataset = Annotated[str, typer.Option(help="folder, cub200, cars or aircraft")]
@@ -41,7 +41,7 @@ def train(
 
     short = {"sam_target": sam_target, "scales": scales, "attention_at": attention_at, "delta": delta}
     given = {SHORT[name]: value for name, value in short.items() if value is not None}
-    given.update(named(attention_option or []))
+    given.update(options.named(attention_option or []))
     processes.keep_memory()
     if told := backbones.from_scratch(backbone):
         print(f"note: {told}", file=sys.stderr)
@@ -87,17 +87,3 @@ def evaluate(
         f"accuracy {figures['accuracy']:.3f} ({figures['low']:.3f} to {figures['high']:.3f}) on {figures['n']:,} images"
     )
     print(f"calibration error {figures['ece']:.3f}; mistakes found by uncertainty: AUROC {figures['auroc_margin']:.3f}")
-
-
-def named(pairs: list[str]) -> dict[str, Any]:
-    """NAME=VALUE as plain values: numbers, true, false, else text. Raises BadRequest for what is no such pair."""
-    found: dict[str, Any] = {}
-    for pair in pairs:
-        name, equals, text = pair.partition("=")
-        if not (name and equals and text):
-            raise errors.BadRequest(f"--attention-option takes NAME=VALUE, not {pair!r}")
-        try:
-            found[name] = json.loads(text)
-        except ValueError:
-            found[name] = text
-    return found

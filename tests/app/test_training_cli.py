@@ -9,7 +9,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import launch
-from app import errors, settings, training_cli
+from app import errors, options, settings
 from model import checkpoint, config
 from model import errors as model_errors
 
@@ -63,9 +63,9 @@ def test_options_that_an_attention_does_not_have_are_refused_by_name(folder: Pat
 
 def test_named_values_are_plain() -> None:
     pairs = ["ratio=8", "whole=false", "form=seed", "delta=0.5"]
-    assert training_cli.named(pairs) == {"ratio": 8, "whole": False, "form": "seed", "delta": 0.5}
+    assert options.named(pairs) == {"ratio": 8, "whole": False, "form": "seed", "delta": 0.5}
     with pytest.raises(errors.BadRequest, match="NAME=VALUE, not 'ratio'"):
-        training_cli.named(["ratio"])
+        options.named(["ratio"])
 
 
 def test_the_setting_names_an_attention(tmp_path: Path) -> None:
