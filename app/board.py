@@ -1,13 +1,14 @@
 """TensorBoard, where it is installed: figures of a run, and the maps of some images while the network learns."""
 
 import importlib.util
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from app import explaining, painting
+from app import errors, explaining, painting
 
 MOST = 8  # images of a row
 
@@ -19,6 +20,25 @@ def writer(folder: Path) -> Any:
     from torch.utils import tensorboard
 
     return tensorboard.SummaryWriter(str(folder))
+
+
+def run(folder: Path, net: Any, images: NDArray[np.uint8], *, every: int) -> Callable[[int, dict[str, float]], None]:
+    """Logs the figures of each step of a training, and the maps of `images` every so many steps.
+
+    Raises BadRequest where TensorBoard is not installed.
+    """
+    to = writer(folder)
+    if to is None:
+        raise errors.BadRequest("TensorBoard is not installed: pip install tensorboard, or run without --log")
+
+    def log(step: int, figures: dict[str, float]) -> None:
+        for name, value in figures.items():
+            to.add_scalar(f"train/{name}", value, step)
+        if step % every == 0:
+            log_overlays(to, net, images, step)
+            to.flush()
+
+    return log
 
 
 def log_overlays(writer: Any, net: Any, images: NDArray[np.uint8], step: int) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from app import errors, pool
+from app import board, errors, pool
 from model import calibration, checkpoint, config, predict, roc, shares, uncertainty
 from model import errors as model_errors
 from model import train as training
@@ -34,8 +34,12 @@ def train(
     chosen: config.TrainConfig,
     out: Path,
     progress: Progress,
+    tensorboard: bool = False,
 ) -> dict[str, Any]:
-    """Train on a stratified share of the training labels and, semi-supervised, on the rest; test; write both to `out`."""
+    """Train on a stratified share of the training labels and, semi-supervised, on the rest; test; write both to `out`.
+
+    `tensorboard`: also log every step's losses and, ten times, the maps of some test images to out/tensorboard.
+    """
     data = datasets.load(dataset, root)
     rng = np.random.default_rng(chosen.seed)
     train_N, test_N = datasets.split(data, rng=rng, test_share=TEST_SHARE)
@@ -55,6 +59,9 @@ def train(
         unlabelled_images=images[rest],
         config=chosen,
         progress=progress,
+        log=board.run(out / "tensorboard", net, images[test_N], every=max(1, chosen.steps // 10))
+        if tensorboard
+        else None,
     )
     figures = {**_told(dataset, root, network, chosen, labeled_ratio), **report.metrics, "labelled": len(labelled)}
     figures["test"] = test(net, images[test_N], labels_N[test_N], seed=chosen.seed)

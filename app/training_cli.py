@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from app import options
+from app import errors, options
 
 Root = Annotated[Path | None, typer.Option(help="the data; default data/NAME")]
 Dataset = Annotated[str, typer.Option(help="folder, cub200, cars or aircraft")]
@@ -32,6 +32,7 @@ def train(
     aux_loss: Annotated[str, typer.Option(help="none|center|mc, beside the cross-entropy")] = "none",
     backbone: options.OneBackbone = "vmamba_nano",
     steps: Annotated[int, typer.Option(help="training steps; 0: the default")] = 0,
+    log: Annotated[str, typer.Option(help="none, or tensorboard: losses and maps in OUT/tensorboard")] = "none",
     seed: int = 0,
     out: Annotated[Path, typer.Option(help="folder for the checkpoint and its figures")] = Path("runs/last"),
 ) -> None:
@@ -39,6 +40,8 @@ def train(
     from app import backbones, jobs, pool, processes, training
     from model import config
 
+    if log not in ("none", "tensorboard"):
+        raise errors.BadRequest(f"--log is none or tensorboard, not {log!r}")
     short = {"sam_target": sam_target, "scales": scales, "attention_at": attention_at, "delta": delta}
     given = {SHORT[name]: value for name, value in short.items() if value is not None}
     given.update(options.named(attention_option or []))
@@ -60,6 +63,7 @@ def train(
             chosen=chosen,
             out=out,
             progress=tell,
+            tensorboard=log == "tensorboard",
         )
     print(json.dumps(figures, indent=1))
 

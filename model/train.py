@@ -21,6 +21,8 @@ from model.data import augment
 from model.semi import aux_losses, batches, methods, schedules, spotter
 
 Progress = Callable[[float, str], None]
+Log = Callable[[int, dict[str, float]], None]
+_LOGGED = ("loss_labelled", "loss_unlabelled", "accepted")
 _LOOK_EVERY = 4  # steps between two looks at threads() and stop()
 
 
@@ -49,13 +51,15 @@ def train(
     progress: Progress | None = None,
     threads: Callable[[], int] | None = None,
     stop: Callable[[], bool] | None = None,
+    log: Log | None = None,
 ) -> TrainReport:
     """Train `net` in place and leave the moving average of its weights in it, in eval mode.
 
     Images are uint8 (N, H, W, 3) arrays, a memory map will do; labels_N are class indices below the net's num_classes.
     `targets_NK` gives soft labels where people disagree, rows sum to one; labels_N are then the likeliest classes.
-    `threads()` is asked every few steps how many CPU threads to use, `stop()` whether to end. The same seed, data and
-    thread count give the same weights. Raises BadInput for arrays that do not fit, TrainingDiverged naming the step.
+    `log` gets every step's number and losses. `threads()` is asked every few steps how many CPU threads to use, `stop()`
+    whether to end. The same seed, data and thread count give the same weights. Raises BadInput for arrays that do not
+    fit, TrainingDiverged naming the step.
     """
     _check(net, labelled_images, labels_N, unlabelled_images)
     soft_NK = _soft(targets_NK, labels_N, net.config.num_classes)
@@ -73,6 +77,8 @@ def train(
         done = _done(run.steps, time.perf_counter() - began, config)
         if progress is not None:
             progress(done, run.message())
+        if log is not None:
+            log(run.steps, dict(zip(_LOGGED, run.history[-1], strict=False)))
     run.finish()
     return TrainReport(run.metrics(time.perf_counter() - began), run.steps, stopped)
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from app import board
+from app import board, errors
 from model import config
 from model.network import raum_net
 from tests import looking
@@ -30,6 +30,13 @@ class Kept:
 
     def __init__(self) -> None:
         self.images: dict[str, tuple[tuple[int, ...], int]] = {}
+        self.scalars: list[tuple[str, float, int]] = []
+
+    def add_scalar(self, name: str, value: float, step: int) -> None:
+        self.scalars.append((name, value, step))
+
+    def flush(self) -> None:
+        """Nothing is held back."""
 
     def add_image(self, name: str, image: np.ndarray, step: int, *, dataformats: str) -> None:
         assert dataformats == "HWC"
@@ -59,3 +66,20 @@ def test_tensorboard_reads_them_back(net: Any, tmp_path: Path) -> None:
     read.Reload()
     assert sorted(read.Tags()["images"]) == sorted(f"overlays/{kind}" for kind in KINDS)
     assert [each.step for each in read.Images("overlays/zoom")] == [7]
+
+
+def test_a_training_logs_losses_and_maps(net: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = Kept()
+    monkeypatch.setattr(board, "writer", lambda folder: kept)
+    log = board.run(tmp_path, net, IMAGES, every=2)
+    log(1, {"loss_labelled": 2.0})
+    assert (kept.scalars, kept.images) == ([("train/loss_labelled", 2.0, 1)], {})
+    log(2, {"loss_labelled": 1.0})
+    assert kept.scalars[-1] == ("train/loss_labelled", 1.0, 2)
+    assert set(kept.images)
+
+
+def test_without_tensorboard_it_says_what_to_install(net: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(board, "writer", lambda folder: None)
+    with pytest.raises(errors.BadRequest, match="pip install tensorboard"):
+        board.run(tmp_path, net, IMAGES, every=2)
