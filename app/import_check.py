@@ -124,7 +124,8 @@ def check(
             checked.rows += 1
         progress(chunk[-1].line if chunk else 0)
     checked.repeated = seen.repeated(checked.problems)
-    if not (checked.rows or checked.problems.counts or checked.of_model or checked.quarantined or checked.passed):
+    counts = (checked.problems.counts, checked.of_model, checked.quarantined, checked.passed, checked.guesses)
+    if not checked.rows and not any(counts):
         checked.problems.add(rows.Problem(1, "empty", "the file holds no rows"))
     return checked
 

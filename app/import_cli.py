@@ -19,6 +19,9 @@ def import_labels(
         Path | None, typer.Argument(help="the file or folder; images by path, end of path, file name or digest")
     ] = None,
     workspace: Workspace = HOME,
+    images: Annotated[
+        Path | None, typer.Option(help="take this folder, zip or tar of images in first, as ingest does")
+    ] = None,
     format: Annotated[
         str, typer.Option(help="csv|jsonl|events|labelstudio|coco|huggingface|croissant|fiftyone|imagefolder|yolo")
     ] = "csv",
@@ -39,6 +42,10 @@ def import_labels(
 
     if (path is None) == (undo is None):
         raise errors.BadRequest("give either a file to import or --undo IMPORT")
+    if images is not None:
+        if dry_run or undo is not None:
+            raise errors.BadRequest("--images stores images: take them in first, or leave --dry-run and --undo away")
+        jobs.ingest(workspace, images, classes_file=None, labels_from_folders=False, demo=False, child=False)
     chosen = settings.load(workspace)
     with jobs.bar("import") as tell:
         if path is None:

@@ -40,9 +40,11 @@ def located(text: str) -> tuple[str, str]:
         return urllib.parse.parse_qs(url.query).get("d", [""])[0], ""
     if not url.scheme and not text.startswith("/data/upload/"):
         return text, ""
-    path = urllib.parse.unquote(url.path).lstrip("/").removeprefix("data/upload/")
-    name = PurePosixPath(path).name
-    return path, UPLOADED.sub("", name, count=1) if "/data/upload/" in url.path and UPLOADED.match(name) else ""
+    path = urllib.parse.unquote(url.path).lstrip("/")
+    if "/data/upload/" not in f"/{path}":
+        return path, ""
+    name = PurePosixPath(path).name  # the folder above it is the project's number
+    return name, UPLOADED.sub("", name, count=1) if UPLOADED.match(name) else ""
 
 
 def chosen(one: Mapping[str, Any]) -> tuple[list[tuple[str, str]], list[dict[str, Any]]]:

@@ -167,7 +167,9 @@ def survives(full: World, make: Callable[..., World], target: Path, name: str) -
 
 def table() -> dict[str, dict[str, bool]]:
     """The table of docs/formats.md."""
-    lines = re.findall(r"^\| `(\w+)`[^|]*\|(.*)\|$", TABLE.read_text(encoding="utf-8"), re.M)
+    lines = re.findall(
+        r"^\| `(\w+)`[^|]*\|(.*)\|$", TABLE.read_text(encoding="utf-8").partition("What the cells")[0], re.M
+    )
     return {
         name: dict(zip(COLUMNS, (cell.strip().startswith("yes") for cell in cells.split("|")), strict=True))
         for name, cells in lines
