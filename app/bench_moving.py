@@ -23,7 +23,7 @@ from store import classes, database, images, records
 
 PEER = {"tasks": 12.0, "predictions": 302.0}  # seconds of Label Studio 1.23.2 for 100,000, SQLite, 2 cores
 PEER_COUNT = 100_000
-BATCH = 1000
+BATCH = 10_000
 
 
 def command(*, count: int, place: Path | None, json_file: Path | None) -> None:
@@ -95,10 +95,8 @@ def _tasks(path: Path, file: Path) -> None:
             classes.add(tx, f"class {number}", time.time())
     rows = (records.NewImage(path=f"/files/{tasks.image(task)[0]}") for task in json_file.items(file))
     while batch := list(itertools.islice(rows, BATCH)):
-        with db.write() as tx:
+        with db.write(durable=True) as tx:
             images.add_many(tx, batch)
-    with db.write(durable=True):  # what was committed before it is on the disk with it
-        pass
     db.close()
 
 

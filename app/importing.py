@@ -85,6 +85,8 @@ def finish(db: Database, settings: Settings, *, now: float) -> list[str]:
     for one in left:
         while import_steps.step(db, settings.workspace, one, now):
             pause(settings, one)
+        if one.status == import_steps.UNDONE:
+            imported.forget(db, one.id)
         told.append(f"import {one.id} ({one.file}), which had been cut short, is {one.status} now")
     for path in (settings.workspace / "imports").glob("*.jsonl*"):
         path.unlink(missing_ok=True)

@@ -182,7 +182,7 @@ JSON = st.recursive(
 
 
 @hypothesis.settings(
-    max_examples=120, deadline=None, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture]
+    max_examples=60, deadline=None, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture]
 )
 @hypothesis.given(
     st.sampled_from(sorted(formats.IMPORTS)),
