@@ -254,9 +254,14 @@ def bench_import(
     place: Annotated[
         Path | None, typer.Option(help="folder on the disk to measure; without it the system's for temporary files")
     ] = None,
+    label_studio: Annotated[
+        bool,
+        typer.Option("--label-studio", help="instead: a Label Studio project's tasks and predictions"),
+    ] = False,
     json_file: options.Json = None,
 ) -> None:
     """Import a file of labels while a person answers: seconds, memory, write-lock, the person's latency."""
-    from app import bench_import as measuring
+    from app import bench_import, bench_moving
 
+    measuring = bench_moving if label_studio else bench_import
     measuring.command(count=rows, place=place, json_file=json_file)

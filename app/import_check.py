@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy.engine import Connection
 
-from app import import_places, snapshot
+from app import import_places, imported, snapshot
 from app.exchange import formats, rows
 from store import classes
 from store import errors as store_errors
@@ -47,6 +47,7 @@ class Problems:
 
     counts: Counter[str] = field(default_factory=Counter)
     first: list[rows.Problem] = field(default_factory=list)
+    place: formats.Place = formats.line
 
     def add(self, problem: rows.Problem) -> None:
         self.counts[problem.kind] += 1
@@ -55,7 +56,7 @@ class Problems:
 
     def lines(self) -> list[str]:
         """What a person is told: the first problems by line, and how many there are of each kind."""
-        told = [f"line {each.line:,}: {each.text}" for each in sorted(self.first)]
+        told = [f"{self.place(each.line)}: {each.text}" for each in sorted(self.first)]
         left = self.counts.total() - len(told)
         kinds = ", ".join(f"{number:,} {kind}" for kind, number in self.counts.most_common())
         return [*told, *([f"... and {left:,} more"] if left else []), f"problems: {kinds}"]
@@ -70,6 +71,8 @@ class Checked:
     annotators: list[str] = field(default_factory=lambda: [snapshot.IMPORTER])
     rows: int = 0
     of_model: int = 0  # rows of a certified export that nobody said: passed over
+    passed: Counter[str] = field(default_factory=Counter)  # what has no place here, as formats say it
+    guesses: imported.Guesses = field(default_factory=imported.Guesses)
     quarantined: int = 0  # rows of images that are in quarantine: passed over
     repeated: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))  # lines that say the same again
 
@@ -89,7 +92,7 @@ def check(
     progress: Callable[[int], None] = lambda lines: None,
 ) -> Checked:
     """Read `path` in the format `name`, write every good row to `spool` as Staged, and say all that is wrong."""
-    checked = Checked()
+    checked = Checked(Problems(place=formats.PLACES.get(name, formats.line)))
     names, people, places = (
         _Names(tx, checked, add_classes),
         _People(checked, with_annotators),
@@ -105,6 +108,10 @@ def check(
                 checked.quarantined += 1
                 continue
             try:
+                if isinstance(row, rows.Guess):
+                    shares = [(names.code_of(each), share) for each, share in row.shares]
+                    checked.guesses.add(places.ids[position], row.model, shares)
+                    continue
                 staged = Staged(
                     row.line, places.ids[position], row.kind, names.code(row), people.code(row.annotator), row.reason,
                     row.note, row.at, row.uuid, row.target, people.code(row.asked) or None,
@@ -117,7 +124,8 @@ def check(
             checked.rows += 1
         progress(chunk[-1].line if chunk else 0)
     checked.repeated = seen.repeated(checked.problems)
-    if not checked.rows and not checked.problems.counts and not checked.of_model and not checked.quarantined:
+    counts = (checked.problems.counts, checked.of_model, checked.quarantined, checked.passed, checked.guesses)
+    if not checked.rows and not any(counts):
         checked.problems.add(rows.Problem(1, "empty", "the file holds no rows"))
     return checked
 
@@ -132,16 +140,18 @@ def staged(spool: IO[str]) -> Iterator[Staged]:
     return (Staged(*json.loads(line)) for line in spool)
 
 
-def _chunks(found: Iterator[rows.Row | rows.Problem | None], checked: Checked) -> Iterator[list[rows.Row]]:
-    """Rows some hundred at a time; problems and rows of a model are counted here."""
+def _chunks(found: Iterator[rows.Told], checked: Checked) -> Iterator[list[rows.Row | rows.Guess]]:
+    """Rows some hundred at a time; problems and what is passed over are counted here."""
 
-    def good() -> Iterator[rows.Row]:
+    def good() -> Iterator[rows.Row | rows.Guess]:
         try:
             for each in found:
-                if isinstance(each, rows.Row):
+                if isinstance(each, (rows.Row, rows.Guess)):
                     yield each
                 elif each is None:
                     checked.of_model += 1
+                elif isinstance(each, rows.Passed):
+                    checked.passed[each.what] += each.times
                 else:
                     checked.problems.add(each)
         except rows.Unreadable as end:
@@ -170,9 +180,11 @@ class _Names:
         self.cached: dict[str, int] = {}
 
     def code(self, row: rows.Row) -> int | None:
-        name = row.class_name
-        if name is None or row.kind not in ("label", "review"):
+        if row.class_name is None or row.kind not in ("label", "review"):
             return None
+        return self.code_of(row.class_name)
+
+    def code_of(self, name: str) -> int:
         code = self.cached.get(name)
         if code is None:
             folded = classes.folded(name)
@@ -240,5 +252,5 @@ class _Seen:
         otherwise = np.ones(len(who), bool) if self.log else what != what[first]
         for at in np.flatnonzero(later & otherwise).tolist():
             told = "its uuid is that of" if self.log else "another answer for the image of"
-            problems.add(rows.Problem(int(line[at]), "twice", f"{told} line {int(line[first[at]]):,}"))
+            problems.add(rows.Problem(int(line[at]), "twice", f"{told} {problems.place(int(line[first[at]]))}"))
         return np.sort(line[later & ~otherwise])

@@ -16,10 +16,15 @@ HOME = Path("workspace")
 
 def import_labels(
     path: Annotated[
-        Path | None, typer.Argument(help="the file; images by path, end of path, file name or digest")
+        Path | None, typer.Argument(help="the file or folder; images by path, end of path, file name or digest")
     ] = None,
     workspace: Workspace = HOME,
-    format: Annotated[str, typer.Option(help="csv, jsonl, or events: what export --format events wrote")] = "csv",
+    images: Annotated[
+        Path | None, typer.Option(help="take this folder, zip or tar of images in first, as ingest does")
+    ] = None,
+    format: Annotated[
+        str, typer.Option(help="csv|jsonl|events|labelstudio|coco|huggingface|croissant|fiftyone|imagefolder|yolo")
+    ] = "csv",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would happen, store nothing")] = False,
     add_classes: Annotated[bool, typer.Option("--add-classes", help="add classes that are not there yet")] = False,
     annotators: Annotated[
@@ -32,11 +37,15 @@ def import_labels(
     called: Annotated[str | None, typer.Option(hidden=True, help="what the file is called where it comes from")] = None,
     json_out: Annotated[bool, typer.Option("--json", hidden=True, help="print JSON")] = False,
 ) -> None:
-    """Add the labels of a file, all of them or none; the same file again adds nothing."""
+    """Add the labels of a file or folder, all of them or none; the same again adds nothing. docs/formats.md says what is read."""
     from app import importing, jobs, settings
 
     if (path is None) == (undo is None):
         raise errors.BadRequest("give either a file to import or --undo IMPORT")
+    if images is not None:
+        if dry_run or undo is not None:
+            raise errors.BadRequest("--images stores images: take them in first, or leave --dry-run and --undo away")
+        jobs.ingest(workspace, images, classes_file=None, labels_from_folders=False, demo=False, child=False)
     chosen = settings.load(workspace)
     with jobs.bar("import") as tell:
         if path is None:

@@ -48,13 +48,17 @@ class Places:
         self.owners: NDArray[np.int32] = (np.frombuffer(owners, np.int32) if owners else np.empty(0, np.int32))[order]
         self.told = 0
 
-    def find(self, tx: Connection, wanted: Sequence[rows.Row]) -> list[int | rows.Problem]:
+    def find(self, tx: Connection, wanted: Sequence[rows.Row | rows.Guess]) -> list[int | rows.Problem]:
         """The position of each row's image (see `ids`), or what is wrong with it."""
         texts = [_plain(row.image).removeprefix("./") for row in wanted]
         found = self._of(map(_key, texts))
         again = [at for at, text in enumerate(texts) if not found[at] and "\\" in text]  # written by Windows
         for at, owners in zip(again, self._of(_key(texts[at].replace("\\", "/")) for at in again), strict=True):
             texts[at], found[at] = texts[at].replace("\\", "/"), owners
+        again = [at for at, row in enumerate(wanted) if row.also and not found[at]]
+        for at, owners in zip(again, self._of(_key(_plain(wanted[at].also)) for at in again), strict=True):
+            if owners:
+                texts[at], found[at] = _plain(wanted[at].also), owners
         digests = self._of(_DIGEST + row.digest if row.digest else "" for row in wanted)
         out: list[int | rows.Problem] = []
         unclear: list[int] = []
@@ -78,7 +82,7 @@ class Places:
                 out[at] = bisect.bisect_left(self.ids, image_id)
         return [self._same_file(row, each, same) for row, each, same in zip(wanted, out, digests, strict=True)]
 
-    def _same_file(self, row: rows.Row, found: int | rows.Problem, same: list[int]) -> int | rows.Problem:
+    def _same_file(self, row: rows.Row | rows.Guess, found: int | rows.Problem, same: list[int]) -> int | rows.Problem:
         """What was found, unless the file gives it a digest that it has not."""
         if isinstance(found, rows.Problem) or not row.digest or found in same or not self.digested[found]:
             return found
@@ -92,7 +96,9 @@ class Places:
     def _in_root(self, text: str) -> str:
         return text if text.startswith("/") else f"{self.root}/{text}"
 
-    def _looked_at(self, tx: Connection, row: rows.Row, text: str, owners: list[int]) -> int | rows.Problem:
+    def _looked_at(
+        self, tx: Connection, row: rows.Row | rows.Guess, text: str, owners: list[int]
+    ) -> int | rows.Problem:
         """Compare long ends of paths in full; what is left is unknown, or more than one image."""
         if text.count("/") >= DEPTH and owners:
             known = [_plain(image.path) for image in images.get_many(tx, [self.ids[each] for each in owners])]

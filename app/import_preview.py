@@ -12,8 +12,8 @@ from typing import IO
 import numpy as np
 from sqlalchemy.engine import Connection
 
-from app import errors, import_check, import_steps
-from app.exchange import rows
+from app import errors, import_check, import_steps, imported
+from app.exchange import formats, rows
 from app.import_steps import KEPT, NEW, THERE
 from store import annotators, images
 
@@ -49,6 +49,7 @@ class Preview:
     counts: Counter[str] = field(default_factory=Counter)
     per_class: Counter[str] = field(default_factory=Counter)
     held: int = 0
+    guesses: int = 0  # predictions and soft labels that are not there yet
 
 
 def preview(tx: Connection, asked: Asked, spool: IO[str], out: IO[str] | None, tell: Tell) -> Preview:
@@ -58,12 +59,13 @@ def preview(tx: Connection, asked: Asked, spool: IO[str], out: IO[str] | None, t
     """
     checked = import_check.check(
         tx, asked.path, spool, name=asked.format, add_classes=asked.add_classes, with_annotators=asked.annotators,
-        progress=lambda line: tell(0.0, f"reading line {line:,}"),
+        progress=lambda line: tell(0.0, f"reading {formats.PLACES.get(asked.format, formats.line)(line)}"),
     )  # fmt: skip
     _refuse(asked, checked.problems)
     seen = Preview(checked)
     class_ids = [class_id for _, class_id in checked.classes]
     people = _people(tx, checked)
+    seen.guesses = imported.fresh(tx, checked.guesses, class_ids)
     decider = import_steps.Decider(tx, record(asked, checked, 0, 0.0), class_ids, people)
     held, kept = images.holdout(tx), set[str | None]()
     spool.seek(0)
@@ -121,6 +123,10 @@ def told(seen: Preview, added: str) -> list[str]:
     told = [f"{counts[NEW]:,} answers {added}" + (f" ({per_class}{more})" if per_class else "")]
     if seen.held:
         told.append(f"{seen.held:,} of them are of holdout images: they measure, and are never trained on")
+    if seen.guesses:
+        told.append(
+            f"{seen.guesses:,} predictions {added}, to be suggested until the first model here: {_models(checked)}"
+        )
     if checked.new_classes:
         told.append(f"{len(checked.new_classes):,} new classes: {', '.join(map(rows.plain, checked.new_classes[:20]))}")
     lines = {
@@ -130,4 +136,10 @@ def told(seen: Preview, added: str) -> list[str]:
         "only a model answered: passed over": checked.of_model,
         "name images in quarantine: passed over": checked.quarantined,
     }
+    told += [f"passed over: {number:,} {what}" for what, number in checked.passed.items()]
     return told + [f"{number:,} rows {what}" for what, number in lines.items() if number]
+
+
+def _models(checked: import_check.Checked) -> str:
+    names = list(checked.guesses.names)
+    return ", ".join(map(rows.shown, names[:5])) + (f" and {len(names) - 5:,} more" if len(names) > 5 else "")

@@ -87,6 +87,12 @@ def begin(tx: Connection, new: Import, checked: import_check.Checked, now: float
     save(tx, new)
 
 
+def class_ids(tx: Connection, one: Import) -> list[int]:
+    """The classes of its file by code."""
+    codes: dict[str, list[int]] = stored.get_setting(tx, f"{CODES}{one.id}")
+    return codes["classes"]
+
+
 def save(tx: Connection, one: Import) -> None:
     """Keep the record."""
     stored.set_setting(tx, f"{PREFIX}{one.id}", vars(one))

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from app import errors, import_preview, import_steps, processes
+from app import errors, import_preview, import_steps, imported, processes
 from app.exchange import formats, rows
 from app.import_steps import NEW
 from app.settings import Settings
@@ -43,6 +43,9 @@ def run(settings: Settings, asked: Asked, *, now: float, tell: Tell = lambda fra
             one, seen = _prepared(db, settings, asked, now, tell)
             if one is None:
                 return [*told, "nothing to add", *import_preview.told(seen, "added")]
+            with db.read() as tx:
+                class_ids = import_steps.class_ids(tx, one)
+            imported.keep(db, one.id, seen.checked.guesses, class_ids)
             while import_steps.step(db, settings.workspace, one, now):
                 tell(one.offset / max(one.path(settings.workspace).stat().st_size, 1), "storing")
                 pause(settings, one)
@@ -67,6 +70,7 @@ def undo(settings: Settings, number: int, *, now: float, tell: Tell = lambda fra
                 raise errors.BadRequest(f"import {number} cannot be undone: {why}; there are {done or 'none'}")
             one.status = import_steps.UNDOING
             import_steps.save(tx, one)
+        imported.forget(db, one.id)
         while import_steps.step(db, settings.workspace, one, now):
             tell(0.5, "taking back")
             pause(settings, one)
@@ -81,6 +85,8 @@ def finish(db: Database, settings: Settings, *, now: float) -> list[str]:
     for one in left:
         while import_steps.step(db, settings.workspace, one, now):
             pause(settings, one)
+        if one.status == import_steps.UNDONE:
+            imported.forget(db, one.id)
         told.append(f"import {one.id} ({one.file}), which had been cut short, is {one.status} now")
     for path in (settings.workspace / "imports").glob("*.jsonl*"):
         path.unlink(missing_ok=True)
@@ -152,6 +158,10 @@ def _look_at(asked: Asked) -> None:
     except (OSError, ValueError) as problem:
         why = problem.strerror if isinstance(problem, OSError) else str(problem)
         raise errors.BadRequest(f"cannot read {rows.shown(str(asked.path))}: {why}") from problem
+    if stat.S_ISDIR(mode) and asked.format in formats.FOLDERS:
+        return
+    if asked.format in formats.FOLDERS - formats.FILES:
+        raise errors.BadRequest(f"{rows.shown(str(asked.path))} is a file: give the folder of the dataset")
     if not stat.S_ISREG(mode):
         kind = "folder" if stat.S_ISDIR(mode) else "pipe or device"
         raise errors.BadRequest(f"{rows.shown(str(asked.path))} is a {kind}: give a file of labels")
@@ -187,7 +197,7 @@ def _prepared(
                 out.flush()
                 os.fsync(out.fileno())
         one.rows = seen.counts.total()
-        if not seen.counts[NEW]:
+        if not seen.counts[NEW] and not seen.guesses:
             return None, seen
         os.replace(beside, one.path(settings.workspace))
         backup.flush(folder)

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from app import class_names, map_views, passing, study_plan
+from app import class_names, imported, map_views, passing, study_plan
 from store import draw, gold, images, queue
 from store.records import Image, Lease, Publication, QueueRow
 
@@ -37,6 +37,7 @@ def build(tx: Connection, leases: Sequence[Lease], hidden_rate: float = 0.0) -> 
     found = {image.id: image for image in images.get_many(tx, ids)}
     names = class_names.now(tx)
     made = [_item(tx, lease, found[lease.image_id], current, rows.get(lease.image_id), names) for lease in leases]
+    _offer(tx, made, names)
     conditions, askers = study_plan.terms(tx, leases), passing.askers(tx, leases)
     for lease, item in zip(leases, made, strict=True):
         asker = askers.get(lease.image_id)
@@ -46,6 +47,18 @@ def build(tx: Connection, leases: Sequence[Lease], hidden_rate: float = 0.0) -> 
         elif item["suggestions"] and _lot(lease) < hidden_rate:
             item.update(blind=True, suggestions=[], neighbours=[], overlays=[], why=f"{item['why']}; {HIDDEN}")
     return made
+
+
+def _offer(tx: Connection, made: Sequence[dict[str, Any]], names: class_names.Names) -> None:
+    """What a model elsewhere said, where ours says nothing yet; never where an image is asked blind."""
+    bare = {item["image_id"]: item for item in made if not item["suggestions"] and not item["blind"]}
+    for image_id, said in imported.of(tx, bare).items():
+        suggestions = names.suggestions(said[-1].shares)
+        if suggestions:
+            item = bare[image_id]
+            item.update(
+                suggestions=suggestions, calibrated=False, why=f"{item['why']}; imported: {said[-1].model} suggests"
+            )
 
 
 def _apply(item: dict[str, Any], condition: study_plan.Condition) -> None:

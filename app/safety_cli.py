@@ -71,7 +71,7 @@ def replay(
     at: Annotated[str, typer.Option(help="a time, e.g. 2026-11-25T14:30, or the number of an event")],
     to: Annotated[Path, typer.Option(help="the file or folder to write")],
     workspace: Workspace = HOME,
-    format: Annotated[str, typer.Option(help="csv, events or imagefolder, as in export")] = "csv",
+    format: Annotated[str, typer.Option(help="as in export")] = "csv",
 ) -> None:
     """Write the labels as they were at any past moment, from the events alone."""
     from app import replaying, settings

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -12,6 +14,7 @@ from store import annotators, class_acts, images, labels, records
 from store import answers as everybody
 from store.database import Database
 
+SHARES = ("pool", "calibration", "test")  # by an image's `holdout`
 _BATCH = 500
 
 
@@ -28,11 +31,34 @@ class Answer:
     people: int = 1  # annotators whose answer stands, reviews left out
     agreement: float | None = None  # share of them that say what is exported; None where only a review says it
     probability: float | None = None  # of the exported class after the last consensus; None where one person answered
+    soft: dict[str, float] | None = None  # that consensus whole: probability by class name
 
     @property
     def state(self) -> str:
         """Labelled or rejected."""
         return "rejected" if self.class_name is None else "labelled"
+
+    @property
+    def at(self) -> float:
+        """When it was said, in unix seconds: of an imported answer what its file says."""
+        told = self.event.client_at if self.event.source == "import" else None
+        return self.event.received_at if told is None else told
+
+
+def fields(answer: Answer) -> dict[str, Any]:
+    """What a format with fields of its own gives beside the image and its class; the names are those of rows.COLUMNS."""
+    return {
+        "path": answer.image.path, "digest": answer.image.digest, "state": answer.state, "class": answer.class_name,
+        "reason": answer.reason, "note": answer.event.note, "annotator": answer.annotator,
+        "answered_at": written(answer.at), "source": answer.event.source, "share": SHARES[answer.image.holdout],
+        "answers": answer.people, "agreement": answer.agreement, "soft_label": answer.soft,
+    }  # fmt: skip
+
+
+def written(seconds: float) -> str:
+    """Unix seconds as ISO 8601 in UTC."""
+    at = datetime.datetime.fromtimestamp(seconds, tz=datetime.timezone.utc)
+    return at.isoformat(timespec="milliseconds")
 
 
 def settled(db: Database, up_to: int | None = None) -> Iterator[Answer]:
@@ -45,7 +71,7 @@ def settled(db: Database, up_to: int | None = None) -> Iterator[Answer]:
         names, stands_for = class_acts.named(tx, up_to)
         people = {annotator.id: annotator.name for annotator in annotators.all_(tx)}
         answers = labels.settled(tx, up_to)
-        agreed = _agreed(tx, db, up_to, stands_for)
+        agreed = _agreed(tx, db, up_to, stands_for, names)
         wanted = {answer.event_seq for answer in answers}
         events = {event.seq: event for event in labels.all_events(tx) if event.seq in wanted}
         for start in range(0, len(answers), _BATCH):
@@ -61,8 +87,8 @@ def settled(db: Database, up_to: int | None = None) -> Iterator[Answer]:
 
 
 def _agreed(
-    tx: Connection, db: Database, up_to: int | None, stands_for: dict[int, int]
-) -> Callable[[records.Settled, int | None], tuple[int, float | None, float | None]]:
+    tx: Connection, db: Database, up_to: int | None, stands_for: dict[int, int], names: dict[int, str]
+) -> Callable[[records.Settled, int | None], tuple[int, float | None, float | None, dict[str, float] | None]]:
     """How many people answered an image, the share that says what is exported, and the consensus of the last refresh."""
     said: dict[int, list[int | None]] = {}
     for each in everybody.standing(tx, up_to=up_to, as_said=True):
@@ -70,10 +96,16 @@ def _agreed(
             said.setdefault(each.image_id, []).append(each.class_id and stands_for[each.class_id])
     told = consensus_file.read(db.path.parent)["images"] if db.path is not None and up_to is None else {}
 
-    def of(answer: records.Settled, class_id: int | None) -> tuple[int, float | None, float | None]:
+    def of(
+        answer: records.Settled, class_id: int | None
+    ) -> tuple[int, float | None, float | None, dict[str, float] | None]:
         words = said.get(answer.image_id, [])
         share = words.count(class_id) / len(words) if words else None
         probs = [(stands_for.get(k), p) for k, p in told.get(str(answer.image_id), [])]
-        return len(words), share, sum(p for k, p in probs if k == class_id) if probs else None
+        soft: dict[str, float] = {}
+        for k, p in probs:
+            if k is not None:
+                soft[names[k]] = round(soft.get(names[k], 0.0) + p, 6)
+        return len(words), share, sum(p for k, p in probs if k == class_id) if probs else None, soft or None
 
     return of

@@ -5,13 +5,12 @@ from __future__ import annotations
 import array
 import bisect
 import json
-import os
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from app.exchange import labels_jsonl, rows
+from app.exchange import beside, labels_jsonl, rows
 from store import annotators, class_acts, images, labels
 from store.database import Database
 
@@ -25,25 +24,18 @@ def export(db: Database, path: str | Path, *, up_to: int | None = None) -> int:
     name of who was asked), `class` (as that class was called at the moment asked for).
     The state of an image is the fold of its lines (store/fold.py), so the file alone tells every past moment.
     """
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    beside = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
     count = 0
-    try:
-        with db.read() as tx, beside.open("w", encoding="utf-8") as file:
-            people = {person.id: person.name for person in annotators.all_(tx)}
-            names = class_acts.named(tx, up_to).names
-            files = {image.id: (image.path, image.digest) for image in images.ever(tx)}
-            for event in labels.all_events(tx, up_to):
-                place, digest = files[event.image_id]
-                named = {"path": place, "digest": digest, "annotator": people[event.annotator_id]}
-                named["asked"] = None if event.asked_id is None else people[event.asked_id]
-                told = {**vars(event), **named, "class": None if event.class_id is None else names[event.class_id]}
-                file.write(json.dumps(told, ensure_ascii=False, allow_nan=False) + "\n")
-                count += 1
-        os.replace(beside, target)
-    finally:
-        beside.unlink(missing_ok=True)
+    with db.read() as tx, beside.file(path) as new, new.open("w", encoding="utf-8") as file:
+        people = {person.id: person.name for person in annotators.all_(tx)}
+        names = class_acts.named(tx, up_to).names
+        files = {image.id: (image.path, image.digest) for image in images.ever(tx)}
+        for event in labels.all_events(tx, up_to):
+            place, digest = files[event.image_id]
+            named = {"path": place, "digest": digest, "annotator": people[event.annotator_id]}
+            named["asked"] = None if event.asked_id is None else people[event.asked_id]
+            told = {**vars(event), **named, "class": None if event.class_id is None else names[event.class_id]}
+            file.write(json.dumps(told, ensure_ascii=False, allow_nan=False) + "\n")
+            count += 1
     return count
 
 

@@ -1,4 +1,4 @@
-"""The export and import formats by name."""
+"""The export and import formats by name; docs/formats.md says what each can hold."""
 
 from __future__ import annotations
 
@@ -6,8 +6,23 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from app import errors
-from app.exchange import event_log, imagefolder, labels_csv, labels_jsonl, rows
+from app.exchange import (
+    class_folders,
+    coco,
+    croissant,
+    event_log,
+    fiftyone,
+    huggingface,
+    imagefolder,
+    labels_csv,
+    labels_jsonl,
+    labelstudio,
+    rows,
+    yolo,
+)
 from store.database import Database
+
+Place = Callable[[int], str]
 
 
 def export(db: Database, path: str | Path, *, name: str, up_to: int | None = None) -> str:
@@ -17,15 +32,28 @@ def export(db: Database, path: str | Path, *, name: str, up_to: int | None = Non
     return EXPORTS[name](db, Path(path), up_to)
 
 
-def _csv(db: Database, path: Path, up_to: int | None) -> str:
-    counts = labels_csv.export(db, path, up_to=up_to)
-    return f"wrote {counts['labelled']:,} labelled and {counts['rejected']:,} rejected images to {path}"
+def line(number: int) -> str:
+    """Where a row of this number stands in a file whose rows are lines."""
+    return f"line {number:,}"
 
 
-def _imagefolder(db: Database, path: Path, up_to: int | None) -> str:
-    done = imagefolder.export(db, path, up_to=up_to)
-    gone = f"; {len(done.missing):,} files are gone, the first is {done.missing[0]}" if done.missing else ""
-    return f"copied {done.labelled:,} labelled and {done.rejected:,} rejected images into {path}{gone}"
+def _file(write: Callable[[Database, Path, int | None], dict[str, int]]) -> Callable[[Database, Path, int | None], str]:
+    def written(db: Database, path: Path, up_to: int | None) -> str:
+        counts = write(db, path, up_to)
+        return f"wrote {counts['labelled']:,} labelled and {counts['rejected']:,} rejected images to {path}"
+
+    return written
+
+
+def _folder(
+    write: Callable[[Database, Path, int | None], imagefolder.Exported],
+) -> Callable[[Database, Path, int | None], str]:
+    def copied(db: Database, path: Path, up_to: int | None) -> str:
+        done = write(db, path, up_to)
+        gone = f"; {len(done.missing):,} files are gone, the first is {done.missing[0]}" if done.missing else ""
+        return f"copied {done.labelled:,} labelled and {done.rejected:,} rejected images into {path}{gone}"
+
+    return copied
 
 
 def _events(db: Database, path: Path, up_to: int | None) -> str:
@@ -33,14 +61,41 @@ def _events(db: Database, path: Path, up_to: int | None) -> str:
 
 
 EXPORTS: dict[str, Callable[[Database, Path, int | None], str]] = {
-    "csv": _csv,
+    "coco": _file(coco.export),
+    "croissant": _folder(croissant.export),
+    "csv": _file(lambda db, path, up_to: labels_csv.export(db, path, up_to=up_to)),
     "events": _events,
-    "imagefolder": _imagefolder,
+    "fiftyone": _folder(fiftyone.export),
+    "huggingface": _folder(huggingface.export),
+    "imagefolder": _folder(lambda db, path, up_to: imagefolder.export(db, path, up_to=up_to)),
+    "jsonl": _file(labels_jsonl.export),
+    "labelstudio": _file(labelstudio.export),
+    "yolo": _folder(yolo.export),
 }
 
-# name -> the answers of a file, one after the other; None for a row that only a model answered
-IMPORTS: dict[str, Callable[[Path], Iterator[rows.Row | rows.Problem | None]]] = {
+IMPORTS: dict[str, Callable[[Path], Iterator[rows.Told]]] = {
+    "coco": coco.read,
+    "croissant": croissant.read,
     "csv": labels_csv.read,
     "events": event_log.read,
+    "fiftyone": fiftyone.read,
+    "huggingface": huggingface.read,
+    "imagefolder": class_folders.read,
     "jsonl": labels_jsonl.read,
+    "labelstudio": labelstudio.read,
+    "yolo": yolo.read,
+}
+
+FOLDERS = frozenset(("croissant", "fiftyone", "huggingface", "imagefolder", "yolo"))  # a folder is read
+FILES = frozenset(IMPORTS) - {"croissant", "fiftyone", "imagefolder", "yolo"}  # one file alone can be read
+
+# Where a numbered row of a file stands, in words; line() where a format is not here.
+PLACES: dict[str, Place] = {
+    "coco": coco.place,
+    "croissant": croissant.place,
+    "fiftyone": fiftyone.place,
+    "huggingface": huggingface.place,
+    "imagefolder": class_folders.place,
+    "labelstudio": labelstudio.place,
+    "yolo": class_folders.place,
 }

@@ -5,16 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 import unicodedata
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from app import errors
-from app.exchange import answers
+from app.exchange import answers, beside
+from store import records
 from store.database import Database
 
-REJECTED = "_rejected"
+REJECTED, NO_REASON = "_rejected", "no reason"
 _UNSAFE = frozenset('<>:"/\\|?*')
 _RESERVED = frozenset(("con", "prn", "aux", "nul", *(f"{kind}{n}" for kind in ("com", "lpt") for n in range(1, 10))))
 _MOST_BYTES = 120
@@ -37,25 +36,17 @@ def export(
     link: bool = False,
     progress: Callable[[float, str], None] | None = None,
     up_to: int | None = None,
+    place: Place | None = None,
 ) -> Exported:
     """Copy (or, with `link`, hard-link where the disk allows) every settled image into `folder`, which must be new.
 
-    With `up_to`, those that were settled at that watermark. The folder appears under its name when it is complete. Class
+    With `up_to`, those that were settled at that watermark. `place` gives the folder of each, None for one that is left
+    out. The folder appears under its name when it is complete. Class
     names are made fit for any file system; two that would then fall together are numbered. Raises BadRequest when the
     folder is there already and not empty.
     """
-    target = Path(folder).expanduser().absolute()
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise errors.BadRequest(f"{target} is there already: name a new folder to export into")
-    beside = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
-    beside.mkdir(parents=True)
-    try:
-        done = _fill(beside, list(answers.settled(db, up_to)), link, progress)
-        if target.exists():
-            target.rmdir()
-        os.rename(beside, target)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
+    with beside.folder(folder) as new:
+        done = _fill(new, list(answers.settled(db, up_to)), place or by_class, link, progress)
     return done
 
 
@@ -70,13 +61,16 @@ def safe_name(text: str) -> str:
 
 
 def _fill(
-    beside: Path, settled: list[answers.Answer], link: bool, progress: Callable[[float, str], None] | None
+    new: Path,
+    settled: list[answers.Answer],
+    place: Place,
+    link: bool,
+    progress: Callable[[float, str], None] | None,
 ) -> Exported:
-    done, folders = Exported(), _Folders()
+    done, folders = Exported(), Folders()
     for number, answer in enumerate(settled, start=1):
-        place = beside / folders.of(answer)
-        place.mkdir(parents=True, exist_ok=True)
-        if _bring(Path(answer.image.path), place, answer.image.id, link, done):
+        into = place(answer, folders)
+        if into is not None and bring(answer.image, new / into, link, done):
             done.labelled += answer.class_name is not None
             done.rejected += answer.class_name is None
         if progress is not None and (number % 50 == 0 or number == len(settled)):
@@ -84,19 +78,17 @@ def _fill(
     return done
 
 
-class _Folders:
-    """Which folder a class or reason goes to; no two names share one, whatever the file system makes of case."""
+class Folders:
+    """Which folder a class goes to; no two share one, whatever the file system makes of case."""
 
     def __init__(self) -> None:
         self._by_name: dict[str, str] = {}
         self._taken: set[str] = set()
 
-    def of(self, answer: answers.Answer) -> Path:
-        if answer.class_name is None:
-            return Path(REJECTED) / safe_name(answer.reason or "no reason")
-        if answer.class_name not in self._by_name:
-            self._by_name[answer.class_name] = self._free(safe_name(answer.class_name))
-        return Path(self._by_name[answer.class_name])
+    def of(self, class_name: str) -> str:
+        if class_name not in self._by_name:
+            self._by_name[class_name] = self._free(safe_name(class_name))
+        return self._by_name[class_name]
 
     def _free(self, name: str) -> str:
         free, number = name, 2
@@ -106,20 +98,32 @@ class _Folders:
         return free
 
 
-def _bring(source: Path, folder: Path, image_id: int, link: bool, done: Exported) -> bool:
-    """Put one file into the folder, under its name with the image's id when that is taken; False when it is gone."""
-    target = folder / source.name
-    if target.exists():
-        target = folder / f"{source.stem}-{image_id}{source.suffix}"
+def by_class(answer: answers.Answer, folders: Folders) -> Path:
+    """One folder per class; rejects by their reason in folders of their own."""
+    if answer.class_name is None:
+        return Path(REJECTED) / safe_name(answer.reason or NO_REASON)
+    return Path(folders.of(answer.class_name))
+
+
+Place = Callable[[answers.Answer, Folders], Path | None]
+
+
+def bring(image: records.Image, folder: Path, link: bool, done: Exported) -> Path | None:
+    """Put one file into the folder, under its name with the image's id when that is taken; None when it is gone."""
+    source = Path(image.path)
     if source.is_symlink() or not source.is_file():
         done.missing.append(str(source))
-        return False
+        return None
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / source.name
+    if target.exists():
+        target = folder / f"{source.stem}-{image.id}{source.suffix}"
     if link:
         try:
             os.link(source, target)
             done.linked += 1
-            return True
+            return target
         except OSError:  # another disk, or one that knows no links
             pass
     shutil.copyfile(source, target)
-    return True
+    return target

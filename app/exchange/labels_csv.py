@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import csv
-import datetime
 import io
 import itertools
-import os
+import json
 import re
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from app.exchange import answers, rows
+from app.exchange import answers, beside, fields, rows
 from store.database import Database
 
 COLUMNS = (
     "image_id", "path", "state", "class", "reason", "note", "annotator", "source", "answered_at", "share",
     "suggestion", "suggestion_probability", "suggestion_visible", "overlay", "overlay_visible", "answer_ms",
     "input_mode", "asked_as", "publication", "round", "event", "digest",
-    "answers", "agreement", "consensus_probability",
+    "answers", "agreement", "consensus_probability", "soft_label",
 )  # fmt: skip
 
 _DELIMITERS = ",;\t"
-_SHARES = ("pool", "calibration", "test")
 _FORMULA = re.compile("'*[=+\\-@\\t\\r\\n＝＋－＠]")  # as OWASP lists them, behind any number of apostrophes
 
 Cell = str | int | float | None
@@ -33,20 +30,13 @@ def export(db: Database, path: str | Path, *, up_to: int | None = None) -> dict[
     """Write the labels to `path` (written beside and renamed, an older file is replaced); returns counts by state.
 
     With `up_to`, as they were at that watermark."""
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    beside = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
     counts = {"labelled": 0, "rejected": 0}
-    try:
-        with beside.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(COLUMNS)
-            for answer in answers.settled(db, up_to):
-                counts[answer.state] += 1
-                writer.writerow(_cells(answer))
-        os.replace(beside, target)
-    finally:
-        beside.unlink(missing_ok=True)
+    with beside.file(path) as new, new.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(COLUMNS)
+        for answer in answers.settled(db, up_to):
+            counts[answer.state] += 1
+            writer.writerow(cells(answer))
     return counts
 
 
@@ -54,10 +44,10 @@ def lines(db: Database) -> Iterator[str]:
     """The same file line by line, for a download."""
     yield _line(COLUMNS)
     for answer in answers.settled(db):
-        yield _line(_cells(answer))
+        yield _line(cells(answer))
 
 
-def read(path: Path) -> Iterator[rows.Row | rows.Problem | None]:
+def read(path: Path) -> Iterator[rows.Told]:
     """The answers of a CSV file: ours, or any with a header that names an image and a class; None where a model answered.
 
     Commas, semicolons or tabs, as the header has them. Every cell may carry the apostrophe that `safe` puts before what
@@ -82,7 +72,7 @@ def read(path: Path) -> Iterator[rows.Row | rows.Problem | None]:
                 yield rows.Problem(begins, "cells", told)
                 continue
             try:
-                yield rows.row(begins, {role: as_said(cells[at]) for at, role in roles.items()})
+                yield from fields.of_cells(begins, {role: as_said(cells[at]) for at, role in roles.items()})
             except rows.Wrong as wrong:
                 yield rows.Problem(begins, wrong.kind, wrong.text)
     except StopIteration:
@@ -111,16 +101,17 @@ def as_said(text: str) -> str:
     return text[1:] if text.startswith("'") and _FORMULA.match(text[1:]) else text
 
 
-def _cells(answer: answers.Answer) -> list[Cell]:
+def cells(answer: answers.Answer) -> list[Cell]:
+    """One row, in the order of COLUMNS."""
     event, image = answer.event, answer.image
-    at = datetime.datetime.fromtimestamp(event.received_at, tz=datetime.timezone.utc)
     cells: list[Cell] = [
         image.id, image.path, answer.state, answer.class_name, answer.reason, event.note, answer.annotator,
-        event.source, at.isoformat(timespec="milliseconds"), _SHARES[image.holdout],
+        event.source, answers.written(answer.at), answers.SHARES[image.holdout],
         answer.suggestion, event.suggestion_probability, event.suggestion_visible, event.overlay_kind,
         event.overlay_visible, event.shown_ms,
         event.input_mode, event.queue_reason, event.publication_id, event.round_id, event.seq, image.digest,
         answer.people, None if answer.agreement is None else round(answer.agreement, 4), answer.probability,
+        json.dumps(answer.soft, ensure_ascii=False) if answer.soft else None,
     ]  # fmt: skip
     return [safe(cell) for cell in cells]
 

@@ -1,4 +1,4 @@
-"""Labels as JSON lines: an object a line, with the same names as the columns of a CSV."""
+"""Labels as JSON lines: an object a line, with the names of a CSV's columns; written and read."""
 
 from __future__ import annotations
 
@@ -7,12 +7,23 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
-from app.exchange import rows
+from app.exchange import answers, beside, fields, rows
+from store.database import Database
 
 
-def read(path: Path) -> Iterator[rows.Row | rows.Problem | None]:
+def export(db: Database, path: Path, up_to: int | None = None) -> dict[str, int]:
+    """Write an object a line and settled image; returns counts by state."""
+    counts = {"labelled": 0, "rejected": 0}
+    with beside.file(path) as new, new.open("w", encoding="utf-8") as file:
+        for answer in answers.settled(db, up_to):
+            counts[answer.state] += 1
+            file.write(json.dumps(answers.fields(answer), ensure_ascii=False, allow_nan=False) + "\n")
+    return counts
+
+
+def read(path: Path) -> Iterator[rows.Told]:
     """The answers of a file, one a line, each with at least an image (or its digest) and a class or a reason."""
-    known: dict[tuple[str, ...], dict[int, str]] = {}
+    known: dict[tuple[str, ...], dict[str, str]] = {}
     for line, told in objects(path):
         if isinstance(told, rows.Problem):
             yield told
@@ -22,9 +33,8 @@ def read(path: Path) -> Iterator[rows.Row | rows.Problem | None]:
             if names not in known:
                 if len(known) > 1000:
                     known.clear()
-                known[names] = rows.roles(names)
-            cells = {role: _text(names[at], told[names[at]]) for at, role in known[names].items()}
-            yield rows.row(line, cells)
+                known[names] = {names[at]: role for at, role in rows.roles(names).items()}
+            yield from fields.said(line, told, known[names])
         except rows.Wrong as wrong:
             yield rows.Problem(line, wrong.kind, wrong.text)
 
@@ -43,18 +53,6 @@ def objects(path: Path) -> Iterator[tuple[int, Mapping[str, Any] | rows.Problem]
             yield number, told
         else:
             yield number, rows.Problem(number, "not JSON", f"a {type(told).__name__}, not an object in braces")
-
-
-def _text(name: str, value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and rows.ROLES.get(name.casefold()) == "at":
-        return repr(value)
-    raise rows.Wrong(
-        "not text", f"{rows.shown(name)} is {rows.shown(json.dumps(value))}: write it as a text, in quotes"
-    )
 
 
 def _refuse(constant: str) -> NoReturn:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from app import clock, errors, ingest_files, labelling
 from store import classes
@@ -15,6 +16,7 @@ from store import classes
 LONGEST_LINE = 1 << 20  # bytes
 LONGEST_PATH, LONGEST_NOTE = 4096, 2000  # characters
 MODEL = "model"  # `source` of the rows in a certified export that nobody said
+MOST_SHARES = 1000  # classes of one soft label or prediction
 COLUMNS = {  # what a column holds -> names it goes by
     "image": ("path", "image", "file", "filename", "file_name", "image_path", "filepath", "file_path", "image_name"),
     "class": ("class", "label", "class_name", "label_name", "category", "species"),
@@ -25,6 +27,7 @@ COLUMNS = {  # what a column holds -> names it goes by
     "annotator": ("annotator", "annotated_by", "labeler", "person"),
     "at": ("answered_at", "annotated_at", "time", "timestamp"),
     "source": ("source",),
+    "soft": ("soft_label",),
 }
 ROLES = {name: role for role, names in COLUMNS.items() for name in names}
 STATES = {"labelled": "label", "labeled": "label", "label": "label", "rejected": "reject", "reject": "reject"}
@@ -70,6 +73,37 @@ class Row:
     uuid: str | None = None
     target: str | None = None
     asked: str | None = None  # the name of whom a skip passes the image to
+    also: str = ""  # another name of the file, looked for where `image` is none here
+
+
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """What a model, or several people together, hold an image for: (class name, probability) pairs, never trained on.
+
+    Raises Wrong for a name that cannot be looked up."""
+
+    line: int
+    image: str
+    digest: str | None
+    shares: tuple[tuple[str, float], ...]
+    model: str
+    also: str = ""
+
+    def __post_init__(self) -> None:
+        for text, most, what in ((self.image, LONGEST_PATH, "image"), (self.also, LONGEST_PATH, "image")):
+            _fit(text, most, what)
+        _fit(self.digest or "", 128, "digest")
+        _fit(self.model, 100, "model")
+
+
+class Passed(NamedTuple):
+    """Something in a file that has no place here; `what` ends a sentence that begins with how many there are."""
+
+    what: str
+    times: int = 1
+
+
+Told = Row | Guess | Passed | Problem | None  # what a format reads; None for a row that only a model answered
 
 
 def lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -111,6 +145,14 @@ def roles(names: Sequence[str]) -> dict[int, str]:
     return found
 
 
+def probability(name: str, value: Any) -> float:
+    """A number from 0 to 1 beside a class name that can be stored; raises Wrong."""
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 <= value <= 1:
+        raise Wrong("probability", f"{shown(json.dumps(value))} for class {shown(name)} is no probability from 0 to 1")
+    _fit(name, classes.LONGEST_NAME, "class")
+    return float(value)
+
+
 def row(line: int, cells: Mapping[str, str]) -> Row | None:
     """The row that these cells by role make, None for one that only a model said; raises Wrong."""
     if cells.get("source", "").strip() == MODEL:
@@ -144,15 +186,11 @@ def checked(row: Row) -> Row:
     if row.kind == "label" and row.reason:
         raise Wrong("contradiction", f"a reason to reject beside class {shown(row.class_name or '')}")
     for text, most, what in (
-        (row.image, LONGEST_PATH, "image"), (row.digest, 128, "digest"), (row.note, LONGEST_NOTE, "note"),
-        (row.class_name, classes.LONGEST_NAME, "class"), (row.uuid, 64, "uuid"),
+        (row.image, LONGEST_PATH, "image"), (row.also, LONGEST_PATH, "image"), (row.digest, 128, "digest"),
+        (row.note, LONGEST_NOTE, "note"), (row.class_name, classes.LONGEST_NAME, "class"),
+        (row.uuid, 64, "uuid"),
     ):  # fmt: skip
-        if text and len(text) > most:
-            raise Wrong("too long", f"the {what} has {len(text):,} characters, at most {most:,} are taken")
-        if text and not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
-            raise Wrong("encoding", f"the {what} holds half a character (a lone surrogate)")
-        if text and "\0" in text:
-            raise Wrong("not text", f"the {what} holds a NUL character")
+        _fit(text or "", most, what)
     if row.reason and row.reason not in labelling.REASONS:
         raise Wrong("reason", f"{shown(row.reason)} is no reason: {nearest(row.reason, labelling.REASONS)}")
     if row.asked and row.kind != "skip":
@@ -164,6 +202,15 @@ def checked(row: Row) -> Row:
             except errors.BadRequest as problem:
                 raise Wrong("annotator", shown(str(problem))) from problem
     return row
+
+
+def _fit(text: str, most: int, what: str) -> None:
+    if len(text) > most:
+        raise Wrong("too long", f"the {what} has {len(text):,} characters, at most {most:,} are taken")
+    if not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
+        raise Wrong("encoding", f"the {what} holds half a character (a lone surrogate)")
+    if "\0" in text:
+        raise Wrong("not text", f"the {what} holds a NUL character")
 
 
 def moment(text: str) -> float | None:

@@ -35,9 +35,9 @@ async def import_labels(
 ) -> JSONResponse:
     """The body is the file, at most MOST_BYTES. `lines` says what was, or with `dry_run` would be, done; 400 with all
     problems in `lines`, and nothing stored, where the file cannot be taken."""
-    if format not in formats.IMPORTS or over not in importing.OVER:
+    if format not in formats.FILES or over not in importing.OVER:
         raise errors.BadRequest(
-            f"format is one of {', '.join(sorted(formats.IMPORTS))}, over one of {', '.join(importing.OVER)}"
+            f"format is one of {', '.join(sorted(formats.FILES))}, over one of {', '.join(importing.OVER)}"
         )
     chosen = {"--dry-run": dry_run, "--add-classes": add_classes, "--annotators": annotators}
     workspace: Path = request.app.state.settings.workspace

@@ -144,7 +144,7 @@ def test_an_older_csv_is_replaced_and_stays_when_writing_fails(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(labels_csv, "_cells", broken)
+        patched.setattr(labels_csv, "cells", broken)
         with pytest.raises(OSError, match="No space"):
             labels_csv.export(said.db, target)
     assert target.read_text(encoding="utf-8") == "old"
@@ -233,8 +233,8 @@ def test_formats_by_name(said: Said, tmp_path: Path) -> None:
     said.say("one.jpg", "label", "Owl")
     assert "1 labelled and 0 rejected" in formats.export(said.db, tmp_path / "x.csv", name="csv")
     assert "1 labelled and 0 rejected" in formats.export(said.db, tmp_path / "x", name="imagefolder")
-    with pytest.raises(errors.BadRequest, match="csv, events, imagefolder"):
-        formats.export(said.db, tmp_path / "y", name="coco")
+    with pytest.raises(errors.BadRequest, match="coco, croissant, csv, events, fiftyone"):
+        formats.export(said.db, tmp_path / "y", name="xml")
 
 
 def test_an_export_of_nothing_is_an_empty_table(said: Said, tmp_path: Path) -> None:

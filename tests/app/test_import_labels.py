@@ -373,7 +373,7 @@ def test_a_folder_a_pipe_a_missing_file_and_a_missing_workspace_are_refused(worl
     for path, told in ((tmp_path, "is a folder"), (tmp_path / "pipe", "is a pipe"), (tmp_path / "no", "No such file")):
         with pytest.raises(errors.BadRequest, match=told):
             world.run(path)
-    with pytest.raises(errors.BadRequest, match="no import format 'xml': choose csv, events, jsonl"):
+    with pytest.raises(errors.BadRequest, match="no import format 'xml': choose coco, croissant, csv"):
         world.run(world.file("l", "x"), format="xml")
     with pytest.raises(errors.BadRequest, match="there is no workspace"):
         importing.run(settings.load(tmp_path / "none"), importing.Asked(world.file("l", "x")), now=NOW)

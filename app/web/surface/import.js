@@ -4,10 +4,21 @@ import { post } from "./api.js";
 import { button, h, setText } from "./dom.js";
 
 const PATIENCE_MS = 1800000;
-const FORMATS = [["csv", "CSV"], ["jsonl", "JSON lines"], ["events", "event log"]];
+const FORMATS = [
+  ["csv", "CSV"], ["jsonl", "JSON lines"], ["labelstudio", "Label Studio JSON"], ["coco", "COCO JSON"],
+  ["huggingface", "parquet (Hugging Face)"], ["events", "event log"],
+];
+
+// By its name, and a JSON file by its first character: an array is Label Studio's, an object COCO's.
+async function guess(file) {
+  if (/\.(jsonl|ndjson)$/i.test(file.name)) return "jsonl";
+  if (/\.parquet$/i.test(file.name)) return "huggingface";
+  if (/\.json$/i.test(file.name)) return (await file.slice(0, 100).text()).trimStart().startsWith("[") ? "labelstudio" : "coco";
+  return null;
+}
 
 export function importing(status) {
-  const file = h("input", { type: "file", id: "rd-import", accept: ".csv,.tsv,.txt,.jsonl,.ndjson,.json" });
+  const file = h("input", { type: "file", id: "rd-import", accept: ".csv,.tsv,.txt,.jsonl,.ndjson,.json,.parquet" });
   const format = h("select", { id: "rd-import-format" }, ...FORMATS.map(([value, name]) => h("option", { value }, name)));
   const fresh = h("input", { type: "checkbox", id: "rd-import-classes" });
   const people = h("input", { type: "checkbox", id: "rd-import-people" });
@@ -26,9 +37,9 @@ export function importing(status) {
     told.replaceChildren();
     setText(said, "");
   };
-  form.addEventListener("change", () => {
-    if (/\.(jsonl|ndjson)$/i.test(file.files[0]?.name ?? "") && format.value === "csv") format.value = "jsonl";
+  form.addEventListener("change", (event) => {
     forget();
+    if (event.target === file && file.files.length) void guess(file.files[0]).then((name) => name && (format.value = name));
   });
   form.addEventListener("submit", (event) => {
     event.preventDefault();
