@@ -153,7 +153,12 @@ def round_(
 def export(
     path: Path,
     workspace: Workspace = HOME,
-    format: Annotated[str, typer.Option(help="csv|jsonl|events|labelstudio|coco|huggingface|croissant|fiftyone|imagefolder|yolo; events: all ever said")] = "csv",
+    format: Annotated[
+        str,
+        typer.Option(
+            help="csv|jsonl|labelstudio|coco|huggingface|croissant|fiftyone|imagefolder|yolo; events: all that was ever said"
+        ),
+    ] = "csv",
     certified: Annotated[
         float | None, typer.Option(help="add the model's labels, as far as at most this share is wrong, e.g. 0.02")
     ] = None,
