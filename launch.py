@@ -7,7 +7,17 @@ from typing import Annotated
 
 import typer
 
-from app import bench_cli, import_cli, options, safety_cli, simulate_cli, training_cli, user_cli, weights_cli
+from app import (
+    bench_cli,
+    import_cli,
+    options,
+    predict_cli,
+    safety_cli,
+    simulate_cli,
+    training_cli,
+    user_cli,
+    weights_cli,
+)
 
 # Several processes share the cores; linear algebra that spins on all of them at once was measured ten times slower.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -156,7 +166,7 @@ def export(
 
 for verb in (
     import_cli.import_labels, safety_cli.backup, safety_cli.restore, safety_cli.verify, safety_cli.replay,
-    simulate_cli.simulate, training_cli.train, training_cli.evaluate,
+    simulate_cli.simulate, training_cli.train, training_cli.evaluate, predict_cli.predict, predict_cli.export_model,
 ):  # fmt: skip
     app.command()(verb)
 

@@ -39,7 +39,7 @@ def embed(
     """
     if batch < 0:
         raise errors.BadInput(f"batch is {batch}; give at least 1, or 0 for a good one")
-    batch = batch or _batch(net)
+    batch = batch or good_batch(net)
     parts: list[list[NDArray[Any]]] = [[], [], []]
     was_training = net.training
     net.eval()
@@ -63,7 +63,7 @@ def embed(
     return Embedded(*joined)
 
 
-def _batch(net: raum_net.RaumNet) -> int:
+def good_batch(net: raum_net.RaumNet) -> int:
     """As many images as keep the maps of one layer near a processor's caches (on a GPU: enough to fill it)."""
     if next(net.parameters()).device.type != "cpu":
         return 256
