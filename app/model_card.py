@@ -59,7 +59,9 @@ always the same ones."""
 
 def _data(facts: Facts) -> str:
     if facts.trained:
-        return f"## Data\n\n{facts.trained['labelled']:,} labelled images of the data set {_cell(facts.trained['name'])}."
+        return (
+            f"## Data\n\n{facts.trained['labelled']:,} labelled images of the data set {_cell(facts.trained['name'])}."
+        )
     if not facts.counts:
         return "## Data\n\nNot known: exported without its workspace."
     sources = ", ".join(f"{count:,} by {_source(name)}" for name, count in sorted(facts.sources.items()))
@@ -111,7 +113,8 @@ def _onnx(facts: Facts) -> str:
     if not facts.onnx:
         return ""
     apart = max(facts.onnx["apart"].values())
-    return f"\n\n`model.onnx` in onnxruntime against torch: differences of at most {apart:.1e} in any output."
+    on = f"{facts.onnx['images']} images" if facts.onnx["images"] else "pictures of noise"
+    return f"\n\n`model.onnx` in onnxruntime against torch, on {on}: differences of at most {apart:.1e} in any output."
 
 
 def _limits(model: classifier.Classifier) -> str:

@@ -24,7 +24,8 @@ HOLDOUT = "the workspace's holdout"
 @dataclasses.dataclass
 class Facts:
     """counts: labels of each class that it learnt from; sources: answers by where they came from; people: how many gave
-    them. trained: the data set of a checkpoint that `train` left. measured: figures and `on` what; None where nothing could be. images: files to compare ONNX on. onnx: how."""
+    them. trained: the data set of a checkpoint that `train` left. measured: figures and `on` what; None where nothing
+    could be. images: files to compare ONNX on. onnx: the largest difference of each output."""
 
     temperature: float
     counts: dict[str, int] = dataclasses.field(default_factory=dict)
@@ -75,11 +76,12 @@ def take(
     facts.images = [known[i] for i in [*held, *(each.image_id for each in learnt)] if i in known]
     halves_N = np.array([holdout[i] for i in held], np.int64)
     progress(0.1, f"measuring on {len(held):,} holdout images")
-    looked = classifier.each(model.net, [known[i] for i in held], classifier.draws_of(model.net, 1.0))
-    judged = [None if isinstance(found, model_errors.UnreadableImage) else found for _, found in looked]
-    readable_N = np.array([each is not None for each in judged], bool)
+    draws = classifier.draws_of(model.net, 1.0)
+    looked = classifier.each(model.net, [known[i] for i in held], lambda embeddings_BD: list(draws(embeddings_BD)))
+    judged = [found for _, found in looked]
+    readable_N = np.array([not isinstance(each, model_errors.UnreadableImage) for each in judged], bool)
     if readable_N.any():
-        logs_NSK = np.stack([each for each in judged if each is not None])
+        logs_NSK = np.stack([each for each in judged if not isinstance(each, model_errors.UnreadableImage)])
         _measure(facts, logs_NSK, np.array([*held.values()], np.int64)[readable_N], halves_N[readable_N])
         assert facts.measured is not None
         facts.measured["other_classes"] = len(seen.holdout_labels) - len(held)

@@ -111,6 +111,8 @@ def session_of(path: Path) -> Any:
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # others want the cores, too
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
