@@ -11,7 +11,7 @@ import torch
 from typer.testing import CliRunner
 
 import launch
-from app import bench_predict, errors, named_classes, predictions, published_model
+from app import bench_predict, errors, named_classes, pool_files, predictions, published_model
 from model import checkpoint, classifier, config
 from model.network import raum_net
 from tests.app import test_learning
@@ -73,7 +73,9 @@ def test_json_lines_hold_the_same(workspace: Workspace, ckpt: Path, tmp_path: Pa
 
 def test_a_workspace_answers_with_the_model_that_its_page_shows(workspace: Workspace) -> None:
     test_learning.label(workspace, workspace.ids[:15] + workspace.held)
-    published = test_learning.refresh(workspace, test_learning.held(workspace)).publication
+    opened = test_learning.held(workspace)
+    pool_files.save(opened)
+    published = test_learning.refresh(workspace, opened).publication
     model, told = published_model.load(workspace.db, workspace.settings, now=5.0)
     assert "not calibrated" in told
     shown = predictions.load(workspace.settings.workspace, published)
