@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from app import errors, ingest_files, pool
+from app import errors, ingest_files, pool, processes
 from model import classifier, config, predict
 from model.data import ahead, pixels
 from model.network import raum_net
@@ -30,6 +30,7 @@ def command(
     """Measure, print the table and how it was measured, write the figures."""
     from rich import console, table
 
+    processes.keep_memory()  # as predict does
     told = measure(images, backbone=backbone, ckpt=ckpt, count=count, repeats=repeats)
     shown = table.Table("network", "bare", "predict", "ratio", "decoding", box=None)
     cells = [f"{told[key]:.1f}" for key in ("bare", "predict")]
