@@ -12,6 +12,7 @@ from app import (
     explain_cli,
     import_cli,
     options,
+    predict_cli,
     safety_cli,
     simulate_cli,
     training_cli,
@@ -172,6 +173,7 @@ def export(
 for verb in (
     import_cli.import_labels, safety_cli.backup, safety_cli.restore, safety_cli.verify, safety_cli.replay,
     simulate_cli.simulate, training_cli.train, training_cli.evaluate, explain_cli.explain,
+    predict_cli.predict, predict_cli.export_model,
 ):  # fmt: skip
     app.command()(verb)
 

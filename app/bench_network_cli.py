@@ -120,3 +120,17 @@ def overlay(
     )
     sizes = overlay_data.Sizes(labelled=labelled, unlabelled=unlabelled, test=test)
     measuring.command(images, plan, sizes, json_file=json_file)
+
+
+def predict(
+    images: Annotated[Path, typer.Option(help="folder of images, as in predict")],
+    backbone: options.OneBackbone = "vmamba_nano",
+    ckpt: Annotated[Path | None, typer.Option(help="a checkpoint, instead of a backbone with a fresh head")] = None,
+    count: Annotated[int, typer.Option(help="at most so many images")] = 600,
+    repeats: Annotated[int, typer.Option(help="pairs of which the median is told")] = 5,
+    json_file: options.Json = None,
+) -> None:
+    """Images a second of predict, from files to answers, beside the bare network's on decoded images."""
+    from app import bench_predict as measuring
+
+    measuring.command(images=images, backbone=backbone, ckpt=ckpt, count=count, repeats=repeats, json_file=json_file)

@@ -12,7 +12,7 @@ from app import agreement, drawing, overlays, pool, pool_files, predictions, ran
 from app.settings import Settings
 from model import checkpoint, config, predict, train
 from model.network import raum_net
-from store import images, queue, rounds
+from store import classes, images, queue, rounds
 from store.database import Database
 from store.records import NewPublication
 
@@ -133,6 +133,7 @@ def _run(
         fresh = snapshot.take(
             tx, holdout=held.holdout, now=clock(), with_gold=study_plan.gold_rate(tx, settings.gold_rate) > 0
         )
+        called = {each.id: each.name for each in classes.ever(tx)}
     fresh, agreed = agreement.settle(fresh, held.image_ids, held.prepared, settings=settings, rng=rng)
     found = ranking.rank(held.image_ids, held.prepared, fresh, settings=settings, rng=rng)
     found = dataclasses.replace(found, rows=agreement.with_again(found.rows, agreed, rate=settings.again_rate))
@@ -141,6 +142,7 @@ def _run(
     drawn, _ = drawing.draw(held, found, settings, fresh.single)
     metrics = {**report.metrics, **found.metrics, "seconds": round(clock() - began, 1)}
     meta = {"round": round_id, "seed": seed, "watermark": seen.watermark, "metrics": _plain(metrics)}
+    meta["class_names"] = [called[class_id] for class_id in seen.class_ids]
     checkpoint.save(settings.workspace / file, net, class_ids=seen.class_ids, meta=meta)
     pool_files.save(held)
     new = NewPublication(

@@ -52,7 +52,7 @@ def rank(
     if seen.classes_seen < 2:
         rows = _cold(image_ids, x_NR, spots, settings=settings, rng=rng)
         return Ranking(rows, metrics, False, True, len(spots.open_N), None, {}, None)
-    layer, figures, calibrated = ranking_holdout.measure(_fit(prepared, seen, spots, rng), x_NR, spots)
+    layer, figures, calibrated = taught(prepared, seen, spots, rng=rng)
     draw = layer.sampler(settings.draws, rng)
     choice = ranking_holdout.better_uncertainty(draw, x_NR, spots)
     open_N = spots.open_N
@@ -101,6 +101,13 @@ def rank(
     )
     metrics |= figures | choice
     return Ranking(rows, metrics, calibrated, False, len(open_N), layer.class_directions(), tops, predicted)
+
+
+def taught(
+    prepared: last_layer.Prepared, seen: Snapshot, spots: Spots, *, rng: np.random.Generator
+) -> tuple[last_layer.LastLayer, dict[str, Any], bool]:
+    """The last layer fitted on every label and tempered on the holdout, what that says of it, whether it is calibrated."""
+    return ranking_holdout.measure(_fit(prepared, seen, spots, rng), prepared.x_NR, spots)
 
 
 def _gold(

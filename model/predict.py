@@ -55,7 +55,7 @@ def embed(
     """
     if batch < 0:
         raise errors.BadInput(f"batch is {batch}; give at least 1, or 0 for a good one")
-    batch = batch or _batch(net)
+    batch = batch or good_batch(net)
     parts: list[list[NDArray[Any]]] = [[], [], []]
     own: list[dict[str, Picture]] = []
     was_training = net.training
@@ -111,7 +111,7 @@ def _plain(tensor: torch.Tensor | None) -> NDArray[np.float32] | None:
     return None if tensor is None else tensor.float().cpu().numpy()
 
 
-def _batch(net: raum_net.RaumNet) -> int:
+def good_batch(net: raum_net.RaumNet) -> int:
     """As many images as keep the maps of one layer near a processor's caches (on a GPU: enough to fill it)."""
     if next(net.parameters()).device.type != "cpu":
         return 256

@@ -28,8 +28,18 @@ LEARNING_SIDE = {  # of app's rooms only these import model's torch rooms
     "app/doctor.py",
     "app/fetching.py",
     "app/jobs.py",
+    "app/bench_predict.py",
+    "app/model_card.py",
+    "app/model_export.py",
+    "app/model_facts.py",
+    "app/named_classes.py",
+    "app/predict_folder.py",
+    "app/published_model.py",
 }
-TORCH_ROOMS = ("model.network", "model.train", "model.predict", "model.checkpoint", "model.semi", "model.data.augment")
+TORCH_ROOMS = (
+    "model.network", "model.train", "model.predict", "model.checkpoint", "model.semi", "model.data.augment",
+    "model.classifier", "model.onnx_file",
+)  # fmt: skip
 LONGEST_FILE = 300
 
 

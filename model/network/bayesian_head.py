@@ -35,11 +35,18 @@ class BayesianHead(nn.Module):
 
     def posterior(self, embedding_BD: Tensor, draws: int, generator: torch.Generator | None = None) -> Tensor:
         """log_probs_BSK of `draws` masks, in training and in eval mode alike; fp32."""
-        masks_SD = self._masks(draws, generator).to(embedding_BD.device)
-        normed_BD = self.norm(embedding_BD.float())
-        weights_SKD = self.linear.weight.float() * masks_SD[:, None]
-        logits_BC = F.linear(normed_BD, weights_SKD.flatten(0, 1))
-        return (logits_BC.unflatten(1, (draws, -1)) + self.linear.bias).log_softmax(-1)
+        return self.under(embedding_BD, self.drawn(draws, generator))
+
+    def drawn(self, draws: int, generator: torch.Generator | None = None) -> Tensor:
+        """weights_SKD, fp32: the linear layer under `draws` masks."""
+        masks_SD = self._masks(draws, generator).to(self.linear.weight.device)
+        return self.linear.weight.float() * masks_SD[:, None]
+
+    def under(self, embedding_BD: Tensor, weights_SKD: Tensor, temperature: float = 1.0) -> Tensor:
+        """log_probs_BSK with weights that `drawn` gave; the temperature divides the logits."""
+        logits_BC = F.linear(self.norm(embedding_BD.float()), weights_SKD.flatten(0, 1))
+        logits_BSK = logits_BC.unflatten(1, (len(weights_SKD), self.linear.out_features)) + self.linear.bias
+        return (logits_BSK / temperature).log_softmax(-1)
 
     def linear_form(self, embedding_BD: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """directions_KD, scale_B, offset_K with logits_BK = scale_B (directions_KD . embedding) + offset_K, exactly.

@@ -5,6 +5,7 @@ Backends (chosen_backend says which one a device gets; a backend asked for by na
     two_level   about 3 sqrt(L) launches instead of L; for accelerators without a kernel of their own
     triton      our own kernels for one state, on CUDA where that extension is missing (triton_scan.py)
     mamba_ssm   the CUDA extension of mamba-ssm, where `import selective_scan_cuda` works
+    traced      plain operations on whole arrays, for a graph that is written down (traced_scan.py)
     reference   plain and slow, in fp64: the judge of the others
 
 Why one autograd Function: plain autograd through a loop over slices allocates a full-size gradient per token and
@@ -24,9 +25,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from model import errors
-from model.network import recurrence, triton_scan
+from model.network import recurrence, traced_scan, triton_scan
 
-BACKENDS = ("loop", "two_level", "triton", "mamba_ssm", "reference")
+BACKENDS = ("loop", "two_level", "triton", "mamba_ssm", "traced", "reference")
 
 
 def chosen_backend(device: torch.device | str, *, plain: bool = True) -> str:
@@ -120,7 +121,10 @@ def scan_rows(
     tensors = (u_LGBC, delta_LGBC, A_GCN, B_LGBN, C_LGBN, D, delta_bias)
     keep = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
     with torch.autocast(u_LGBC.device.type, enabled=False):
-        return _Scan.apply(*(None if t is None else t.to(wide) for t in tensors), delta_softplus, backend, keep)
+        taken = [None if t is None else t.to(wide) for t in tensors]
+        if backend == "traced":
+            return traced_scan.scan(*taken, delta_softplus)
+        return _Scan.apply(*taken, delta_softplus, backend, keep)
 
 
 def selective_scan_reference(

@@ -87,7 +87,8 @@ class MapNorm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(dim))
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.addcmul(self.bias, F.layer_norm(x, x.shape[1:], eps=1e-5), self.weight)
+        cells = [int(side) for side in x.shape[1:]]  # plain numbers also where the network is traced
+        return torch.addcmul(self.bias, F.layer_norm(x, cells, eps=1e-5), self.weight)
 
 
 class VMamba(nn.Module):
