@@ -16,14 +16,23 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from app import errors, jobs, pool, processes
+from app import dreaming, errors, jobs, pool, processes
 from model import config, pretrain, together
 from model import errors as model_errors
 from model.data import datasets, pixels, procedural
-from model.network import raum_net
+from model.network import pretrained, raum_net
 
 Progress = Callable[[float, str], None]
 SIDE = procedural.SIDE
+
+
+@dataclasses.dataclass(frozen=True)
+class Dreams:
+    """How many pictures to dream, their share of every batch, and of how many of the teacher's classes (0: all)."""
+
+    count: int = 0
+    share: float = 0.5
+    classes: int = 0
 
 
 def command(
@@ -31,8 +40,10 @@ def command(
     *,
     drawn: int,
     drawn_share: float,
+    dreams: Dreams,
     teacher: str,
     student: str,
+    start: Path | None,
     out: Path,
     recipe: config.PretrainConfig,
     licence: str,
@@ -48,8 +59,10 @@ def command(
             folders,
             drawn=drawn,
             drawn_share=drawn_share,
+            dreams=dreams,
             teacher=teacher,
             student=student,
+            start=start,
             out=out,
             recipe=recipe,
             licence=licence,
@@ -64,8 +77,10 @@ def pretrain_(
     *,
     drawn: int,
     drawn_share: float,
+    dreams: Dreams,
     teacher: str,
     student: str,
+    start: Path | None,
     out: Path,
     recipe: config.PretrainConfig,
     licence: str,
@@ -76,11 +91,13 @@ def pretrain_(
     started = time.strftime("%Y-%m-%d")
     try:
         joined = together.join(os.environ, pool.device().type)
-        run = pretrain.Distillation(*_networks(teacher, student), recipe, joined)
+        run = pretrain.Distillation(*_networks(teacher, student, start), recipe, joined)
         kept = out.with_name(f"{out.name}.run")
         if resume:
             run.restore(_read_state(kept))
         groups = _pictures(folders, drawn, drawn_share, recipe.seed, progress)
+        if dreams.count:
+            groups = _with_dreams(groups, dreams, teacher, recipe.seed, out, progress)
         described = {
             "teacher": Path(
                 teacher.removeprefix(config.HF_PREFIX)
@@ -89,6 +106,8 @@ def pretrain_(
             "licence": licence,
             "started": started,
         }
+        if start is not None:
+            described["went_on_from"] = pretrained.describe(start)
         with _logged(out, first=joined.rank == 0) as log:
             keep = _keeper(run, out, kept, described) if joined.rank == 0 else None
             pretrain.distil(run, list(groups.values()), progress=progress, log=log, keep=keep)
@@ -98,13 +117,15 @@ def pretrain_(
     return {**described, "steps": run.steps, "seconds": round(run.seconds, 1), "file": str(out)}
 
 
-def _networks(teacher: str, student: str) -> tuple[raum_net.RaumNet, raum_net.RaumNet]:
-    """The student with fresh weights and the teacher with its own, on this machine's device."""
+def _networks(teacher: str, student: str, start: Path | None) -> tuple[raum_net.RaumNet, raum_net.RaumNet]:
+    """The student, with fresh weights or those of the file `start`, and the teacher, on this machine's device."""
     if student not in config.NATIVE_IMAGE_SIZES:
         raise model_errors.UnknownName("student", student, config.NATIVE_IMAGE_SIZES)
     if not teacher.startswith(config.HF_PREFIX):
         raise errors.BadRequest(f"the teacher is {teacher!r}; give hf:FOLDER or hf:OWNER/NAME with pretrained weights")
-    wanted = dataclasses.replace(config.for_backbone(student, num_classes=1), pretrained=False)
+    wanted = dataclasses.replace(
+        config.for_backbone(student, num_classes=1), pretrained=start is not None, weights=str(start or "")
+    )
     guide = raum_net.build(config.for_backbone(teacher, num_classes=1))
     return raum_net.build(wanted).to(pool.device()), guide.to(pool.device())
 
@@ -142,6 +163,25 @@ def _pictures(
     if drawn:
         groups["drawn pictures"] = pretrain.Group(_drawn(drawn, seed, progress), share)
     return groups
+
+
+def _with_dreams(
+    groups: dict[str, pretrain.Group], wanted: Dreams, teacher: str, seed: int, out: Path, progress: Progress
+) -> dict[str, pretrain.Group]:
+    """The groups, each with less of a batch, and pictures dreamed from pieces of the last (the drawn, if any), kept in
+    OUT.dreams.npz."""
+    images = dreaming.dreamed(
+        wanted.count,
+        teacher=teacher,
+        starts=list(groups.values())[-1].images_NHWC,
+        classes=wanted.classes,
+        seed=seed,
+        kept=out.with_name(f"{out.name}.dreams.npz"),
+        progress=progress,
+    )
+    rest = 1 - wanted.share
+    told = {name: pretrain.Group(group.images_NHWC, group.share * rest) for name, group in groups.items()}
+    return {**told, "pictures dreamed from the teacher": pretrain.Group(images, wanted.share)}
 
 
 def _read(folder: Path, progress: Progress) -> NDArray[np.uint8]:

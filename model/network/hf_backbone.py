@@ -45,16 +45,31 @@ class HFBackbone(nn.Module):
 
 def load(path_or_id: str) -> HFBackbone:
     """With pretrained weights from a folder, the cache or the hub. Raises BadConfig by name."""
+    return HFBackbone(_loaded(path_or_id, "AutoModel")[0])
+
+
+def load_classifier(path_or_id: str) -> nn.Module:
+    """The whole classifier, pixels in and an object with `logits` out. Raises BadConfig by name."""
+    model, missing = _loaded(path_or_id, "AutoModelForImageClassification")
+    if missing:
+        raise errors.BadConfig(f"{path_or_id!r} holds no trained classifier ({', '.join(sorted(missing)[:2])} missing)")
+    return model
+
+
+def _loaded(path_or_id: str, face: str) -> tuple[nn.Module, set[str]]:
+    """The model under one of transformers' automatic classes, and the names of weights that were nowhere to be found."""
     if not hub.is_folder(path_or_id):
         hub.require(path_or_id)
     transformers = _transformers()
     local = hub.is_folder(path_or_id) or hub.cached(path_or_id)
     try:
-        model = transformers.AutoModel.from_pretrained(path_or_id, local_files_only=local, dtype=torch.float32)
+        model, told = getattr(transformers, face).from_pretrained(
+            path_or_id, local_files_only=local, dtype=torch.float32, output_loading_info=True
+        )
     except (OSError, ValueError) as problem:
         first_line = str(problem).strip().splitlines()[0]
         raise errors.BadConfig(f"cannot load the backbone {path_or_id!r}: {first_line}") from problem
-    return HFBackbone(model.eval())
+    return model.eval(), set(told["missing_keys"])
 
 
 def from_settings(settings: dict[str, Any]) -> HFBackbone:
