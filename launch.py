@@ -201,6 +201,7 @@ def pretrain(
     teacher_size: Annotated[int, typer.Option(help="side of the teacher's input; 0: its own, less is faster")] = 0,
     views_per_step_reuse: Annotated[int, typer.Option(help="steps of the student for one pass of the teacher")] = 2,
     lr_matrix: Annotated[float, typer.Option(help="peak rate of the large matrices")] = 0.02,
+    hints: Annotated[float, typer.Option(help="weight of the teacher's inner maps")] = 0.0,
     crop: Annotated[float, typer.Option(help="least side of a crop, as a share of the picture's")] = 0.28,
     mix: Annotated[float, typer.Option(help="share of batches whose crops are laid over each other")] = 0.0,
     threads: Annotated[int, typer.Option(help="CPU threads; 0: as many as there are cores")] = 0,
@@ -214,7 +215,7 @@ def pretrain(
 
     recipe = config.PretrainConfig(
         seconds=60 * minutes, steps=steps, batch=batch, teacher_size=teacher_size, reuse=views_per_step_reuse,
-        lr_matrix=lr_matrix, crop=crop, mix=mix, seed=seed,
+        lr_matrix=lr_matrix, hints=hints, crop=crop, mix=mix, seed=seed,
     )  # fmt: skip
     pretraining.command(
         images or [], drawn=procedural, drawn_share=drawn_share, teacher=teacher, student=student, start=start, out=out,

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from app import dreaming, errors, jobs, pool, processes
-from model import config, pretrain, together
+from model import config, pretrain, pretrain_crops, together
 from model import errors as model_errors
 from model.data import datasets, pixels, procedural
 from model.network import pretrained, raum_net
@@ -150,7 +150,7 @@ def _read_state(path: Path) -> dict[str, Any]:
 
 def _pictures(
     folders: Sequence[Path], drawn: int, drawn_share: float, seed: int, progress: Progress
-) -> dict[str, pretrain.Group]:
+) -> dict[str, pretrain_crops.Group]:
     """The folders' pictures, shared by their number, and the drawn ones with their own share of every batch."""
     found = {str(folder): _read(folder, progress) for folder in folders}
     total = sum(len(images) for images in found.values())
@@ -158,16 +158,17 @@ def _pictures(
         raise errors.BadRequest("there is nothing to learn from; give --images DIR, --procedural N, or both")
     share = drawn_share if total and drawn else float(not total)
     groups = {
-        Path(name).name: pretrain.Group(images, (1 - share) * len(images) / total) for name, images in found.items()
+        Path(name).name: pretrain_crops.Group(images, (1 - share) * len(images) / total)
+        for name, images in found.items()
     }
     if drawn:
-        groups["drawn pictures"] = pretrain.Group(_drawn(drawn, seed, progress), share)
+        groups["drawn pictures"] = pretrain_crops.Group(_drawn(drawn, seed, progress), share)
     return groups
 
 
 def _with_dreams(
-    groups: dict[str, pretrain.Group], wanted: Dreams, teacher: str, seed: int, out: Path, progress: Progress
-) -> dict[str, pretrain.Group]:
+    groups: dict[str, pretrain_crops.Group], wanted: Dreams, teacher: str, seed: int, out: Path, progress: Progress
+) -> dict[str, pretrain_crops.Group]:
     """The groups, each with less of a batch, and pictures dreamed from pieces of the last (the drawn, if any), kept in
     OUT.dreams.npz."""
     images = dreaming.dreamed(
@@ -180,8 +181,8 @@ def _with_dreams(
         progress=progress,
     )
     rest = 1 - wanted.share
-    told = {name: pretrain.Group(group.images_NHWC, group.share * rest) for name, group in groups.items()}
-    return {**told, "pictures dreamed from the teacher": pretrain.Group(images, wanted.share)}
+    told = {name: pretrain_crops.Group(group.images_NHWC, group.share * rest) for name, group in groups.items()}
+    return {**told, "pictures dreamed from the teacher": pretrain_crops.Group(images, wanted.share)}
 
 
 def _read(folder: Path, progress: Progress) -> NDArray[np.uint8]:

@@ -37,6 +37,14 @@ class HFBackbone(nn.Module):
         height, width = _grid(hidden.shape[1], x_BCHW.shape[-2:], getattr(self.model.config, "patch_size", None))
         return hidden[:, hidden.shape[1] - height * width :].unflatten(1, (height, width))
 
+    def maps(self, x_BCHW: Tensor) -> list[Tensor]:
+        """The inner maps of a convolutional model, (B, H, W, C) in order, then what `features` gives of one."""
+        told = self.model(pixel_values=x_BCHW, output_hidden_states=True)
+        inner = [hidden.permute(0, 2, 3, 1) for hidden in told.hidden_states if hidden.dim() == 4]
+        if told.last_hidden_state.dim() != 4 or not inner:
+            raise errors.BadConfig("this teacher gives tokens, no maps that could be hints; use another, or no hints")
+        return [*inner, told.last_hidden_state.permute(0, 2, 3, 1)]
+
     def settings(self) -> dict[str, Any]:
         """The model's configuration as plain values, without its class names."""
         values = self.model.config.to_diff_dict()

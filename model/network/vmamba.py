@@ -109,13 +109,19 @@ class VMamba(nn.Module):
 
     def features(self, x_BCHW: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """(B, H, W, D) after the classifier's norm. Drop path draws from `generator`, or from torch's global one."""
+        return self.maps(x_BCHW, generator)[-1]
+
+    def maps(self, x_BCHW: Tensor, generator: torch.Generator | None = None) -> list[Tensor]:
+        """The map (B, H, W, C) that leaves each of the four stages, then what `features` gives."""
         x = self.patch_embed(x_BCHW.contiguous(memory_format=torch.channels_last))
+        stages = []
         for layer in self.layers:
             for block in layer["blocks"]:
                 x = block(x, generator)
+            stages.append(x)
             if "downsample" in layer:
                 x = layer["downsample"](x)
-        return self.classifier["norm"](x)
+        return [*stages, self.classifier["norm"](x)]
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         """Logits (B, K), as upstream: norm, then mean over the cells, then the linear head."""
