@@ -98,7 +98,7 @@ def pretrain_(
         groups = _pictures(folders, drawn, drawn_share, recipe.seed, progress)
         if dreams.count:
             groups = _with_dreams(groups, dreams, teacher, recipe.seed, out, progress)
-        described = {
+        described: dict[str, Any] = {
             "teacher": Path(
                 teacher.removeprefix(config.HF_PREFIX)
             ).name,  # where it lies on this machine tells others nothing

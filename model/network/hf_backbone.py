@@ -56,7 +56,7 @@ def load(path_or_id: str) -> HFBackbone:
     return HFBackbone(_loaded(path_or_id, "AutoModel")[0])
 
 
-def load_classifier(path_or_id: str) -> nn.Module:
+def load_classifier(path_or_id: str) -> Any:
     """The whole classifier, pixels in and an object with `logits` out. Raises BadConfig by name."""
     model, missing = _loaded(path_or_id, "AutoModelForImageClassification")
     if missing:
