@@ -185,13 +185,19 @@ def pretrain(
     images: Annotated[list[Path] | None, typer.Option(help="folder of pictures, no labels; may be repeated")] = None,
     procedural: Annotated[int, typer.Option(help="pictures to draw beside them")] = 0,
     drawn_share: Annotated[float, typer.Option(help="share of every batch that is drawn ones")] = 0.3,
+    dreamed: Annotated[int, typer.Option(help="pictures to dream from the teacher, starting at the others")] = 0,
+    dreamed_share: Annotated[float, typer.Option(help="share of every batch that is dreamed ones")] = 0.5,
+    dream_classes: Annotated[int, typer.Option(help="dream of the teacher's first so many classes; 0: all")] = 0,
     student: Annotated[str, typer.Option(help="vmamba_nano|tiny|small|base")] = "vmamba_nano",
+    start: Annotated[Path | None, typer.Option(help="file of an earlier run whose weights to go on from")] = None,
     minutes: Annotated[float, typer.Option(help="how long to train")] = 0.0,
     steps: Annotated[int, typer.Option(help="or how many steps")] = 0,
     batch: Annotated[int, typer.Option(help="crops in one pass of the teacher")] = 32,
     teacher_size: Annotated[int, typer.Option(help="side of the teacher's input; 0: its own, less is faster")] = 0,
     views_per_step_reuse: Annotated[int, typer.Option(help="steps of the student for one pass of the teacher")] = 2,
     lr_matrix: Annotated[float, typer.Option(help="peak rate of the large matrices")] = 0.02,
+    hints: Annotated[float, typer.Option(help="weight of the teacher's inner maps")] = 0.0,
+    crop: Annotated[float, typer.Option(help="least side of a crop, as a share of the picture's")] = 0.28,
     mix: Annotated[float, typer.Option(help="share of batches whose crops are laid over each other")] = 0.0,
     threads: Annotated[int, typer.Option(help="CPU threads; 0: as many as there are cores")] = 0,
     licence: Annotated[str, typer.Option(help="what to write into the file about the data's and teacher's terms")] = "",
@@ -204,10 +210,11 @@ def pretrain(
 
     recipe = config.PretrainConfig(
         seconds=60 * minutes, steps=steps, batch=batch, teacher_size=teacher_size, reuse=views_per_step_reuse,
-        lr_matrix=lr_matrix, mix=mix, seed=seed,
+        lr_matrix=lr_matrix, hints=hints, crop=crop, mix=mix, seed=seed,
     )  # fmt: skip
     pretraining.command(
-        images or [], drawn=procedural, drawn_share=drawn_share, teacher=teacher, student=student, out=out,
+        images or [], drawn=procedural, drawn_share=drawn_share, teacher=teacher, student=student, start=start, out=out,
+        dreams=pretraining.Dreams(dreamed, dreamed_share, dream_classes),
         recipe=recipe, licence=licence, resume=resume, threads=threads,
     )  # fmt: skip
 

@@ -1,7 +1,6 @@
 """`pretrain`: a small backbone learns from a teacher's features on pictures of any kind; what it leaves is one file."""
 
 import dataclasses
-import importlib.util
 import json
 import multiprocessing
 import os
@@ -16,14 +15,24 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from app import errors, jobs, pool, processes
-from model import config, pretrain, together
+from app import board as boards
+from app import dreaming, errors, jobs, pool, processes
+from model import config, pretrain, pretrain_crops, together
 from model import errors as model_errors
 from model.data import datasets, pixels, procedural
-from model.network import raum_net
+from model.network import pretrained, raum_net
 
 Progress = Callable[[float, str], None]
 SIDE = procedural.SIDE
+
+
+@dataclasses.dataclass(frozen=True)
+class Dreams:
+    """How many pictures to dream, their share of every batch, and of how many of the teacher's classes (0: all)."""
+
+    count: int = 0
+    share: float = 0.5
+    classes: int = 0
 
 
 def command(
@@ -31,8 +40,10 @@ def command(
     *,
     drawn: int,
     drawn_share: float,
+    dreams: Dreams,
     teacher: str,
     student: str,
+    start: Path | None,
     out: Path,
     recipe: config.PretrainConfig,
     licence: str,
@@ -48,8 +59,10 @@ def command(
             folders,
             drawn=drawn,
             drawn_share=drawn_share,
+            dreams=dreams,
             teacher=teacher,
             student=student,
+            start=start,
             out=out,
             recipe=recipe,
             licence=licence,
@@ -64,8 +77,10 @@ def pretrain_(
     *,
     drawn: int,
     drawn_share: float,
+    dreams: Dreams,
     teacher: str,
     student: str,
+    start: Path | None,
     out: Path,
     recipe: config.PretrainConfig,
     licence: str,
@@ -76,12 +91,14 @@ def pretrain_(
     started = time.strftime("%Y-%m-%d")
     try:
         joined = together.join(os.environ, pool.device().type)
-        run = pretrain.Distillation(*_networks(teacher, student), recipe, joined)
+        run = pretrain.Distillation(*_networks(teacher, student, start), recipe, joined)
         kept = out.with_name(f"{out.name}.run")
         if resume:
             run.restore(_read_state(kept))
         groups = _pictures(folders, drawn, drawn_share, recipe.seed, progress)
-        described = {
+        if dreams.count:
+            groups = _with_dreams(groups, dreams, teacher, recipe.seed, out, progress)
+        described: dict[str, Any] = {
             "teacher": Path(
                 teacher.removeprefix(config.HF_PREFIX)
             ).name,  # where it lies on this machine tells others nothing
@@ -89,6 +106,8 @@ def pretrain_(
             "licence": licence,
             "started": started,
         }
+        if start is not None:
+            described["went_on_from"] = pretrained.describe(start)
         with _logged(out, first=joined.rank == 0) as log:
             keep = _keeper(run, out, kept, described) if joined.rank == 0 else None
             pretrain.distil(run, list(groups.values()), progress=progress, log=log, keep=keep)
@@ -98,13 +117,15 @@ def pretrain_(
     return {**described, "steps": run.steps, "seconds": round(run.seconds, 1), "file": str(out)}
 
 
-def _networks(teacher: str, student: str) -> tuple[raum_net.RaumNet, raum_net.RaumNet]:
-    """The student with fresh weights and the teacher with its own, on this machine's device."""
+def _networks(teacher: str, student: str, start: Path | None) -> tuple[raum_net.RaumNet, raum_net.RaumNet]:
+    """The student, with fresh weights or those of the file `start`, and the teacher, on this machine's device."""
     if student not in config.NATIVE_IMAGE_SIZES:
         raise model_errors.UnknownName("student", student, config.NATIVE_IMAGE_SIZES)
     if not teacher.startswith(config.HF_PREFIX):
         raise errors.BadRequest(f"the teacher is {teacher!r}; give hf:FOLDER or hf:OWNER/NAME with pretrained weights")
-    wanted = dataclasses.replace(config.for_backbone(student, num_classes=1), pretrained=False)
+    wanted = dataclasses.replace(
+        config.for_backbone(student, num_classes=1), pretrained=start is not None, weights=str(start or "")
+    )
     guide = raum_net.build(config.for_backbone(teacher, num_classes=1))
     return raum_net.build(wanted).to(pool.device()), guide.to(pool.device())
 
@@ -129,7 +150,7 @@ def _read_state(path: Path) -> dict[str, Any]:
 
 def _pictures(
     folders: Sequence[Path], drawn: int, drawn_share: float, seed: int, progress: Progress
-) -> dict[str, pretrain.Group]:
+) -> dict[str, pretrain_crops.Group]:
     """The folders' pictures, shared by their number, and the drawn ones with their own share of every batch."""
     found = {str(folder): _read(folder, progress) for folder in folders}
     total = sum(len(images) for images in found.values())
@@ -137,11 +158,31 @@ def _pictures(
         raise errors.BadRequest("there is nothing to learn from; give --images DIR, --procedural N, or both")
     share = drawn_share if total and drawn else float(not total)
     groups = {
-        Path(name).name: pretrain.Group(images, (1 - share) * len(images) / total) for name, images in found.items()
+        Path(name).name: pretrain_crops.Group(images, (1 - share) * len(images) / total)
+        for name, images in found.items()
     }
     if drawn:
-        groups["drawn pictures"] = pretrain.Group(_drawn(drawn, seed, progress), share)
+        groups["drawn pictures"] = pretrain_crops.Group(_drawn(drawn, seed, progress), share)
     return groups
+
+
+def _with_dreams(
+    groups: dict[str, pretrain_crops.Group], wanted: Dreams, teacher: str, seed: int, out: Path, progress: Progress
+) -> dict[str, pretrain_crops.Group]:
+    """The groups, each with less of a batch, and pictures dreamed from pieces of the last (the drawn, if any), kept in
+    OUT.dreams.npz."""
+    images = dreaming.dreamed(
+        wanted.count,
+        teacher=teacher,
+        starts=list(groups.values())[-1].images_NHWC,
+        classes=wanted.classes,
+        seed=seed,
+        kept=out.with_name(f"{out.name}.dreams.npz"),
+        progress=progress,
+    )
+    rest = 1 - wanted.share
+    told = {name: pretrain_crops.Group(group.images_NHWC, group.share * rest) for name, group in groups.items()}
+    return {**told, "pictures dreamed from the teacher": pretrain_crops.Group(images, wanted.share)}
 
 
 def _read(folder: Path, progress: Progress) -> NDArray[np.uint8]:
@@ -181,7 +222,7 @@ def _logged(out: Path, *, first: bool) -> Iterator[pretrain.Log]:
         yield lambda step, figures: None
         return
     out.parent.mkdir(parents=True, exist_ok=True)
-    board = _board(out.with_name(f"{out.name}.board"))
+    board = boards.writer(out.with_name(f"{out.name}.board"))
     with out.with_name(f"{out.name}.jsonl").open("a", encoding="utf-8") as lines:
 
         def log(step: int, figures: dict[str, float]) -> None:
@@ -197,12 +238,3 @@ def _logged(out: Path, *, first: bool) -> Iterator[pretrain.Log]:
         finally:
             if board:
                 board.close()
-
-
-def _board(folder: Path) -> Any:
-    """TensorBoard's writer, or None where the package is not installed."""
-    if importlib.util.find_spec("tensorboard") is None:
-        return None
-    from torch.utils import tensorboard
-
-    return tensorboard.SummaryWriter(str(folder))

@@ -107,9 +107,9 @@ class PretrainConfig:
     the student's features to the teacher's. batch: crops in one pass of the teacher. crops: how many of them come from
     one image, at scales that do not overlap. reuse: student steps for one pass of the teacher; all but one look at crops
     of the last `remembered` passes. crop: least side of a crop as a share of the picture's (0.28: 8 % of its area).
-    spatial: weight of the loss per cell beside that of the mean. mix: share of the batches in which every crop is laid
-    half over another one. teacher_size: side of the teacher's input; 0 is its own. ema: decay of the weights' average,
-    which is what is kept.
+    spatial: weight of the loss per cell beside that of the mean. hints: weight of the loss of the teacher's inner maps.
+    mix: share of the batches in which every crop is laid half over another one. teacher_size: side of the teacher's
+    input; 0 is its own. ema: decay of the weights' average, which is what is kept.
     """
 
     steps: int = 0
@@ -121,6 +121,7 @@ class PretrainConfig:
     teacher_size: int = 0
     crop: float = 0.28
     spatial: float = 0.5
+    hints: float = 0.0
     mix: float = 0.0
     lr: float = 2e-3
     lr_matrix: float = 0.02

@@ -12,7 +12,6 @@ import collections
 import copy
 import dataclasses
 import io
-import itertools
 import json
 import math
 import pickle
@@ -25,26 +24,18 @@ import numpy as np
 import safetensors.torch
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from model import averaging, checkpoint, errors, half, optimizers, pretrain_loss
+from model import averaging, checkpoint, errors, half, optimizers, pretrain_crops, pretrain_loss
 from model import config as configs
 from model.data import augment
 from model.network import pretrained, raum_net
+from model.pretrain_crops import Group
 from model.semi import schedules
 from model.together import Together
 
 Progress = Callable[[float, str], None]
 Log = Callable[[int, dict[str, float]], None]
-
-
-@dataclasses.dataclass(frozen=True)
-class Group:
-    """Pictures, uint8 (N, H, W, 3), of which a share of every batch is taken."""
-
-    images_NHWC: NDArray[np.uint8]
-    share: float
 
 
 def distil(
@@ -112,13 +103,14 @@ class Distillation:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             self.loss = pretrain_loss.FeatureLoss(self.student.dim, self.teacher.dim).to(self.device)
+            self.hints = self._pair().to(self.device)
         rates = configs.TrainConfig(
             lr=config.lr, lr_head=config.lr_projection, lr_matrix=config.lr_matrix, weight_decay=config.weight_decay
         )
-        self.optimizers = optimizers.Optimizers(self.student, rates, self.loss)
+        self.optimizers = optimizers.Optimizers(self.student, rates, nn.ModuleList([self.loss, self.hints]))
         self.generator = torch.Generator().manual_seed(config.seed + 7919 * self.together.rank)
         self.steps, self.seconds = 0, 0.0
-        self.known: collections.deque[tuple[Tensor, Tensor]] = collections.deque(maxlen=config.remembered)
+        self.known: collections.deque[tuple[Tensor, list[Tensor]]] = collections.deque(maxlen=config.remembered)
 
     def done(self) -> float:
         """Share of the run that is over, by steps or by time, whichever limit is nearer; the same in every process."""
@@ -126,69 +118,73 @@ class Distillation:
         by_time = self.seconds / self.config.seconds if self.config.seconds else 0.0
         return self.together.most(max(by_steps, by_time))
 
+    @torch.no_grad()
+    def _pair(self) -> pretrain_loss.HintLoss:
+        """Which inner map of the teacher each stage of the student is to resemble, as a picture of zeros shows them."""
+        if not self.config.hints:
+            return pretrain_loss.HintLoss([], [])
+        if not hasattr(self.teacher, "maps"):
+            raise errors.BadConfig("this teacher shows no inner maps; use another, or no hints")
+        blank = torch.zeros(1, 3, self.teacher_size, self.teacher_size, device=self.device)
+        side = self.student_input.image_size
+        own = self.student.maps(blank[..., :1, :1].expand(1, 3, side, side))
+        return pretrain_loss.HintLoss(
+            [each.shape for each in own[:-1]], [e.shape for e in self.teacher.maps(blank)[:-1]]
+        )
+
     def step(self, groups: Sequence[Group], done: float) -> dict[str, float]:
         """One student step at `done` of the run; its losses, and the factor of the peak rates."""
         began = time.perf_counter()
-        views_BCHW, told_BHWD = self._lesson(groups)
+        views_BCHW, told = self._lesson(groups)
         to = self.student_input
         seen_BCHW = augment.shown(views_BCHW, size=to.image_size, mean=to.mean, std=to.std)
         with self._half():
-            features_BHWD = self.student.features(seen_BCHW, self.generator)
-        pooled, cells = self.loss(features_BHWD.float(), told_BHWD)
+            *inner, features_BHWD = self.student.maps(seen_BCHW, self.generator)
+        pooled, cells = self.loss(features_BHWD.float(), told[-1])
+        hints = self.hints(inner, told[:-1])
         factor = schedules.learning_rate(done + 1e-4, warmup=self.config.warmup)
-        self._descend(pooled + self.config.spatial * cells, factor)
+        self._descend(pooled + self.config.spatial * cells + self.config.hints * hints, factor)
         self.seconds += time.perf_counter() - began
-        return {"pooled": pooled.item(), "cells": cells.item(), "rate": factor, "seconds": self.seconds}
+        return {
+            "pooled": pooled.item(),
+            "cells": cells.item(),
+            "hints": hints.item(),
+            "rate": factor,
+            "seconds": self.seconds,
+        }
 
-    def _lesson(self, groups: Sequence[Group]) -> tuple[Tensor, Tensor]:
-        """Views (B, 3, h, w) in [0, 1] and the teacher's map of them: every `reuse`-th step new ones, else known ones."""
+    def _lesson(self, groups: Sequence[Group]) -> tuple[Tensor, list[Tensor]]:
+        """Views (B, 3, h, w) in [0, 1] and the teacher's maps of them, inner ones (those that are hints) first, its last
+        one last: every `reuse`-th step new ones, else known ones."""
         if self.steps % self.config.reuse == 0 or not self.known:
             return self._ask(groups)
-        at = int(torch.randint(len(self.known), (), generator=self.generator))
-        views_BCHW, told_BHWD = (tensor.float() for tensor in self.known[at])
+        views_BCHW, told = self.known[int(torch.randint(len(self.known), (), generator=self.generator))]
         if torch.rand((), generator=self.generator).item() < 0.5:
-            return views_BCHW.flip(3) / 255, told_BHWD.flip(2)
-        return views_BCHW / 255, told_BHWD
+            return views_BCHW.float().flip(3) / 255, [map_BHWD.float().flip(2) for map_BHWD in told]
+        return views_BCHW.float() / 255, [map_BHWD.float() for map_BHWD in told]
 
     @torch.no_grad()
-    def _ask(self, groups: Sequence[Group]) -> tuple[Tensor, Tensor]:
+    def _ask(self, groups: Sequence[Group]) -> tuple[Tensor, list[Tensor]]:
         """Cut new crops, ask the teacher about them, and remember what it says."""
-        crops_BCHW = self._crops(groups)
+        size = max(self.teacher_size, 2 * self.student_input.image_size)
+        crops_BCHW = pretrain_crops.crops(groups, self.config, size=size, device=self.device, generator=self.generator)
         to = self.teacher_input
         with self._half(teacher=True):
             seen_BCHW = augment.shown(crops_BCHW, size=self.teacher_size, mean=to.mean, std=to.std)
-            told_BHWD = self.teacher.features(seen_BCHW.contiguous(memory_format=torch.channels_last))
-        self.loss.watch(told_BHWD.float(), self.together)
+            seen_BCHW = seen_BCHW.contiguous(memory_format=torch.channels_last)
+            if self.config.hints:
+                maps = self.teacher.maps(seen_BCHW)
+                told = [maps[at].float() for at in (*self.hints.chosen, -1)]
+            else:
+                told = [self.teacher.features(seen_BCHW).float()]
+        self.loss.watch(told[-1], self.together)
+        self.hints.watch(told[:-1], self.together)
         side = self.student_input.image_size
         views_BCHW = F.interpolate(crops_BCHW, size=(side, side), mode="bilinear", antialias=True)
         if self.config.reuse > 1:
-            kept = views_BCHW.mul(255).round_().to(torch.uint8), told_BHWD.to(torch.bfloat16)
+            kept = views_BCHW.mul(255).round_().to(torch.uint8), [map_BHWD.to(torch.bfloat16) for map_BHWD in told]
             self.known.append(kept)
-        return views_BCHW, told_BHWD.float()
-
-    def _crops(self, groups: Sequence[Group]) -> Tensor:
-        """(B, 3, R, R) in [0, 1]: `crops` pieces of each of B / crops pictures, the n-th at the n-th range of scales."""
-        size = max(self.teacher_size, 2 * self.student_input.image_size)
-        images_BHWC = self._pictures(groups, self.config.batch // self.config.crops).to(self.device)
-        edges = np.geomspace(self.config.crop, 1.0, self.config.crops + 1).tolist()
-        parts = [
-            augment.cut(images_BHWC, _piece(least, most), size=size, generator=self.generator)
-            for least, most in itertools.pairwise(edges)
-        ]
-        crops_BCHW = augment.tint(torch.cat(parts), _piece(1.0, 1.0), generator=self.generator)
-        if torch.rand(1, generator=self.generator).item() < self.config.mix:
-            crops_BCHW = crops_BCHW.lerp(crops_BCHW.roll(1, 0), 0.5 * torch.rand(1, generator=self.generator).item())
-        return crops_BCHW
-
-    def _pictures(self, groups: Sequence[Group], count: int) -> Tensor:
-        """`count` pictures, each from a group chosen by its share."""
-        shares = torch.tensor([group.share for group in groups], dtype=torch.float64)
-        chosen = torch.multinomial(shares, count, replacement=True, generator=self.generator).tolist()
-        places = torch.rand(count, generator=self.generator, dtype=torch.float64).tolist()
-        held = [groups[g].images_NHWC for g in chosen]
-        return torch.from_numpy(
-            np.stack([images[int(place * len(images))] for images, place in zip(held, places, strict=True)])
-        )
+        return views_BCHW, told
 
     def _descend(self, loss: Tensor, factor: float) -> None:
         """Backward, share gradients, clip, step, move the average; a loss that is not finite ends the run by name."""
@@ -198,7 +194,7 @@ class Distillation:
             )
         self.optimizers.zero_grad()
         loss.backward()
-        moved = [*self.student.parameters(), *self.loss.parameters()]
+        moved = [*self.student.parameters(), *self.loss.parameters(), *self.hints.parameters()]
         self.together.share_gradients(moved)
         nn.utils.clip_grad_norm_(moved, self.config.clip_norm)
         self.optimizers.step(factor)
@@ -221,6 +217,7 @@ class Distillation:
             "student": self.student.state_dict(),
             "average": self.average.state_dict(),
             "loss": self.loss.state_dict(),
+            "hints": self.hints.state_dict(),
             "optimizers": self.optimizers.state(),
             "generator": self.generator.get_state(),
         }
@@ -237,6 +234,7 @@ class Distillation:
             self.student.load_state_dict(state["student"])
             self.average.load_state_dict(state["average"])
             self.loss.load_state_dict(state["loss"])
+            self.hints.load_state_dict(state.get("hints", {}))
         except RuntimeError as problem:
             raise errors.BadCheckpoint(f"the run to resume had another student or teacher: {problem}") from problem
         self.optimizers.restore(state["optimizers"])
@@ -249,14 +247,6 @@ class Distillation:
     def message(self, figures: dict[str, float]) -> str:
         """One line for a progress bar."""
         return f"step {self.steps}: distance {figures['pooled']:.3f} of the mean, {figures['cells']:.3f} per cell"
-
-
-def _piece(least: float, most: float) -> augment.Strength:
-    """A crop of that range of sides, aspect 3/4 to 4/3, with strong changes of colour."""
-    return augment.Strength(
-        crop=least, widest=most, stretch=4 / 3, rotate=20.0, shear=5.0, brightness=0.4, contrast=0.4, saturation=0.5,
-        hue=25.0, grey=0.1, blur=0.15,
-    )  # fmt: skip
 
 
 def save(path: Path, run: Distillation, described: dict[str, Any]) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -64,6 +67,48 @@ class FeatureLoss(nn.Module):
         told_BHWD = self.to_cell(_coarse(student_BHWS, grid))
         cells = 1 - F.cosine_similarity(told_BHWD, self.cell_spread(_coarse(teacher_BHWD, grid)), dim=-1)
         return pooled.mean(), cells.mean()
+
+
+class HintLoss(nn.Module):
+    """Linear maps from the student's stages to inner maps of the teacher, compared per cell as the last maps are.
+
+    Inner maps tell of edges, textures and parts, whatever the picture shows: what is learnt of them on few kinds of
+    pictures holds on others, and it is learnt sooner (Romero et al., "FitNets", arXiv 1412.6550). Shapes are (B, H, W, C),
+    the student's one for each stage, the teacher's in order. Each stage but the last is paired with a map of the grid
+    nearest to its own; stages that share a grid divide the teacher's maps of it. `chosen` are the places of those maps.
+    """
+
+    def __init__(self, stages: Sequence[Sequence[int]], maps: Sequence[Sequence[int]]) -> None:
+        super().__init__()
+        self.chosen = _paired([shape[1] for shape in stages[:-1]], [shape[1] for shape in maps])
+        pairs = list(zip(stages[:-1], (maps[at] for at in self.chosen), strict=True))
+        self.to_map = nn.ModuleList(nn.Linear(stage[-1], wanted[-1]) for stage, wanted in pairs)
+        self.spreads = nn.ModuleList(Spread(wanted[-1]) for _, wanted in pairs)
+
+    def watch(self, teacher: Sequence[Tensor], together: Together) -> None:
+        """Learn the spreads of a new batch of the chosen maps."""
+        for spread, map_BHWD in zip(self.spreads, teacher, strict=True):
+            spread.watch(map_BHWD.flatten(0, 2), together)
+
+    def forward(self, stages: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tensor:
+        """Sum over the pairs of the mean over the cells of 1 - cosine; 0 where there is no pair."""
+        total = torch.zeros((), device=stages[0].device)
+        for linear, spread, own_BHWS, told_BHWD in zip(self.to_map, self.spreads, stages, teacher, strict=False):
+            grid = min(own_BHWS.shape[1], told_BHWD.shape[1]), min(own_BHWS.shape[2], told_BHWD.shape[2])
+            own_BHWD, wanted_BHWD = linear(_coarse(own_BHWS.float(), grid)), spread(_coarse(told_BHWD, grid))
+            total = total + (1 - F.cosine_similarity(own_BHWD, wanted_BHWD, dim=-1)).mean()
+        return total
+
+
+def _paired(stages: Sequence[int], maps: Sequence[int]) -> list[int]:
+    """For each stage's grid the place of a map: of the nearest grid, the n-th of k such stages at n / k of its maps."""
+    nearest = [min(set(maps), key=lambda side: abs(math.log(side / stage))) for stage in stages]
+    chosen = []
+    for at, side in enumerate(nearest):
+        places = [place for place, other in enumerate(maps) if other == side]
+        n, k = nearest[: at + 1].count(side), nearest.count(side)
+        chosen.append(places[math.ceil(n * len(places) / k) - 1])
+    return chosen
 
 
 def _coarse(map_BHWD: Tensor, grid: tuple[int, int]) -> Tensor:

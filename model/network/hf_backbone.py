@@ -37,6 +37,14 @@ class HFBackbone(nn.Module):
         height, width = _grid(hidden.shape[1], x_BCHW.shape[-2:], getattr(self.model.config, "patch_size", None))
         return hidden[:, hidden.shape[1] - height * width :].unflatten(1, (height, width))
 
+    def maps(self, x_BCHW: Tensor) -> list[Tensor]:
+        """The inner maps of a convolutional model, (B, H, W, C) in order, then what `features` gives of one."""
+        told = self.model(pixel_values=x_BCHW, output_hidden_states=True)
+        inner = [hidden.permute(0, 2, 3, 1) for hidden in told.hidden_states if hidden.dim() == 4]
+        if told.last_hidden_state.dim() != 4 or not inner:
+            raise errors.BadConfig("this teacher gives tokens, no maps that could be hints; use another, or no hints")
+        return [*inner, told.last_hidden_state.permute(0, 2, 3, 1)]
+
     def settings(self) -> dict[str, Any]:
         """The model's configuration as plain values, without its class names."""
         values = self.model.config.to_diff_dict()
@@ -45,16 +53,31 @@ class HFBackbone(nn.Module):
 
 def load(path_or_id: str) -> HFBackbone:
     """With pretrained weights from a folder, the cache or the hub. Raises BadConfig by name."""
+    return HFBackbone(_loaded(path_or_id, "AutoModel")[0])
+
+
+def load_classifier(path_or_id: str) -> Any:
+    """The whole classifier, pixels in and an object with `logits` out. Raises BadConfig by name."""
+    model, missing = _loaded(path_or_id, "AutoModelForImageClassification")
+    if missing:
+        raise errors.BadConfig(f"{path_or_id!r} holds no trained classifier ({', '.join(sorted(missing)[:2])} missing)")
+    return model
+
+
+def _loaded(path_or_id: str, face: str) -> tuple[nn.Module, set[str]]:
+    """The model under one of transformers' automatic classes, and the names of weights that were nowhere to be found."""
     if not hub.is_folder(path_or_id):
         hub.require(path_or_id)
     transformers = _transformers()
     local = hub.is_folder(path_or_id) or hub.cached(path_or_id)
     try:
-        model = transformers.AutoModel.from_pretrained(path_or_id, local_files_only=local, dtype=torch.float32)
+        model, told = getattr(transformers, face).from_pretrained(
+            path_or_id, local_files_only=local, dtype=torch.float32, output_loading_info=True
+        )
     except (OSError, ValueError) as problem:
         first_line = str(problem).strip().splitlines()[0]
         raise errors.BadConfig(f"cannot load the backbone {path_or_id!r}: {first_line}") from problem
-    return HFBackbone(model.eval())
+    return model.eval(), set(told["missing_keys"])
 
 
 def from_settings(settings: dict[str, Any]) -> HFBackbone:

@@ -113,13 +113,21 @@ class VMamba(nn.Module):
     ) -> Tensor:
         """(B, H, W, D) after the classifier's norm. Drop path draws from `generator`, or from torch's global one.
         after_stage: as stages.py says."""
+        return self.maps(x_BCHW, generator, after_stage)[-1]
+
+    def maps(
+        self, x_BCHW: Tensor, generator: torch.Generator | None = None, after_stage: stages.After | None = None
+    ) -> list[Tensor]:
+        """The map (B, H, W, C) that leaves each of the four stages, then what `features` gives."""
         x = self.patch_embed(x_BCHW.contiguous(memory_format=torch.channels_last))
+        left = []
         for index, layer in enumerate(self.layers):
             for block in layer["blocks"]:
                 x = block(x, generator)
+            left.append(x)
             if "downsample" in layer:
                 x = layer["downsample"](x if after_stage is None else after_stage(index, x))
-        return self.classifier["norm"](x)
+        return [*left, self.classifier["norm"](x)]
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         """Logits (B, K), as upstream: norm, then mean over the cells, then the linear head."""

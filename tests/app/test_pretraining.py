@@ -5,10 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.numpy
 from PIL import Image
 
-from app import errors, pretraining, probing
-from model import config
+from app import dreaming, errors, pretraining, probing
+from model import config, dreams
 from model.network import pretrained
 
 RECIPE = config.PretrainConfig(steps=2, batch=4, teacher_size=64)
@@ -20,7 +21,7 @@ def teacher(tmp_path_factory: pytest.TempPathFactory) -> str:
 
     folder = tmp_path_factory.mktemp("teacher")
     settings = transformers.MobileNetV2Config(depth_multiplier=0.35, image_size=64)
-    transformers.MobileNetV2Model(settings).save_pretrained(folder)
+    transformers.MobileNetV2ForImageClassification(settings).save_pretrained(folder)
     (folder / "preprocessor_config.json").write_text(json.dumps({"size": 64}))
     return f"hf:{folder}"
 
@@ -37,7 +38,10 @@ def folder(tmp_path: Path) -> Path:
 
 
 def _start(folders: list[Path], teacher: str, out: Path, **changes: object) -> dict[str, object]:
-    options: dict[str, object] = {"drawn": 3, "student": "vmamba_nano", "recipe": RECIPE, "resume": False, **changes}
+    options: dict[str, object] = {
+        "drawn": 3, "dreams": pretraining.Dreams(), "student": "vmamba_nano", "start": None, "recipe": RECIPE,
+        "resume": False, **changes,
+    }  # fmt: skip
     return pretraining.pretrain_(
         folders,
         teacher=teacher,
@@ -71,6 +75,24 @@ def test_a_file_comes_out_that_can_be_resumed_and_probed(
     assert probed["weights"] == str(out)
     assert 0 <= probed["accuracy"] <= 1
     assert "linear probe" in probing.sentence(probed)
+
+
+def test_a_run_dreams_beside_its_file_and_goes_on_from_an_earlier_one(
+    folder: Path, teacher: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dreams, "STAGES", ((16, 1), (64, 1)))
+    monkeypatch.setattr(dreams, "SIDE", 64)
+    monkeypatch.setattr(dreaming, "BATCH", 4)
+    first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
+    _start([folder], teacher, first, dreams=pretraining.Dreams(3, 0.5))
+    assert (tmp_path / "first.safetensors.dreams.npz").is_file()
+    assert "pictures dreamed from the teacher: 3 pictures" in pretrained.describe(first)["data"]
+    still = config.PretrainConfig(steps=1, batch=4, teacher_size=64, lr=0.0, lr_matrix=0.0, weight_decay=0.0)
+    _start([folder], teacher, second, start=first, recipe=still)
+    told = pretrained.describe(second)
+    assert (told["steps"], told["went_on_from"]["steps"]) == (1, 2)
+    before, after = (safetensors.numpy.load_file(path) for path in (first, second))
+    assert all(np.array_equal(before[name], after[name]) for name in before)
 
 
 def test_what_cannot_be_is_refused_by_name(folder: Path, teacher: str, tmp_path: Path) -> None:

@@ -10,14 +10,14 @@ import pytest
 import torch
 from torch import nn
 
-from model import checkpoint, config, errors, pretrain, pretrain_loss, together
+from model import checkpoint, config, errors, pretrain, pretrain_crops, pretrain_loss, together
 from model.network import pretrained, raum_net
 
 NANO = config.NetworkConfig("vmamba_nano", num_classes=1, image_size=32, seed=3, pretrained=False)
 
 
 class _Edges(nn.Module):
-    """A teacher small enough to be fast: a random convolution and its square."""
+    """A teacher small enough to be fast: a random convolution and its square; an inner map of grid 8, one of grid 4."""
 
     dim = 24
 
@@ -28,15 +28,20 @@ class _Edges(nn.Module):
             self.filters = nn.Conv2d(3, self.dim, 8, stride=8)
 
     def features(self, x_BCHW: torch.Tensor) -> torch.Tensor:
-        return self.filters(x_BCHW).square().permute(0, 2, 3, 1)
+        return self.maps(x_BCHW)[-1]
+
+    def maps(self, x_BCHW: torch.Tensor) -> list[torch.Tensor]:
+        fine = nn.functional.avg_pool2d(x_BCHW, x_BCHW.shape[-1] // 8).permute(0, 2, 3, 1)
+        last = self.filters(x_BCHW)
+        return [fine, last.permute(0, 2, 3, 1), last.square().permute(0, 2, 3, 1)]
 
 
 @pytest.fixture
-def groups() -> list[pretrain.Group]:
+def groups() -> list[pretrain_crops.Group]:
     rng = np.random.default_rng(0)
     coarse = rng.integers(0, 256, (2, 12, 4, 4, 3), dtype=np.uint8)
     pictures = coarse.repeat(16, axis=2).repeat(16, axis=3)
-    return [pretrain.Group(pictures[0], 0.7), pretrain.Group(pictures[1], 0.3)]
+    return [pretrain_crops.Group(pictures[0], 0.7), pretrain_crops.Group(pictures[1], 0.3)]
 
 
 def _run(**changes: float) -> pretrain.Distillation:
@@ -54,6 +59,28 @@ def test_the_distance_falls(groups):
     start, end = np.mean(told[:4], axis=0), np.mean(told[-4:], axis=0)
     assert len(told) == 24
     assert (end < start - 0.1).all(), (start, end)
+
+
+def test_hints_are_learnt_resumed_and_refused_where_a_teacher_has_none(groups, tmp_path):
+    told = []
+    run = _run(steps=24, batch=16, reuse=2, hints=1.0, lr_projection=0.01)
+    pretrain.distil(run, groups, log=lambda step, figures: told.append(figures["hints"]))
+    assert np.mean(told[-4:]) < np.mean(told[:4]) - 0.2, told
+    assert run.hints.chosen == [0, 1, 1]
+    pretrain.write_state(tmp_path / "run", run.state())
+    again = _run(steps=24, batch=16, reuse=2, hints=1.0, lr_projection=0.01)
+    again.restore(pretrain.read_state(tmp_path / "run"))
+    assert all(torch.equal(a, b) for a, b in zip(run.hints.parameters(), again.hints.parameters(), strict=True))
+    with pytest.raises(errors.BadCheckpoint, match="hints"):
+        _run(steps=24, batch=16, reuse=2, lr_projection=0.01).restore(run.state())
+    teacher = types.SimpleNamespace(backbone=nn.Linear(3, 3), config=NANO)
+    teacher.backbone.dim = 3
+    with pytest.raises(errors.BadConfig, match="no inner maps"):
+        pretrain.Distillation(raum_net.build(NANO), teacher, config.PretrainConfig(steps=1, hints=1.0))
+
+
+def test_stages_that_share_a_grid_divide_the_teachers_maps_of_it():
+    assert pretrain_loss._paired([20, 10, 10], [80, 40, 40, 20, 20, 20, 10, 10, 10, 10, 10, 10, 10, 5, 5]) == [5, 9, 12]
 
 
 def test_a_resumed_run_ends_with_the_weights_of_an_unbroken_one(groups, tmp_path):
@@ -78,11 +105,11 @@ def test_what_the_teacher_said_is_asked_of_again_for_the_same_views_mirrored_or_
         lessons.append(run._lesson(groups))
     asked = [lessons[at] for at in (0, 4, 8)]
     assert len(run.known) == 2
-    for views, told in lessons:
+    for views, (told,) in lessons:
         assert any(
             (torch.allclose(views, seen, atol=0.02) and torch.allclose(told, said, rtol=0.02))
             or (torch.allclose(views, seen.flip(3), atol=0.02) and torch.allclose(told, said.flip(2), rtol=0.02))
-            for seen, said in asked
+            for seen, (said,) in asked
         )
     assert not torch.allclose(asked[0][0], asked[1][0], atol=0.02)
 
@@ -147,7 +174,7 @@ def test_runs_that_cannot_be_are_refused():
     with pytest.raises(errors.BadInput, match="no picture"):
         pretrain.distil(_run(), [])
     with pytest.raises(errors.BadInput, match="float64"):
-        pretrain.distil(_run(), [pretrain.Group(np.zeros((2, 8, 8, 3)), 1.0)])
+        pretrain.distil(_run(), [pretrain_crops.Group(np.zeros((2, 8, 8, 3)), 1.0)])
 
 
 def test_the_spread_is_that_of_everything_seen():
