@@ -11,7 +11,7 @@ import os
 import pathlib
 import sys
 import numpy as np
-from model import config, pretrain, together
+from model import config, pretrain, pretrain_crops, together
 from model.network import raum_net
 
 joined = together.join(os.environ, "cpu")
@@ -19,7 +19,8 @@ net = config.NetworkConfig("vmamba_nano", num_classes=1, image_size=32, pretrain
 recipe = config.PretrainConfig(steps=4, batch=4, teacher_size=32, reuse=2)
 run = pretrain.Distillation(raum_net.build(net), raum_net.build(net), recipe, joined)
 own = np.random.default_rng(joined.rank).integers(0, 256, (6, 48, 48, 3), dtype=np.uint8)
-asked = run._crops([pretrain.Group(own, 1.0)]).sum().item()
+mine = [pretrain.Group(own, 1.0)]
+asked = pretrain_crops.crops(mine, recipe, size=64, device=run.device, generator=run.generator).sum().item()
 pretrain.distil(run, [pretrain.Group(own, 1.0)])
 weights = run.student.patch_embed[0].weight.detach()
 told = f"{asked:.6f}", f"{weights.double().abs().sum().item():.12f}", f"{run.loss.mean_spread.mean.sum().item():.9f}"

@@ -140,7 +140,7 @@ def test_a_class_is_retired_with_its_effect_told_and_taken_back(tab: Any, page_s
     change(page_server, lambda tx: classes.rename(tx, 2, "ash", now=3.0, by="ben"))
     tab.click(".cl-gone")
     tab.click("text=take back into use")
-    assert "already called 'ash'" in told(tab)
+    tab.wait_for_selector(".cl-said:has-text(\"already called 'ash'\")")
     change(page_server, lambda tx: classes.rename(tx, 2, "Birch", now=3.0, by="ben"))
     tab.click("text=take back into use")
     waits(tab, ["Ash", "Birch", "Cedar", "Elm"])
