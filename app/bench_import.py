@@ -26,15 +26,27 @@ ALONE = 5.0  # seconds that the person answers before the import begins
 
 def command(*, count: int, place: Path | None, json_file: Path | None) -> None:
     """Measure in a folder of its own below `place`, print, write; raises BadRequest when a label is missing."""
+    figures = in_folder(lambda folder: run(folder, count=count), told, place=place, json_file=json_file)
+    if figures["labels"] != count:
+        raise errors.BadRequest(f"{count:,} rows were imported, {figures['labels']:,} labels are there")
+
+
+def in_folder(
+    measure: Callable[[Path], dict[str, Any]],
+    say: Callable[[dict[str, Any]], str],
+    *,
+    place: Path | None,
+    json_file: Path | None,
+) -> dict[str, Any]:
+    """What `measure` finds in a folder of its own below `place`, printed as `say` has it, and written."""
     if os.name != "posix":
         raise errors.BadRequest("bench import asks the system for a child's memory: it needs Linux or macOS")
     with tempfile.TemporaryDirectory(prefix="raum-bench-", dir=place) as folder:
-        figures = run(Path(folder), count=count)
-    print(told(figures))
+        figures = measure(Path(folder))
+    print(say(figures))
     if json_file is not None:
         json_file.write_text(json.dumps(figures, indent=1), encoding="utf-8")
-    if figures["labels"] != count:
-        raise errors.BadRequest(f"{count:,} rows were imported, {figures['labels']:,} labels are there")
+    return figures
 
 
 def run(folder: Path, *, count: int, alone: float = ALONE) -> dict[str, Any]:

@@ -11,12 +11,11 @@ import os
 import platform
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-from app import bench_store, errors, imported, processes
+from app import bench_import, bench_store, errors, imported, processes
 from app.exchange import json_file
 from app.exchange import labelstudio_tasks as tasks
 from store import classes, database, images, records
@@ -28,16 +27,10 @@ BATCH = 10_000
 
 def command(*, count: int, place: Path | None, json_file: Path | None) -> None:
     """Measure in a folder of its own below `place`, print, write; raises BadRequest when something is missing."""
-    if os.name != "posix":
-        raise errors.BadRequest("bench import asks the system for a child's memory: it needs Linux or macOS")
-    with tempfile.TemporaryDirectory(prefix="raum-bench-", dir=place) as folder:
-        figures = run(Path(folder), count=count)
-    print(told(figures))
-    if json_file is not None:
-        json_file.write_text(json.dumps(figures, indent=1), encoding="utf-8")
-    if (figures["images"], figures["guesses"]) != (count, count):
+    measured = bench_import.in_folder(lambda folder: run(folder, count=count), told, place=place, json_file=json_file)
+    if (measured["images"], measured["guesses"]) != (count, count):
         raise errors.BadRequest(
-            f"{count:,} of each were imported, there are {figures['images']:,}, {figures['guesses']:,}"
+            f"{count:,} of each were imported, there are {measured['images']:,}, {measured['guesses']:,}"
         )
 
 

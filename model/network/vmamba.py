@@ -7,8 +7,10 @@ differences and readable maps survive, and its norms see a whole map at once (Ma
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import math
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -113,21 +115,24 @@ class VMamba(nn.Module):
     ) -> Tensor:
         """(B, H, W, D) after the classifier's norm. Drop path draws from `generator`, or from torch's global one.
         after_stage: as stages.py says."""
-        return self.maps(x_BCHW, generator, after_stage)[-1]
+        return collections.deque(self._walk(x_BCHW, generator, after_stage), maxlen=1).pop()
 
-    def maps(
-        self, x_BCHW: Tensor, generator: torch.Generator | None = None, after_stage: stages.After | None = None
-    ) -> list[Tensor]:
+    def maps(self, x_BCHW: Tensor, generator: torch.Generator | None = None) -> list[Tensor]:
         """The map (B, H, W, C) that leaves each of the four stages, then what `features` gives."""
+        return list(self._walk(x_BCHW, generator, None))
+
+    def _walk(
+        self, x_BCHW: Tensor, generator: torch.Generator | None, after_stage: stages.After | None
+    ) -> Iterator[Tensor]:
+        """The same one after the other; no map is held longer than the next needs it."""
         x = self.patch_embed(x_BCHW.contiguous(memory_format=torch.channels_last))
-        left = []
         for index, layer in enumerate(self.layers):
             for block in layer["blocks"]:
                 x = block(x, generator)
-            left.append(x)
+            yield x
             if "downsample" in layer:
                 x = layer["downsample"](x if after_stage is None else after_stage(index, x))
-        return [*left, self.classifier["norm"](x)]
+        yield self.classifier["norm"](x)
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         """Logits (B, K), as upstream: norm, then mean over the cells, then the linear head."""

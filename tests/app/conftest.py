@@ -7,9 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from app import settings
+from model import checkpoint, config
+from model.network import raum_net
 from store import classes, database, images
 from store.records import NewImage
 
@@ -70,3 +73,13 @@ def _picture(kind: int, rng: np.random.Generator) -> np.ndarray:
     picture = rng.integers(0, 90, (32, 32, 3))
     picture[shape] = rng.integers(150, 255, 3)
     return picture.astype(np.uint8)
+
+
+def leave_checkpoint(workspace: Workspace, class_ids: list[int]) -> Path:
+    """An untrained network with clear opinions, in the workspace's checkpoints/ as a round leaves it, without class names."""
+    net = raum_net.build(config.NetworkConfig("vmamba_nano", num_classes=3, image_size=32, pretrained=False))
+    with torch.no_grad():
+        net.head.linear.weight.mul_(40)
+    file = workspace.settings.workspace / "checkpoints" / "round-1.safetensors"
+    checkpoint.save(file, net, class_ids=class_ids, meta={"round": 1})
+    return file

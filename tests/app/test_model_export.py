@@ -7,16 +7,14 @@ from pathlib import Path
 
 import pytest
 import safetensors.torch
-import torch
 from typer.testing import CliRunner
 
 import launch
 from app import errors, model_export
-from model import checkpoint, classifier, config, onnx_file
+from model import classifier, onnx_file
 from model import errors as model_errors
-from model.network import raum_net
 from tests.app import test_learning
-from tests.app.conftest import CLASSES, Workspace
+from tests.app.conftest import CLASSES, Workspace, leave_checkpoint
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -24,12 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.fixture
 def ckpt(workspace: Workspace) -> Path:
     test_learning.label(workspace, workspace.ids + workspace.held)
-    net = raum_net.build(config.NetworkConfig("vmamba_nano", num_classes=3, image_size=32, pretrained=False))
-    with torch.no_grad():
-        net.head.linear.weight.mul_(40)
-    file = workspace.settings.workspace / "checkpoints" / "round-1.safetensors"
-    checkpoint.save(file, net, class_ids=workspace.class_ids, meta={"round": 1})
-    return file
+    return leave_checkpoint(workspace, workspace.class_ids)
 
 
 def export(*words: object) -> str:

@@ -7,27 +7,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from typer.testing import CliRunner
 
 import launch
 from app import bench_predict, errors, named_classes, pool_files, predictions, published_model
-from model import checkpoint, classifier, config
-from model.network import raum_net
+from model import classifier
 from tests.app import test_learning
-from tests.app.conftest import CLASSES, Workspace
+from tests.app.conftest import CLASSES, Workspace, leave_checkpoint
 
 
 @pytest.fixture
 def ckpt(workspace: Workspace) -> Path:
-    """A network in the workspace's checkpoints/, as a round leaves it, but without names of its own."""
-    facts = config.NetworkConfig("vmamba_nano", num_classes=3, image_size=32, pretrained=False)
-    net = raum_net.build(facts)
-    with torch.no_grad():
-        net.head.linear.weight.mul_(40)
-    file = workspace.settings.workspace / "checkpoints" / "round-1.safetensors"
-    checkpoint.save(file, net, class_ids=workspace.class_ids[::-1], meta={"round": 1})
-    return file
+    return leave_checkpoint(workspace, workspace.class_ids[::-1])
 
 
 def predict(*words: object) -> str:

@@ -42,10 +42,10 @@ class Form:
 
 
 FORMS = {
-    "rounds": Form(8, 60, 40, 240.0, SETTINGS + ROUNDS) if LONG else Form(3, 60, 4, 5.0, SETTINGS + ROUNDS),
+    "rounds": Form(8, 60, 40, 240.0, SETTINGS + ROUNDS) if LONG else Form(3, 60, 5, 6.0, SETTINGS + ROUNDS),
     "pool": Form(32, 100_000, 200, 1800.0, SETTINGS + "rounds = false\n")
     if LONG
-    else Form(3, 2000, 3, 5.0, SETTINGS + "rounds = false\n"),
+    else Form(3, 2000, 4, 6.0, SETTINGS + "rounds = false\n"),
 }
 
 

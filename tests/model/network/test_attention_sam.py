@@ -144,7 +144,7 @@ def test_the_classifier_trains_the_maps_of_the_bilinear_form_alone():
 
 def test_no_image_depends_on_its_neighbours(net):
     together, alone = net(images()), net(images()[2:3])
-    torch.testing.assert_close(together.embedding[2:3], alone.embedding, rtol=1e-3, atol=1e-3)  # roots near 0 are steep
+    torch.testing.assert_close(together.embedding[2:3], alone.embedding, rtol=1e-4, atol=5e-5)  # roots near 0 are steep
     both = net.losses(together, torch.tensor([0, 1, 2, 0]), done=0.5)["sam_kl"]
     one = net.losses(alone, torch.tensor([2]), done=0.5)["sam_kl"]
     assert both.shape == (4,)

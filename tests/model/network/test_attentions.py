@@ -23,12 +23,7 @@ CASES += [("resnet18", "cbam", {"at": "stages"}), ("vgg16", "aam", {"at": "stage
 CASES += [("vmamba_nano", "ra_cnn", {"regions": 2, "whole": False})]
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def build(backbone, name, options):

@@ -13,13 +13,7 @@ from model import config, errors, train
 from model.network import raum_net
 from model.semi import aux_losses
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def shape(classes, dim):

@@ -15,12 +15,7 @@ from model.network import raum_net
 SHORT = config.TrainConfig(steps=6, batch_labelled=4, batch_unlabelled=4, ramp_start=0.0, ramp=0.0, tau=0.0, kappa=1.0)
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def pictures(count, *, seed=0):
