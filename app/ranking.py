@@ -6,22 +6,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app import auditing, predicting, predictions, ranking_holdout
+from app import auditing, predicting, predictions, ranking_holdout, ranking_rows
+from app.ranking_rows import Asked
 from app.ranking_spots import Spots
 from app.settings import Settings
 from app.snapshot import Snapshot
-from model import acquisition, last_layer, neighbours, uncertainty
+from model import acquisition, last_layer, out_of_class, uncertainty
 from model.acquisition import automatic
-from store import gold
+from model.likeliest import Likeliest
 from store.records import QueueRow
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.floating]
 MOST_SELF_TRAINED = 6_000  # rows of the pool that a refresh self-trains on
-MOST_DRAWN = 10_000  # most uncertain images that get posterior draws; the rest is ranked by the mean alone
+MOST_DRAWN = 10_000  # most uncertain images that get posterior draws; the rest is ranked by the mean alone ...
+FEWEST_DRAWN = 2_000  # ... fewer where draws x classes make them large
+DRAWN_VALUES = 8_000_000  # of all draws together
 HEAD = 24  # images chosen together, so that they differ; behind them plain uncertainty orders the queue
-SUGGESTED = 9
-COMPARED = 3  # top classes that get neighbours, and neighbours for each
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,69 +39,70 @@ class Ranking:
     predicted: predictions.Predictions | None  # of every image; None at cold start
 
 
+@dataclasses.dataclass(frozen=True)
+class Fitted:
+    """What was learned from a snapshot; the rows of `spots`, `out_N` and `likeliest` are the pool's."""
+
+    seen: Snapshot
+    spots: Spots
+    layer: last_layer.LastLayer
+    likeliest: Likeliest
+    out_N: Floats  # probability of being rejected
+    rank_by: str
+    figures: dict[str, Any]
+    calibrated: bool
+
+
 def rank(
     image_ids: Ints, prepared: last_layer.Prepared, seen: Snapshot, *, settings: Settings, rng: np.random.Generator
 ) -> Ranking:
     """Order the open pool; `prepared` holds the embeddings of `image_ids` (ascending) in the last layer's space."""
-    x_NR, spots = prepared.x_NR, Spots(image_ids, seen)
-    metrics: dict[str, Any] = {
-        "labels": len(seen.labelled),
-        "classes": seen.classes_seen,
-        "rejected": len(seen.rejected),
-        "n": len(spots.held_N),
-    }
+    spots = Spots(image_ids, seen)
     if seen.classes_seen < 2:
-        rows = _cold(image_ids, x_NR, spots, settings=settings, rng=rng)
-        return Ranking(rows, metrics, False, True, len(spots.open_N), None, {}, None)
+        rows = _cold(image_ids, prepared.x_NR, spots, settings=settings, rng=rng)
+        return Ranking(rows, _counts(seen, spots), False, True, len(spots.open_N), None, {}, None)
+    found = fit(prepared, seen, spots, settings=settings, rng=rng)
+    return arrange(found, image_ids, prepared.x_NR, settings=settings, rng=rng)
+
+
+def fit(
+    prepared: last_layer.Prepared, seen: Snapshot, spots: Spots, *, settings: Settings, rng: np.random.Generator
+) -> Fitted:
+    """The slow part: the last layer on every label, what the holdout says of it, what it says of every image."""
     layer, figures, calibrated = taught(prepared, seen, spots, rng=rng)
+    choice = ranking_holdout.better_uncertainty(layer.sampler(settings.draws, rng), prepared.x_NR, spots)
+    out_N = out_of_class.probability(
+        prepared.x_NR, labelled=spots.labelled_N, labels=spots.labels_N, rejected=spots.rejected_N, rng=rng
+    )
+    likeliest = layer.likeliest_at(prepared.x_NR)
+    return Fitted(seen, spots, layer, likeliest, out_N, choice["rank_by"], figures | choice, calibrated)
+
+
+def arrange(
+    found: Fitted,
+    image_ids: Ints,
+    x_NR: Floats,
+    *,
+    settings: Settings,
+    rng: np.random.Generator,
+    before: list[int] | None = None,
+) -> Ranking:
+    """The quick part: the queue and the predictions that follow from what was fitted. With `before`, the images of the
+    queue that is shown, one in its typical phase keeps its order, which a few labels more do not change."""
+    spots, seen, layer = found.spots, found.seen, found.layer
     draw = layer.sampler(settings.draws, rng)
-    choice = ranking_holdout.better_uncertainty(draw, x_NR, spots)
-    open_N = spots.open_N
-    mean_NK = layer.log_probs_at(x_NR[open_N])
-    near_N = np.argsort(uncertainty.margin(mean_NK), kind="stable")[:MOST_DRAWN]
-    draws_NSK = draw(x_NR[open_N[near_N]])
-    told = uncertainty.decompose(draws_NSK)
-    order_N, is_typical = _order(
-        draws_NSK, x_NR, seen, spots, near_N, told, rank_by=choice["rank_by"], settings=settings, rng=rng
-    )
-    published, reasons, chances = _with_audits(order_N, is_typical, spots, settings=settings, rng=rng)
-    top_NJ = np.argsort(-mean_NK, axis=1, kind="stable")[:, :SUGGESTED]
-    compared = _compared(x_NR, spots, open_N[published], top_NJ[published, :COMPARED])
-    place = {int(spot): at for at, spot in enumerate(near_N)}
-    rows, tops = [], {}
-    for position, (spot, reason) in enumerate(zip(published.tolist(), reasons, strict=True)):
-        image_id = int(image_ids[open_N[spot]])
-        tops[image_id] = top_NJ[spot].tolist()
-        at = place.get(spot)
-        rows.append(
-            QueueRow(
-                position=position,
-                image_id=image_id,
-                reason=reason,
-                total=None if at is None else float(told.total_N[at]),
-                aleatoric=None if at is None else float(told.aleatoric_N[at]),
-                epistemic=None if at is None else float(told.epistemic_N[at]),
-                margin=None if at is None else float(told.margin_N[at]),
-                propensity=chances[position],
-                suggestions=[(seen.class_ids[k], round(float(np.exp(mean_NK[spot, k])), 4)) for k in top_NJ[spot]],
-                neighbours=[(seen.class_ids[k], ids) for k, ids in compared[position] if ids],
-            )
-        )
-    golden, more = _gold(draw, layer, x_NR, spots, image_ids, seen)
-    rows, tops = mixed(rows, golden), tops | more
-    predicted = predicting.predict(
-        image_ids,
-        x_NR,
-        layer,
-        known=(open_N, mean_NK),
-        labelled_N=spots.labelled_N,
-        labels_N=spots.labels_N,
-        rejected_N=spots.rejected_N,
-        seen=seen,
-        rng=rng,
-    )
-    metrics |= figures | choice
-    return Ranking(rows, metrics, calibrated, False, len(open_N), layer.class_directions(), tops, predicted)
+    if before is not None and _is_typical(found, settings):
+        order_N, typical = _kept(before, image_ids, spots), True
+    else:
+        order_N, typical = _order(found, x_NR, draw, settings=settings, rng=rng)
+    asked = _with_audits(order_N, typical, spots, settings=settings, rng=rng)
+    rows, tops = ranking_rows.told(asked, image_ids, x_NR, layer, draw, spots, seen)
+    golden, more = ranking_rows.told(ranking_rows.golden(spots), image_ids, x_NR, layer, draw, spots, seen)
+    predicted = predicting.predict(image_ids, layer, found.likeliest, found.out_N, seen)
+    return Ranking(
+        ranking_rows.mixed(rows, golden), _counts(seen, spots) | found.figures, found.calibrated, False,
+        len(spots.open_N), layer.class_directions(), tops | more, predicted,
+    )  # fmt: skip
 
 
 def taught(
@@ -110,42 +112,18 @@ def taught(
     return ranking_holdout.measure(_fit(prepared, seen, spots, rng), prepared.x_NR, spots)
 
 
-def _gold(
-    draw: Any, layer: last_layer.LastLayer, x_NR: Floats, spots: Spots, image_ids: Ints, seen: Snapshot
-) -> tuple[list[QueueRow], dict[int, list[int]]]:
-    """Rows of the gold images, told as any other, and their likely classes."""
-    if not len(spots.gold_N):
-        return [], {}
-    x_GR = x_NR[spots.gold_N]
-    mean_GK, told = layer.log_probs_at(x_GR), uncertainty.decompose(draw(x_GR))
-    top_GJ = np.argsort(-mean_GK, axis=1, kind="stable")[:, :SUGGESTED]
-    compared = _compared(x_NR, spots, spots.gold_N, top_GJ[:, :COMPARED])
-    ids = [int(image_id) for image_id in image_ids[spots.gold_N]]
-    rows = [
-        QueueRow(
-            position=0,
-            image_id=image_id,
-            reason=gold.GOLD,
-            total=float(told.total_N[at]),
-            aleatoric=float(told.aleatoric_N[at]),
-            epistemic=float(told.epistemic_N[at]),
-            margin=float(told.margin_N[at]),
-            suggestions=[(seen.class_ids[k], round(float(np.exp(mean_GK[at, k])), 4)) for k in top_GJ[at]],
-            neighbours=[(seen.class_ids[k], near) for k, near in compared[at] if near],
-        )
-        for at, image_id in enumerate(ids)
-    ]
-    return rows, {image_id: top_GJ[at].tolist() for at, image_id in enumerate(ids)}
+def most_drawn(draws: int, classes: int) -> int:
+    """How many images get posterior draws."""
+    return int(np.clip(DRAWN_VALUES // max(1, draws * classes), FEWEST_DRAWN, MOST_DRAWN))
 
 
-def mixed(rows: list[QueueRow], golden: list[QueueRow]) -> list[QueueRow]:
-    """Both, the second spread over the first, numbered anew; nobody is asked those in passing, only by lot."""
-    if not golden:
-        return rows
-    step = max(1, len(rows) // len(golden))
-    out = [each for at, row in enumerate(rows) for each in [row, *(golden[at // step :][:1] if at % step == 0 else [])]]
-    out += golden[len(out) - len(rows) :]
-    return [dataclasses.replace(row, position=position) for position, row in enumerate(out)]
+def _counts(seen: Snapshot, spots: Spots) -> dict[str, Any]:
+    return {
+        "labels": len(seen.labelled),
+        "classes": seen.classes_seen,
+        "rejected": len(seen.rejected),
+        "n": len(spots.held_N),
+    }
 
 
 def _fit(prepared: last_layer.Prepared, seen: Snapshot, spots: Spots, rng: np.random.Generator) -> last_layer.LastLayer:
@@ -166,76 +144,89 @@ def _fit(prepared: last_layer.Prepared, seen: Snapshot, spots: Spots, rng: np.ra
     )
 
 
+def _is_typical(found: Fitted, settings: Settings) -> bool:
+    """Whether the head is chosen for being typical."""
+    few = len(found.spots.labelled_N) < automatic.COLD_LABELS_PER_CLASS * len(found.seen.class_ids)
+    return settings.strategy == "typical" or (settings.strategy == "auto" and few)
+
+
 def _order(
-    draws_NSK: Floats,
-    x_NR: Floats,
-    seen: Snapshot,
-    spots: Spots,
-    near_N: Ints,
-    told: uncertainty.Uncertainty,
-    *,
-    rank_by: str,
-    settings: Settings,
-    rng: np.random.Generator,
+    found: Fitted, x_NR: Floats, draw: Any, *, settings: Settings, rng: np.random.Generator
 ) -> tuple[Ints, bool]:
-    """Positions among the open images, best first, and whether the head was chosen for being typical.
+    """Rows of the open images, best first, and whether the head was chosen for being typical.
 
     Behind the head small margins come first, and what is likely to be rejected last.
     """
-    classes = len(seen.class_ids)
-    few = len(spots.labelled_N) < automatic.COLD_LABELS_PER_CLASS * classes
-    typical = settings.strategy == "typical" or (settings.strategy == "auto" and few)
+    spots, typical = found.spots, _is_typical(found, settings)
+    classes, open_N = len(found.seen.class_ids), spots.open_N
+    margin_N = found.likeliest.margin_M[open_N]
+    near_N = open_N[_smallest(margin_N, most_drawn(settings.draws, classes))]
+    draws_NSK = draw(x_NR[near_N])
     alone = settings.strategy in acquisition.NEEDS_NOTHING and (typical or settings.strategy != "auto")
-    among_N = np.arange(len(spots.open_N)) if alone else near_N  # who needs no posterior chooses among all
+    among_N = open_N if alone else near_N  # who needs no posterior chooses among all
     wanted = settings.queue_length if settings.strategy == "random" else HEAD
     context = acquisition.situation(
         x_NR,
         labelled=spots.labelled_N,
         labels=spots.labels_N,
         rejected=spots.rejected_N,
-        candidates=spots.open_N[among_N],
+        candidates=among_N,
         num_classes=classes,
         rng=rng,
-        rank_by=rank_by,
+        rank_by=found.rank_by,
+        out_N=found.out_N,
     )
     head_N = among_N[
         acquisition.select(
             settings.strategy,
             log_probs_NSK=None if alone else draws_NSK,
-            embeddings_ND=x_NR[spots.open_N[among_N]],
+            embeddings_ND=x_NR[among_N],
             labelled_ND=x_NR[spots.labelled_N],
             count=min(wanted, len(among_N)),
             rng=rng,
             context=context,
         )
     ]
-    waits_N = automatic.waits(context["out_N"], len(spots.rejected_N))
-    rest_N = near_N[np.lexsort((told.margin_N, waits_N[near_N] if alone else waits_N))]
+    waits_N = automatic.waits(found.out_N[among_N], len(spots.rejected_N))
+    waits_N = waits_N[np.searchsorted(among_N, near_N)] if alone else waits_N
+    unsure_N = uncertainty.decompose(draws_NSK, with_mean=False).margin_N
+    rest_N = near_N[np.lexsort((unsure_N, waits_N))]
     rest_N = rest_N[~np.isin(rest_N, head_N)]
-    order_N = np.concatenate([head_N, rest_N])[: settings.queue_length]
-    leased_N = np.flatnonzero(np.isin(spots.open_N, spots.leased_N))
-    return np.concatenate([order_N, np.setdiff1d(leased_N, order_N)]), typical
+    return _with_leased(np.concatenate([head_N, rest_N])[: settings.queue_length], spots), typical
+
+
+def _smallest(cost_N: Floats, most: int) -> Ints:
+    """Positions of the `most` smallest, ascending."""
+    near_N = np.argpartition(cost_N, most - 1)[:most] if 0 < most < len(cost_N) else np.arange(len(cost_N))
+    return np.asarray(near_N[np.lexsort((near_N, cost_N[near_N]))])
+
+
+def _kept(before: list[int], image_ids: Ints, spots: Spots) -> Ints:
+    rows = np.searchsorted(image_ids, np.array(before, np.int64))
+    return _with_leased(rows[np.isin(rows, spots.open_N)], spots)
+
+
+def _with_leased(order_N: Ints, spots: Spots) -> Ints:
+    """The order, and behind it what people are looking at."""
+    return np.concatenate([order_N, np.setdiff1d(spots.leased_N, order_N)])
 
 
 def _with_audits(
     order_N: Ints, typical: bool, spots: Spots, *, settings: Settings, rng: np.random.Generator
-) -> tuple[Ints, list[str], list[float | None]]:
-    """The order with random audits in between -> (positions, why each is asked, an audit's propensity)."""
-    held_N = np.flatnonzero(np.isin(spots.open_N, spots.leased_N))
-    mixed, chances = auditing.mix(order_N, len(spots.open_N), rate=settings.audit_rate, held=held_N, rng=rng)
-    head = set(order_N[:HEAD].tolist())
-    reasons = ["audit" if spot in chances else "typical" if typical and spot in head else "uncertain" for spot in mixed]
-    return np.array(mixed, np.int64), reasons, [chances.get(spot) for spot in mixed]
-
-
-def _compared(x_NR: Floats, spots: Spots, rows_M: Ints, classes_MJ: Ints) -> list[list[tuple[int, list[int]]]]:
-    """For each of `rows_M` and its likely classes, the ids of the nearest labelled images, in the last layer's space."""
-    if not len(rows_M):
-        return []
-    found = neighbours.nearest_per_class(
-        x_NR[rows_M], x_NR[spots.labelled_N], spots.labels_N, classes_MJ.tolist(), per_class=COMPARED
-    )
-    return [[(k, [spots.labelled[position] for position in positions]) for k, positions in each] for each in found]
+) -> list[Asked]:
+    """The order of rows with random audits in between."""
+    at_N = np.searchsorted(spots.open_N, order_N)
+    held_N = np.searchsorted(spots.open_N, spots.leased_N)
+    mixed, chances = auditing.mix(at_N, len(spots.open_N), rate=settings.audit_rate, held=held_N, rng=rng)
+    head = set(at_N[:HEAD].tolist())
+    return [
+        Asked(
+            int(spots.open_N[at]),
+            "audit" if at in chances else "typical" if typical and at in head else "uncertain",
+            chances.get(at),
+        )
+        for at in mixed
+    ]
 
 
 def _cold(
@@ -244,23 +235,24 @@ def _cold(
     """Before labels of two classes: by the strategy if it needs no posterior, else typical images; nothing suggested."""
     order_N = np.empty(0, np.int64)
     if len(spots.open_N):
-        order_N = acquisition.select(
-            settings.strategy if settings.strategy in acquisition.NEEDS_NOTHING else "typical",
-            log_probs_NSK=None,
-            embeddings_ND=x_NR[spots.open_N],
-            # what was rejected was asked too; who else will be is not guessed: beside one class all that is new looks so
-            labelled_ND=x_NR[np.concatenate([spots.labelled_N, spots.rejected_N])],
-            count=settings.queue_length,
-            rng=rng,
-            context=None,
-        )
-    published, reasons, chances = _with_audits(order_N, True, spots, settings=settings, rng=rng)
+        order_N = spots.open_N[
+            acquisition.select(
+                settings.strategy if settings.strategy in acquisition.NEEDS_NOTHING else "typical",
+                log_probs_NSK=None,
+                embeddings_ND=x_NR[spots.open_N],
+                # what was rejected was asked too; who else will be is not guessed: beside one class all new looks so
+                labelled_ND=x_NR[np.concatenate([spots.labelled_N, spots.rejected_N])],
+                count=settings.queue_length,
+                rng=rng,
+                context=None,
+            )
+        ]
     return [
         QueueRow(
             position=position,
-            image_id=int(image_ids[spots.open_N[spot]]),
-            reason="audit" if reason == "audit" else "typical",
-            propensity=chances[position],
+            image_id=int(image_ids[each.row]),
+            reason="audit" if each.reason == "audit" else "typical",
+            propensity=each.propensity,
         )
-        for position, (spot, reason) in enumerate(zip(published.tolist(), reasons, strict=True))
+        for position, each in enumerate(_with_audits(order_N, True, spots, settings=settings, rng=rng))
     ]

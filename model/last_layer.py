@@ -12,13 +12,23 @@ per-image constant inverse_temperature / |z|. Classes without labels have no dir
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
-from model import errors, last_layer_choice, last_layer_space, last_layer_training, out_of_class, streamed
+from model import (
+    chunks,
+    errors,
+    last_layer_choice,
+    last_layer_space,
+    last_layer_training,
+    likeliest,
+    out_of_class,
+    streamed,
+)
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
@@ -63,7 +73,7 @@ class LastLayer:
 
     def logits(self, embeddings_MD: npt.ArrayLike) -> Doubles:
         """Logits of the mean weights, (images, seen classes), before posterior spread and `temperature`."""
-        return self._logits(self.space.project(embeddings_MD))
+        return np.asarray(self.inverse_temperature * (self.space.project(embeddings_MD) @ self.weights_RK))
 
     def log_probs(self, embeddings_MD: npt.ArrayLike) -> Floats:
         """Mean prediction, (images, classes), the posterior's spread folded in (MacKay's probit approximation)."""
@@ -71,8 +81,23 @@ class LastLayer:
 
     def log_probs_at(self, x_MR: Floats) -> Floats:
         """As `log_probs`, for coordinates already projected (`Prepared.x_NR`)."""
-        variance_M1 = self._spread(x_MR)[:, None] ** 2
-        return self._complete(self._logits(x_MR) / np.sqrt(1.0 + np.pi / 8.0 * variance_M1))
+        out_MK = np.empty((len(x_MR), self.num_classes), dtype=np.float32)
+
+        def work(rows: slice) -> None:
+            out_MK[rows] = self._mean(x_MR[rows])
+
+        chunks.each(work, len(x_MR), x_MR.shape[1] + self.num_classes)
+        return out_MK
+
+    def likeliest_at(self, x_MR: Floats) -> likeliest.Likeliest:
+        """The first two of `log_probs_at`, without ever holding all of them."""
+        found = likeliest.Likeliest.empty(len(x_MR))
+
+        def work(rows: slice) -> None:
+            found.put(rows, self._mean(x_MR[rows]))
+
+        chunks.each(work, len(x_MR), x_MR.shape[1] + self.num_classes)
+        return found
 
     def draws(self, embeddings_MD: npt.ArrayLike, count: int, rng: np.random.Generator) -> Floats:
         """Predictions of `count` weight samples, log_probs_MSK; one sample answers for all images alike."""
@@ -113,22 +138,30 @@ class LastLayer:
             raise errors.BadInput(f"a temperature is a positive number, not {temperature}")
         return dataclasses.replace(self, temperature=self.temperature * float(temperature))
 
-    def _logits(self, x_MR: Floats) -> Doubles:
-        return np.asarray(self.inverse_temperature * (x_MR @ self.weights_RK))
+    @functools.cached_property
+    def _singles(self) -> tuple[Floats, Floats]:
+        """Weights and covariance factor in single precision: what a pool of images is multiplied by."""
+        return self.weights_RK.astype(np.float32), self.covariance_factor_RR.astype(np.float32)
 
-    def _spread(self, x_MR: Floats) -> Doubles:
-        unit_M = np.linalg.norm(x_MR @ self.covariance_factor_RR.astype(np.float32), axis=1)
-        return np.asarray(self.inverse_temperature * self.spread * unit_M, dtype=np.float64)
+    def _mean(self, x_MR: Floats) -> Floats:
+        weights_RK, factor_RR = self._singles
+        spread_MR = np.asarray(x_MR, dtype=np.float32) @ factor_RR
+        return self.damped(x_MR @ weights_RK, np.einsum("mr,mr->m", spread_MR, spread_MR))
+
+    def damped(self, scores_MK: npt.NDArray[np.floating], unit_M: npt.NDArray[np.floating]) -> Floats:
+        """Mean prediction from scores x W of the seen classes and the variances |x L|^2 of unit noise."""
+        variance_M = (self.inverse_temperature * self.spread) ** 2 * unit_M
+        return self._complete(scores_MK * (self.inverse_temperature / np.sqrt(1.0 + np.pi / 8.0 * variance_M))[:, None])
 
     def _complete(self, logits: npt.NDArray[np.floating]) -> Floats:
         """Log-probabilities over all classes, the last axis: each unseen one keeps 1 / (labels + classes)."""
         unseen = self.num_classes - len(self.seen_K)
         each = 1.0 / (self.labels + self.num_classes)
         if not unseen:
-            return np.asarray(_log_softmax(logits / self.temperature), dtype=np.float32)
-        out = np.full((*logits.shape[:-1], self.num_classes), np.log(each), dtype=np.float32)
+            return np.asarray(_log_softmax(logits / np.float32(self.temperature)), dtype=np.float32)
+        out = np.full((*logits.shape[:-1], self.num_classes), np.float32(np.log(each)))
         if len(self.seen_K):
-            out[..., self.seen_K] = _log_softmax(logits / self.temperature) + np.log1p(-unseen * each)
+            out[..., self.seen_K] = _log_softmax(logits / np.float32(self.temperature)) + np.log1p(-unseen * each)
         return out
 
 

@@ -8,7 +8,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app import answered, following, labelling, learning, measure, measuring, predictions, ranking, snapshot, study
+from app import (
+    answered,
+    following,
+    labelling,
+    learning,
+    measure,
+    measuring,
+    predictions,
+    ranking_rows,
+    snapshot,
+    study,
+)
 from store import annotators, blind, gold, labels, queue
 from store.records import NewEvent, QueueRow
 from tests.app.conftest import Workspace
@@ -167,7 +178,7 @@ def test_a_study_brings_gold_where_the_setting_has_none(workspace: Workspace) ->
 def test_gold_is_spread_over_the_queue_and_nothing_is_lost(rows: int, gold_rows: int) -> None:
     plain = [QueueRow(position=at, image_id=at, reason="uncertain") for at in range(rows)]
     more = [QueueRow(position=0, image_id=100 + at, reason="gold") for at in range(gold_rows)]
-    out = ranking.mixed(plain, more)
+    out = ranking_rows.mixed(plain, more)
     assert [row.position for row in out] == list(range(rows + gold_rows))
     assert [row.image_id for row in out if row.reason == "gold"] == [row.image_id for row in more]
     assert [row.image_id for row in out if row.reason != "gold"] == list(range(rows))
