@@ -7,10 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from app import agreement, drawing, overlays, pool, pool_files, predictions, ranking, receipts, snapshot, study_plan
 from app.settings import Settings
-from model import checkpoint, config, predict, train
+from model import checkpoint, config, last_layer, predict, train
 from model.network import raum_net
 from store import classes, images, queue, rounds
 from store.database import Database
@@ -36,16 +37,48 @@ def refresh(db: Database, settings: Settings, held: pool.Pool, *, now: float, rn
     """Fit the last layer on every label, rank the open pool, publish. Raises store.errors.Superseded when a round was
     published meanwhile: what was ranked on the old network is dropped."""
     began = time.perf_counter()
+    ids, prepared = held.image_ids, held.prepared
+    seen, agreed = look(db, settings, held, image_ids=ids, prepared=prepared, now=now, rng=rng)
+    found = ranking.rank(ids, prepared, seen, settings=settings, rng=rng)
+    return publish(db, settings, held, found, seen, agreed, now=now, began=began)
+
+
+def look(
+    db: Database,
+    settings: Settings,
+    held: pool.Pool,
+    *,
+    image_ids: NDArray[np.int64],
+    prepared: last_layer.Prepared,
+    now: float,
+    rng: np.random.Generator,
+) -> tuple[snapshot.Snapshot, agreement.Agreement | None]:
+    """What a refresh sees: everybody's answers, several people's settled to one label each."""
     with db.read() as tx:
         seen = snapshot.take(
             tx, holdout=held.holdout, now=now, with_gold=study_plan.gold_rate(tx, settings.gold_rate) > 0
         )
-    seen, agreed = agreement.settle(seen, held.image_ids, held.prepared, settings=settings, rng=rng, kept=held.opinions)
-    found = ranking.rank(held.image_ids, held.prepared, seen, settings=settings, rng=rng)
-    found = dataclasses.replace(found, rows=agreement.with_again(found.rows, agreed, rate=settings.again_rate))
-    drawn, without = drawing.draw(held, found, settings, seen.single)
+    return agreement.settle(seen, image_ids, prepared, settings=settings, rng=rng, kept=held.opinions)
+
+
+def publish(
+    db: Database,
+    settings: Settings,
+    held: pool.Pool,
+    found: ranking.Ranking,
+    seen: snapshot.Snapshot,
+    agreed: agreement.Agreement | None,
+    *,
+    now: float,
+    began: float,
+    whole: bool = True,
+) -> Refreshed:
+    """Draw the maps and flip the queue; `began` by time.perf_counter. Not `whole`: the labels since the last fit were
+    taken in by single steps, and the predictions of every image and the receipt wait for the next fit."""
+    rows = agreement.with_again(found.rows, agreed, rate=settings.again_rate)
+    drawn, without = drawing.draw(held, dataclasses.replace(found, rows=rows), settings, seen.single)
     apart = seen.labelled.keys() | seen.rejected | seen.holdout.keys()
-    changed = receipts.changes(settings.workspace, found.predicted, apart, network=held.folder)
+    changed = receipts.changes(settings.workspace, found.predicted, apart, network=held.folder) if whole else {}
     took = time.perf_counter() - began
     new = NewPublication(
         kind="cold" if found.cold else "refresh",
@@ -58,12 +91,13 @@ def refresh(db: Database, settings: Settings, held: pool.Pool, *, now: float, rn
         metrics=_plain({**found.metrics, **changed, "seconds": round(took, 3)}),
         created_at=now,
     )
-    rows = queue.ready(drawn.rows)
+    ready = queue.ready(drawn.rows)
     with db.write() as tx:
-        published = queue.publish(tx, new, rows, based_on_round=held.stands_for or new.round_id or 0)
+        published = queue.publish(tx, new, ready, based_on_round=held.stands_for or new.round_id or 0)
         drawn.put(overlays.folder(settings.workspace, published))
-    agreement.write(settings.workspace, seen, agreed)
-    _keep_predictions(settings, published, new, found)
+    if whole:
+        agreement.write(settings.workspace, seen, agreed)
+        _keep_predictions(settings, published, new, found)
     drawing.forget_old(settings.workspace, published, now)
     message = f"{len(seen.labelled):,} labels, {found.pool_size:,} images open; ranked in {took:.2f} s"
     told = "; ".join(part for part in (message, held.note) if part)

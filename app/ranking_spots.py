@@ -1,5 +1,10 @@
 """Row numbers of a pool's images by what is known of them: what may be asked, what teaches, what measures."""
 
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -30,6 +35,23 @@ class Spots:
         self.leased_N = _rows(
             [i for i in seen.leased if i in row_of and i not in settled and i not in seen.holdout], row_of
         )
+
+    def after(
+        self, image_ids: Ints, labelled: Mapping[int, int], rejected: Sequence[int], leased: Sequence[int]
+    ) -> Spots:
+        """As if the open images `labelled` (image -> class index) and `rejected` had been answered, and `leased` were out
+        now; `image_ids` as before."""
+        new, rows_N = copy.copy(self), np.searchsorted(image_ids, np.array([*labelled, *rejected], np.int64))
+        taught_N, refused_N = rows_N[: len(labelled)], rows_N[len(labelled) :]
+        new.labelled = [*self.labelled, *labelled]
+        new.labelled_N = np.concatenate([self.labelled_N, taught_N])
+        new.labels_N = np.concatenate([self.labels_N, np.array(list(labelled.values()), np.int64)])
+        new.rejected_N = np.concatenate([self.rejected_N, refused_N])
+        new.open_N = self.open_N[~np.isin(self.open_N, rows_N)]
+        out_N = np.searchsorted(image_ids, np.array(leased, np.int64))
+        out_N = out_N[out_N < len(image_ids)]
+        new.leased_N = out_N[np.isin(out_N, new.open_N)]
+        return new
 
 
 def _rows(ids: list[int], row_of: dict[int, int]) -> Ints:

@@ -14,12 +14,12 @@ from app import (
     errors,
     importing,
     labelling,
-    learning,
     leftovers,
     measuring,
     pool,
     pool_files,
     processes,
+    refreshing,
     reviewing,
     switching,
 )
@@ -33,6 +33,7 @@ log = logging.getLogger("raum.worker")
 TICK = 0.05
 BEAT_SECONDS = 1.0
 RESTING_SECONDS = 5.0
+RESTING_FROM = 2  # refresh_max_delay without a label, after which what was taken in by steps is fitted anew
 GROWTH_FIRST_SHOWN = 48  # embedded images from which a first queue is worth publishing
 
 
@@ -61,10 +62,11 @@ class Worker:
         self.reviewer, self.measurer = reviewing.Looker(), measuring.Measurer(settings)
         own = {"refresh": self._refresh_now, "roll_back": self._roll_back}
         self.children = children.Children(self.db, settings, own)
+        self.refresher = refreshing.Refresher(self.db, settings)
         self.switch = switching.Switch(self.db, settings, self.children)
         self.seen = self.published = -1  # watermarks: last looked at, last published
         self.classes_seen = self.classes_published = 0  # changes of the classes: the same
-        self.first_unseen = self.last_unseen = 0.0
+        self.first_unseen = self.last_unseen = self.free_at = 0.0
         self.shown_images = 0
         self.wants_maps = False
         self.next_look_for_images = self.next_look_for_imports = 0.0
@@ -95,6 +97,7 @@ class Worker:
     def end(self) -> None:
         """End the children; what they had begun is begun again by the next worker."""
         self.children.end()
+        self.refresher.end()
         with contextlib.suppress(store_errors.CannotWrite, store_errors.Busy), self.db.write() as tx:
             workers.beat(
                 tx, "worker", pid=0, phase="stopped", fraction=None, message="the worker has ended", now=time.time()
@@ -129,6 +132,7 @@ class Worker:
 
     def _refresh_now(self, command: Command) -> None:
         self.published = -1  # as if labels had come that no refresh has seen
+        self.refresher.forget()
         with self.db.write() as tx:
             commands.finish(tx, command.id, now=time.time())
 
@@ -187,28 +191,42 @@ class Worker:
             if (self.seen <= self.published and self.classes_seen <= self.classes_published) or self.seen < 0:
                 self.first_unseen = now
             self.seen, self.classes_seen, self.last_unseen = watermark, classes, now
-        fresh = (watermark > self.published or classes > self.classes_published) and (
-            now - self.last_unseen >= self.settings.refresh_delay
+        quick = self.refresher.is_quick(self.pool, classes)
+        waited = (
+            now >= self.free_at
+            if quick
+            else now - self.last_unseen >= self.settings.refresh_delay
             or now - self.first_unseen >= self.settings.refresh_max_delay
         )
-        if not (fresh or self._pool_has_grown() or self._maps_are_due(now)):
+        fresh = waited and (watermark > self.published or classes > self.classes_published)
+        resting = now - self.last_unseen >= RESTING_FROM * self.settings.refresh_max_delay
+        ended = self.refresher.wants(self.pool, classes, resting=resting)
+        grown = self.refresher.running is None and self._pool_has_grown()
+        if not (fresh or ended or grown or self._maps_are_due(now)):
             return False
-        return self._publish(self.pool)
+        return self._publish(self.pool, resting=resting)
 
-    def _publish(self, held: pool.Pool) -> bool:
-        """Rank on `held` and publish; from then on that is the pool."""
+    def _publish(self, held: pool.Pool, *, resting: bool = False) -> bool:
+        """Rank on `held` and publish; from then on that is the pool. False while its fit goes on beside."""
         classes = self.classes_seen
         if not len(held.image_ids):
             self.published, self.classes_published = self.seen, classes
             return False
         try:
             rng = np.random.default_rng([self.settings.seed, self.seen])  # the same labels ask for the same images
-            done = learning.refresh(self.db, self.settings, held, now=time.time(), rng=rng)
+            began, now = time.monotonic(), time.time()
+            if held is not self.pool:
+                done = self.refresher.at_once(held, now=now, rng=rng)
+            elif (found := self.refresher.refresh(held, classes, now=now, rng=rng, resting=resting)) is None:
+                return False
+            else:
+                done = found
+            self.free_at = 2 * time.monotonic() - began  # half the time is for others
         except store_errors.Superseded:
             return True  # a round published meanwhile: adopt it first, then refresh on its embeddings
         log.info("publication %s, up to label event %s: %s", done.publication, done.watermark, done.message)
         self.pool, self.published, self.classes_published = held, done.watermark, classes
-        self.shown_images = len(self.pool.image_ids)
+        self.shown_images = self.refresher.shown(held)
         self.wants_maps = bool(done.without_maps)
         self._say("ready", done.message)
         return True
