@@ -72,6 +72,28 @@ def bench_loop(
     benching.loop(images, answers=answers, backbone=backbone, screenshot=screenshot, json_file=json_file)
 
 
+@bench.command("refresh")
+def bench_refresh(
+    images: Annotated[int, typer.Option(help="rows of the pool; its pictures are a handful of drawn ones")] = 100_000,
+    dims: Annotated[
+        int, typer.Option(help="of the made-up embeddings; 0: as the bundled network, and maps are drawn")
+    ] = 384,
+    classes: Annotated[int, typer.Option(help="classes, in equal shares")] = 200,
+    labelled: Annotated[int, typer.Option(help="labels to begin with, besides 400 of the holdout")] = 1000,
+    answers: Annotated[int, typer.Option(help="answers to measure, at rest and as many while a round trains")] = 100,
+    pause: Annotated[float, typer.Option(help="seconds of thinking between two answers")] = 0.5,
+    training: Annotated[bool, typer.Option("--training/--idle", help="measure beside a round, too")] = True,
+    json_file: options.Json = None,
+) -> None:
+    """From a label to the queue that knows of it, by a real worker on a large pool of many classes."""
+    from app import bench_refresh as measuring
+
+    measuring.command(
+        images=images, dims=dims, class_count=classes, labelled=labelled, answers=answers, pause=pause,
+        training=training, json_file=json_file,
+    )  # fmt: skip
+
+
 @bench.command("annotator")
 def bench_annotator(
     images: Annotated[

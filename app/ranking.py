@@ -85,16 +85,18 @@ def arrange(
     *,
     settings: Settings,
     rng: np.random.Generator,
+    most: int | None = None,
     before: list[int] | None = None,
 ) -> Ranking:
-    """The quick part: the queue and the predictions that follow from what was fitted. With `before`, the images of the
-    queue that is shown, one in its typical phase keeps its order, which a few labels more do not change."""
+    """The quick part: the queue and the predictions that follow from what was fitted. `most` images are drawn (default:
+    see most_drawn); `before` are images whose order is kept, as a few labels more do not change what is typical."""
     spots, seen, layer = found.spots, found.seen, found.layer
-    draw = layer.sampler(settings.draws, rng)
-    if before is not None and _is_typical(found, settings):
-        order_N, typical = _kept(before, image_ids, spots), True
+    draw, typical = layer.sampler(settings.draws, rng), is_typical(found, settings)
+    if before is not None:
+        order_N = _kept(before, image_ids, spots)
     else:
-        order_N, typical = _order(found, x_NR, draw, settings=settings, rng=rng)
+        most = most or most_drawn(settings.draws, len(seen.class_ids))
+        order_N = _order(found, x_NR, draw, typical=typical, most=most, settings=settings, rng=rng)
     asked = _with_audits(order_N, typical, spots, settings=settings, rng=rng)
     rows, tops = ranking_rows.told(asked, image_ids, x_NR, layer, draw, spots, seen)
     golden, more = ranking_rows.told(ranking_rows.golden(spots), image_ids, x_NR, layer, draw, spots, seen)
@@ -144,23 +146,30 @@ def _fit(prepared: last_layer.Prepared, seen: Snapshot, spots: Spots, rng: np.ra
     )
 
 
-def _is_typical(found: Fitted, settings: Settings) -> bool:
+def is_typical(found: Fitted, settings: Settings) -> bool:
     """Whether the head is chosen for being typical."""
     few = len(found.spots.labelled_N) < automatic.COLD_LABELS_PER_CLASS * len(found.seen.class_ids)
     return settings.strategy == "typical" or (settings.strategy == "auto" and few)
 
 
 def _order(
-    found: Fitted, x_NR: Floats, draw: Any, *, settings: Settings, rng: np.random.Generator
-) -> tuple[Ints, bool]:
-    """Rows of the open images, best first, and whether the head was chosen for being typical.
+    found: Fitted,
+    x_NR: Floats,
+    draw: Any,
+    *,
+    typical: bool,
+    most: int,
+    settings: Settings,
+    rng: np.random.Generator,
+) -> Ints:
+    """Rows of the open images, best first.
 
     Behind the head small margins come first, and what is likely to be rejected last.
     """
-    spots, typical = found.spots, _is_typical(found, settings)
+    spots = found.spots
     classes, open_N = len(found.seen.class_ids), spots.open_N
     margin_N = found.likeliest.margin_M[open_N]
-    near_N = open_N[_smallest(margin_N, most_drawn(settings.draws, classes))]
+    near_N = open_N[_smallest(margin_N, most)]
     draws_NSK = draw(x_NR[near_N])
     alone = settings.strategy in acquisition.NEEDS_NOTHING and (typical or settings.strategy != "auto")
     among_N = open_N if alone else near_N  # who needs no posterior chooses among all
@@ -192,7 +201,7 @@ def _order(
     unsure_N = uncertainty.decompose(draws_NSK, with_mean=False).margin_N
     rest_N = near_N[np.lexsort((unsure_N, waits_N))]
     rest_N = rest_N[~np.isin(rest_N, head_N)]
-    return _with_leased(np.concatenate([head_N, rest_N])[: settings.queue_length], spots), typical
+    return _with_leased(np.concatenate([head_N, rest_N])[: settings.queue_length], spots)
 
 
 def _smallest(cost_N: Floats, most: int) -> Ints:

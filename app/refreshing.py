@@ -22,9 +22,10 @@ from store.database import Database
 from store.records import Event, Lease
 
 SLOW_SECONDS = 0.4  # fits that take longer run beside
-MOST_SCORES = 60_000_000  # images x classes whose scores are kept between two fits: 240 MB
+FOLLOWED = 25_000  # least certain images whose scores follow every label; the others wait for the next fit
 NEW_SHARE, FEWEST_NEW = 0.05, 10  # labels since the last fit after which another one begins
 ORDERED = ("typical", "uncertain")  # reasons of what the strategy put in order, not the lot
+MOST_DRAWN = 1_000  # of the least certain, for the few that are chosen together
 MOST_STEPS = 200  # labels at once; more wait for the fit
 
 
@@ -39,6 +40,7 @@ class _Kept:
     agreed: agreement.Agreement | None
     classes: int  # changes of the classes when it began
     following: Following
+    followed_M: NDArray[np.int64]  # its rows
     steps: int = 0  # labels taken in since
     left_over: bool = False  # something was said that only a fit can take in
 
@@ -55,7 +57,7 @@ class _Kept:
             at = index.get(seen.stands_for.get(said[image_id].class_id or 0, 0))
             if at is not None and len(labelled) < MOST_STEPS:
                 labelled[image_id] = at
-                self.following.learn(int(np.searchsorted(self.image_ids, image_id)), at)
+                self.following.learn(self.x_NR[np.searchsorted(self.image_ids, image_id)], at)
         self.steps += len(labelled) + len(seen.holdout.keys() & said.keys())
         taken = labelled.keys() | set(rejected)
         self.left_over |= any(
@@ -69,7 +71,9 @@ class _Kept:
         self.found = dataclasses.replace(
             self.found,
             layer=self.following.layer,
-            likeliest=self.following.likeliest() if labelled else self.found.likeliest,
+            likeliest=self.found.likeliest.with_rows(self.followed_M, self.following.likeliest())
+            if labelled
+            else self.found.likeliest,
             spots=spots.after(self.image_ids, labelled, rejected, leased),
             seen=dataclasses.replace(
                 seen,
@@ -124,7 +128,7 @@ class Refresher:
             self.kept, ended = fit.result(), of is held
         quick = self.is_quick(held, classes)
         if not quick or (not ended and self._is_due(held, resting=resting)):
-            if self.running is None and not self._worth_beside(held):
+            if self.running is None and not self._worth_beside():
                 return self.at_once(held, now=now, rng=rng)
             self._begin(held, classes, now=now, rng=rng)
         if not quick or self.kept is None:
@@ -145,10 +149,9 @@ class Refresher:
         many = max(FEWEST_NEW, NEW_SHARE * len(self.kept.found.seen.labelled))
         return self.kept.steps >= many or (resting and self.kept.steps > 0)
 
-    def _worth_beside(self, held: pool.Pool) -> bool:
+    def _worth_beside(self) -> bool:
         with self.db.read() as tx:
-            classes = labels.training_counts(tx)["classes"]
-        return self.fit_seconds > SLOW_SECONDS and classes > 1 and len(held.image_ids) * classes <= MOST_SCORES
+            return self.fit_seconds > SLOW_SECONDS and labels.training_counts(tx)["classes"] > 1
 
     def _begin(self, held: pool.Pool, classes: int, *, now: float, rng: np.random.Generator) -> None:
         if self.running is None:
@@ -171,9 +174,10 @@ class Refresher:
         )
         spots = ranking_spots.Spots(image_ids, seen)
         found = ranking.fit(prepared, seen, spots, settings=self.settings, rng=rng)
-        following = Following(found.layer, prepared.x_NR, spots.labels_N)
+        followed_M = spots.open_N[np.argsort(found.likeliest.margin_M[spots.open_N], kind="stable")[:FOLLOWED]]
+        following = Following(found.layer, prepared.x_NR[followed_M], spots.labels_N)
         self.fit_seconds = time.perf_counter() - began
-        return _Kept(held, image_ids, prepared.x_NR, found, agreed, classes, following)
+        return _Kept(held, image_ids, prepared.x_NR, found, agreed, classes, following, followed_M)
 
     def _follow(self, kept: _Kept, *, now: float, rng: np.random.Generator, whole: bool) -> learning.Refreshed:
         began = time.perf_counter()
@@ -181,12 +185,19 @@ class Refresher:
             watermark = labels.watermark(tx)
             events = labels.events_since(tx, kept.found.seen.watermark)
             leases = queue.live_leases(tx, now)
-            shown = queue.current(tx)
-            before = [row.image_id for row in queue.head(tx, shown.id) if row.reason in ORDERED] if shown else []
         kept.take_in(events, leases, watermark)
         ranked = ranking.arrange(
-            kept.found, kept.image_ids, kept.x_NR, settings=self.settings, rng=rng, before=None if whole else before
-        )
+            kept.found, kept.image_ids, kept.x_NR, settings=self.settings, rng=rng,
+            most=None if whole else MOST_DRAWN, before=None if whole else self._order_kept(kept),
+        )  # fmt: skip
         return learning.publish(
             self.db, self.settings, kept.held, ranked, kept.found.seen, kept.agreed, now=now, began=began, whole=whole
         )
+
+    def _order_kept(self, kept: _Kept) -> list[int] | None:
+        """The images of the queue that is shown, while typical ones are asked; None where labels change the order."""
+        if not ranking.is_typical(kept.found, self.settings):
+            return None
+        with self.db.read() as tx:
+            shown = queue.current(tx)
+            return [row.image_id for row in queue.head(tx, shown.id) if row.reason in ORDERED] if shown else None

@@ -31,6 +31,7 @@ from store.records import Command
 log = logging.getLogger("raum.worker")
 
 TICK = 0.05
+LOOKS_A_TICK = 5
 BEAT_SECONDS = 1.0
 RESTING_SECONDS = 5.0
 RESTING_FROM = 2  # refresh_max_delay without a label, after which what was taken in by steps is fitted anew
@@ -77,22 +78,23 @@ class Worker:
         """Look, act, sleep a little; an expected failure of one act is told and the next look goes on."""
         while not ending.asked:
             busy = False
-            asked = (self.children.look_after_children, self.children.obey)
             for act in (
-                *asked,
-                self._adopt,
-                self._refresh,
-                self._grow,
-                self._switch,
-                self._start_round,
-                self._back_up,
-                self._finish_import,
-                self._look_closer,
-            ):
+                self.children.look_after_children, self.children.obey, self._adopt, self._refresh, self._grow, self._switch,
+                self._start_round, self._back_up, self._finish_import, self._look_closer,
+            ):  # fmt: skip
                 busy = self._guarded(act) or busy
             self._beat()
             if not busy:
-                time.sleep(TICK)
+                self._pause()
+
+    def _pause(self) -> None:
+        """A tick; where labels are taken in at once, it ends with the next one."""
+        for _ in range(LOOKS_A_TICK):
+            time.sleep(TICK / LOOKS_A_TICK)
+            if self.refresher.is_quick(self.pool, self.classes_seen):
+                with self.db.read() as tx:
+                    if labels.watermark(tx) > self.seen:
+                        return
 
     def end(self) -> None:
         """End the children; what they had begun is begun again by the next worker."""
@@ -215,15 +217,15 @@ class Worker:
         try:
             rng = np.random.default_rng([self.settings.seed, self.seen])  # the same labels ask for the same images
             began, now = time.monotonic(), time.time()
-            if held is not self.pool:
-                done = self.refresher.at_once(held, now=now, rng=rng)
-            elif (found := self.refresher.refresh(held, classes, now=now, rng=rng, resting=resting)) is None:
-                return False
+            if held is self.pool:
+                done = self.refresher.refresh(held, classes, now=now, rng=rng, resting=resting)
             else:
-                done = found
+                done = self.refresher.at_once(held, now=now, rng=rng)
             self.free_at = 2 * time.monotonic() - began  # half the time is for others
         except store_errors.Superseded:
             return True  # a round published meanwhile: adopt it first, then refresh on its embeddings
+        if done is None:
+            return False
         log.info("publication %s, up to label event %s: %s", done.publication, done.watermark, done.message)
         self.pool, self.published, self.classes_published = held, done.watermark, classes
         self.shown_images = self.refresher.shown(held)

@@ -31,6 +31,12 @@ class Likeliest:
             log_probs_BK[at_B, first_B] = -np.inf
             self.second_M[rows] = np.exp(log_probs_BK.max(axis=1))
 
+    def with_rows(self, rows: npt.NDArray[np.int64], new: Likeliest) -> Likeliest:
+        """The same with those of some rows replaced."""
+        class_M, top_M, second_M = self.class_M.copy(), self.top_M.copy(), self.second_M.copy()
+        class_M[rows], top_M[rows], second_M[rows] = new.class_M, new.top_M, new.second_M
+        return Likeliest(class_M, top_M, second_M)
+
     @property
     def margin_M(self) -> Floats:
         """Difference of the two: 0 undecided, 1 certain."""

@@ -31,11 +31,11 @@ def started(taught: int, classes: int = CLASSES) -> tuple[Following, np.ndarray]
 
 def test_a_step_is_the_ridge_regression_with_that_row_added() -> None:
     following, labels_N = started(40)
-    before, x_NR = following.layer, following.x_NR.astype(np.float64)
+    before, x_NR = following.layer, following.x_MR.astype(np.float64)
     precision_RR = np.linalg.inv(before.covariance_factor_RR @ before.covariance_factor_RR.T)
     target_RK = precision_RR @ before.weights_RK  # the right side whose solution the weights are
     for row in (50, 51, 52):
-        following.learn(row, int(labels_N[row]))
+        following.learn(following.x_MR[row], int(labels_N[row]))
         counts = following.counts_K
         weight = 3.0 * (counts.mean() / counts[labels_N[row]]) ** 0.5
         told_K = np.eye(CLASSES)[labels_N[row]] - (counts + 1) / (counts + 1).sum()
@@ -53,10 +53,10 @@ def test_a_step_is_the_ridge_regression_with_that_row_added() -> None:
 def test_the_scores_that_follow_are_those_of_the_layer(classes: int) -> None:
     following, labels_N = started(40, classes)
     for step, row in enumerate((50, 51, 52, 55)):
-        following.learn(row, int(labels_N[row]))
+        following.learn(following.x_MR[row], int(labels_N[row]))
         if step == 1:
             following.likeliest()  # some steps one at a time, some together
-    found, anew = following.likeliest(), following.layer.likeliest_at(following.x_NR)
+    found, anew = following.likeliest(), following.layer.likeliest_at(following.x_MR)
     np.testing.assert_array_equal(found.class_M, anew.class_M)
     np.testing.assert_allclose(found.top_M, anew.top_M, atol=1e-5)
     np.testing.assert_allclose(found.second_M, anew.second_M, atol=1e-5)
@@ -68,11 +68,11 @@ def test_steps_come_near_to_a_new_fit() -> None:
     held = np.arange(150, 300)
     stale = (following.likeliest().class_M == labels_N)[held].mean()
     for row in range(12, 60):
-        following.learn(row, int(labels_N[row]))
+        following.learn(following.x_MR[row], int(labels_N[row]))
     stepped = (following.likeliest().class_M == labels_N)[held].mean()
     new = last_layer.fit(
         pool()[0], np.arange(60), labels_N[:60], CLASSES, config=PLAIN, rng=np.random.default_rng(0)
-    ).likeliest_at(following.x_NR)
+    ).likeliest_at(following.x_MR)
     fitted = (new.class_M == labels_N)[held].mean()
     assert fitted > stale + 0.05
     assert abs(stepped - fitted) < 0.03
@@ -81,7 +81,7 @@ def test_steps_come_near_to_a_new_fit() -> None:
 def test_the_label_of_a_class_that_is_not_there_is_refused() -> None:
     following, _ = started(40)
     with pytest.raises(errors.BadInput, match="class 9 is none of the 4"):
-        following.learn(50, 9)
+        following.learn(following.x_MR[50], 9)
 
 
 def test_a_heavier_recipe_moves_further() -> None:
@@ -90,6 +90,6 @@ def test_a_heavier_recipe_moves_further() -> None:
         following, labels_N = started(20)
         following.recipe = dataclasses.replace(Recipe(), label_weight=weight)
         before = following.layer.weights_RK
-        following.learn(70, int(labels_N[70]))
+        following.learn(following.x_MR[70], int(labels_N[70]))
         moved.append(np.abs(following.layer.weights_RK - before).sum())
     assert moved[1] > moved[0]
