@@ -11,16 +11,15 @@ import numpy as np
 
 from app import (
     children,
+    closer,
     errors,
     importing,
     labelling,
     leftovers,
-    measuring,
     pool,
     pool_files,
     processes,
     refreshing,
-    reviewing,
     switching,
 )
 from app.settings import Settings
@@ -33,7 +32,6 @@ log = logging.getLogger("raum.worker")
 TICK = 0.05
 LOOKS_A_TICK = 5
 BEAT_SECONDS = 1.0
-RESTING_SECONDS = 5.0
 RESTING_FROM = 2  # refresh_max_delay without a label, after which what was taken in by steps is fitted anew
 GROWTH_FIRST_SHOWN = 48  # embedded images from which a first queue is worth publishing
 
@@ -60,10 +58,10 @@ class Worker:
         labelling.ask_several(self.db, overlap=settings.overlap, overlap_rate=settings.overlap_rate)
         leftovers.remove(settings.workspace)
         self.pool = self._open_pool()
-        self.reviewer, self.measurer = reviewing.Looker(), measuring.Measurer(settings)
         own = {"refresh": self._refresh_now, "roll_back": self._roll_back}
         self.children = children.Children(self.db, settings, own)
         self.refresher = refreshing.Refresher(self.db, settings)
+        self.closer = closer.Closer(self.db, settings, self.refresher.beside)
         self.switch = switching.Switch(self.db, settings, self.children)
         self.seen = self.published = -1  # watermarks: last looked at, last published
         self.classes_seen = self.classes_published = 0  # changes of the classes: the same
@@ -269,13 +267,14 @@ class Worker:
 
     def _look_closer(self) -> bool:
         """The review's lists, and a step of measuring while people pause longer than a refresh would wait."""
-        now, shown = time.monotonic(), self.published
-        if self.reviewer.step(self.db, self.pool, watermark=shown, now=now, last_answer=self.last_unseen):
-            return True
-        idle = now - self.last_unseen
-        if self.seen > shown or not self.pool.complete or idle < 2 * self.settings.refresh_delay:
-            return False
-        return self.measurer.step(self.db, self.pool, watermark=shown, resting=idle > RESTING_SECONDS)
+        return self.closer.step(
+            self.pool,
+            shown=self.published,
+            caught_up=self.seen <= self.published and self.pool.complete,
+            now=time.monotonic(),
+            last_answer=self.last_unseen,
+            aside=self.refresher.is_quick(self.pool, self.classes_seen),
+        )
 
     def _say(self, phase: str, message: str, fraction: float | None = None) -> None:
         self.phase, self.message, self.fraction = phase, message, fraction
