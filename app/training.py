@@ -17,10 +17,20 @@ from model import errors as model_errors
 from model import train as training
 from model.data import datasets, occlusion, pixels
 from model.network import raum_net
+from model.semi import methods
 
 Progress = Callable[[float, str], None]
 TEST_SHARE = 0.4  # where a data set has no split of its own
 DRAWS = 30
+
+
+def configured(
+    backbone: str, method: str, method_options: dict[str, Any], *, steps: int, **changes: Any
+) -> config.TrainConfig:
+    """The training that goes with a backbone on this machine; `method_options` are values of the method to change, checked."""
+    network, on_cpu = config.for_backbone(backbone, num_classes=2), pool.device().type == "cpu"
+    changed = methods.changed(method, method_options)
+    return methods.settled(config.training(network, on_cpu=on_cpu, steps=steps, method=method, **changed, **changes))
 
 
 def train(

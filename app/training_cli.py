@@ -12,6 +12,7 @@ from app import errors, options
 Root = Annotated[Path | None, typer.Option(help="the data; default data/NAME")]
 Dataset = Annotated[str, typer.Option(help="folder, cub200, cars or aircraft")]
 ATTENTIONS = "cam|region|sam|sam_bilinear|ra_cnn|aam|cbam|acol"
+METHODS = "supervised|fixmatch|flexmatch|softmatch|freematch|anomalymatch|ups|raum"
 SHORT = {"sam_target": "target", "scales": "scales", "attention_at": "at", "delta": "delta"}
 
 
@@ -20,7 +21,10 @@ def train(
     dataset: Dataset = "folder",
     labeled_ratio: Annotated[float, typer.Option(help="share of the training images whose label is used")] = 0.1,
     occlusion_rate: Annotated[float, typer.Option(help="share of each training image that is covered")] = 0.0,
-    method: Annotated[str, typer.Option(help="supervised, fixmatch or raum")] = "raum",
+    method: Annotated[str, typer.Option(help=METHODS)] = "raum",
+    method_option: Annotated[
+        list[str] | None, typer.Option(help="NAME=VALUE, a value of the method (docs/learning.md); may be repeated")
+    ] = None,
     attention: Annotated[str, typer.Option(help=ATTENTIONS)] = "region",
     attention_at: Annotated[str | None, typer.Option(help="aam, cbam: last|stages of the backbone")] = None,
     sam_target: Annotated[str | None, typer.Option(help="sam, sam_bilinear: cam|gradcam")] = None,
@@ -37,8 +41,7 @@ def train(
     out: Annotated[Path, typer.Option(help="folder for the checkpoint and its figures")] = Path("runs/last"),
 ) -> None:
     """Train once on a labelled data set with part of its labels, and test."""
-    from app import backbones, jobs, pool, processes, training
-    from model import config
+    from app import backbones, jobs, processes, training
 
     if log not in ("none", "tensorboard"):
         raise errors.BadRequest(f"--log is none or tensorboard, not {log!r}")
@@ -48,10 +51,10 @@ def train(
     processes.keep_memory()
     if told := backbones.from_scratch(backbone):
         print(f"note: {told}", file=sys.stderr)
-    network, on_cpu = config.for_backbone(backbone, num_classes=2), pool.device().type == "cpu"
-    chosen = config.training(
-        network, on_cpu=on_cpu, steps=steps, method=method, occlusion_rate=occlusion_rate, seed=seed, aux_loss=aux_loss
-    )
+    chosen = training.configured(
+        backbone, method, options.named(method_option or [], of="a method"),
+        steps=steps, occlusion_rate=occlusion_rate, seed=seed, aux_loss=aux_loss,
+    )  # fmt: skip
     with jobs.bar("train") as tell:
         figures = training.train(
             dataset,

@@ -18,7 +18,7 @@ from torch import nn
 from model import averaging, errors, optimizers
 from model import config as configs
 from model.data import augment
-from model.semi import aux_losses, batches, methods, schedules, spotter
+from model.semi import aux_losses, batches, methods, pseudo_labels, schedules, spotter
 
 Progress = Callable[[float, str], None]
 Log = Callable[[int, dict[str, float]], None]
@@ -30,9 +30,9 @@ _LOOK_EVERY = 4  # steps between two looks at threads() and stop()
 class TrainReport:
     """What a run did.
 
-    `metrics`: loss_labelled, loss_unlabelled and accepted (share of the unlabelled images looked at whose pseudo-label
-    was believed) over the last tenth of the steps; images_per_s (trained on), data_share (of the time, spent on making
-    views), steps, seconds. `stopped` says that stop() ended it early; the weights are then those of that moment.
+    `metrics`: loss_labelled, loss_unlabelled and accepted (mean weight of the pseudo-labels of the images looked at) over
+    the last tenth of the steps; images_per_s (trained on), data_share (of the time, spent on making views), steps,
+    seconds. `stopped` says that stop() ended it early; the weights are then those of that moment.
     """
 
     metrics: dict[str, float]
@@ -123,7 +123,8 @@ class _Run:
     def __init__(
         self, net: nn.Module, images: Any, labels_N: Any, unlabelled: Any, config: configs.TrainConfig, soft_NK: Any
     ) -> None:
-        self.net, self.config, self.method = net.train(), config, methods.find(config.method)
+        self.net, self.config = net.train(), methods.settled(config)
+        self.rule = methods.rule(self.config, classes=net.config.num_classes, images=len(unlabelled))
         self.images, self.labels_N, self.unlabelled = images, np.asarray(labels_N), unlabelled
         self.soft_NK, self.device = soft_NK, next(net.parameters()).device
         self.average = copy.deepcopy(net).eval().requires_grad_(False)
@@ -132,9 +133,9 @@ class _Run:
         self.spotter = spotter.Spotter(net, self.generator)
         helpers = [self.spotter] if self.auxiliary is None else [self.spotter, self.auxiliary]
         self.optimizers = optimizers.Optimizers(net, config, nn.ModuleList(helpers).to(self.device))
-        self.rng = np.random.default_rng(config.seed)
-        self.labelled_order = batches.Order(batches.balanced(self.labels_N), self.rng)
-        self.unlabelled_order = batches.Order(np.arange(len(unlabelled)), self.rng)
+        rng = np.random.default_rng(config.seed)
+        self.labelled_order = batches.labelled(self.config.oversample, self.labels_N, rng)
+        self.unlabelled_order = batches.unlabelled(len(unlabelled), self.config.shown, self.config.cycle, rng)
         self.steps, self.history, self.data_seconds = 0, [], 0.0
 
     def step(self, done: float) -> None:
@@ -142,19 +143,26 @@ class _Run:
         chosen_B = self.labelled_order.take(self.config.batch_labelled)
         views_BCHW = self._view(self.images, chosen_B, self._strength(augment.LABELLED))
         targets_B = torch.from_numpy(self.labels_N[chosen_B]).to(self.device)
-        trust = schedules.trust(done, start=self.config.ramp_start, ramp=self.config.ramp) * self.config.lambda_u
-        strong_BCHW, pseudo_B, weights_B, looked = self._believed(trust)
+        trust = self._trust(done)
+        strong_BCHW, verdict, looked = self._believed(trust)
         count = len(chosen_B)
         inputs_BCHW = torch.cat([views_BCHW, strong_BCHW]) if len(strong_BCHW) else views_BCHW
-        targets_B = torch.cat([targets_B, pseudo_B]) if looked else targets_B
-        losses_B, plain_B = self._losses(inputs_BCHW, targets_B, self._certainty(chosen_B, targets_B), done)
+        targets_B = torch.cat([targets_B, verdict.targets_B]) if len(strong_BCHW) else targets_B
+        logits_BK, losses_B, plain_B = self._losses(inputs_BCHW, targets_B, self._certainty(chosen_B, targets_B), done)
         labelled, unlabelled = losses_B[:count].mean(), losses_B.new_zeros(())
         if len(strong_BCHW):
-            unlabelled = (losses_B[count:] * weights_B).sum() / looked
+            unlabelled = (losses_B[count:] * verdict.weights_B).sum() / looked
+            unlabelled = unlabelled + self.rule.beside(logits_BK[count:], verdict)
         self._descend(labelled + trust * unlabelled, schedules.learning_rate(done + 1e-3, warmup=self.config.warmup))
-        accepted = len(strong_BCHW) / max(looked, 1)
+        accepted = verdict.weights_B.sum().item() / looked if len(strong_BCHW) else 0.0
         self.history.append((plain_B[:count].mean().item(), unlabelled.item(), accepted, len(inputs_BCHW)))
         self.steps += 1
+
+    def _trust(self, done: float) -> float:
+        """Weight of the pseudo-label loss at `done` of the run."""
+        if self.rule is None or len(self.unlabelled) == 0:
+            return 0.0
+        return schedules.trust(done, start=self.config.ramp_start, ramp=self.config.ramp) * self.config.lambda_u
 
     def _certainty(self, chosen_B: Any, targets_B: torch.Tensor) -> torch.Tensor:
         """What the cross-entropy sees: class indices, or where people disagree probabilities (pseudo-labels one-hot)."""
@@ -166,8 +174,8 @@ class _Run:
 
     def _losses(
         self, inputs_BCHW: torch.Tensor, targets_B: torch.Tensor, certainty: torch.Tensor, done: float
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Each image's whole loss, and the part of it that is the classifier's own; `certainty` as _certainty() says.
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Logits, each image's whole loss, and the part of it that is the classifier's own; `certainty`: as _certainty().
 
         The rest is the attention's own, the auxiliary loss, the spotter's own, and what the spotter's evidence, as far
         as it is sure, tells the attention: look there.
@@ -178,7 +186,7 @@ class _Run:
         if self.auxiliary is not None:
             losses_B = losses_B + self.config.aux_weight * self.auxiliary(output, targets_B, self.generator)
         if self.config.spot == 0:
-            return losses_B, plain_B.detach()
+            return output.logits, losses_B, plain_B.detach()
         spotted_BK, largest_BC, map_BHWC = self.spotter(output.features)
         losses_B = losses_B + self.config.spot * self._entropy(spotted_BK, certainty)
         if self.config.guide > 0:
@@ -187,36 +195,39 @@ class _Run:
             sure_B = spotted_BK.detach().softmax(dim=1).gather(1, targets_B[:, None])[:, 0]
             heard_B = -(told_BHW * output.alpha.clamp(min=1e-6).log()).sum(dim=(1, 2))
             losses_B = losses_B + self.config.guide * sure_B * heard_B
-        return losses_B, plain_B.detach()
+        return output.logits, losses_B, plain_B.detach()
 
     def _entropy(self, logits_BK: torch.Tensor, certainty: torch.Tensor) -> torch.Tensor:
         return F.cross_entropy(
             logits_BK.float(), certainty, reduction="none", label_smoothing=self.config.label_smoothing
         )
 
-    def _believed(self, trust: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, int]:
-        """Strong views of the accepted images, their pseudo-labels and weights, and how many were looked at.
+    def _believed(self, trust: float) -> tuple[torch.Tensor, pseudo_labels.PseudoLabels | None, int]:
+        """Strong views of the images that teach, the verdict on those, and how many were looked at.
 
-        Refused images have weight 0 in the loss, so their strong views are never made: the same gradient for less.
+        The others have weight 0 in the loss, so their strong views are never made: the same gradient for less.
         """
-        nothing = torch.empty(0, dtype=torch.int64, device=self.device)
-        if trust == 0 or not self.method.unlabelled or len(self.unlabelled) == 0:
-            return nothing, nothing, nothing, 0
-        chosen_B = self.unlabelled_order.take(self.config.batch_unlabelled)
+        nothing = torch.empty(0, device=self.device)
+        if trust == 0:
+            return nothing, None, 0
+        count = self.config.batch_unlabelled or self.config.unlabelled_ratio * self.config.batch_labelled
+        chosen_B = self.unlabelled_order.take(count)
         weak_BCHW = self._view(self.unlabelled, chosen_B, augment.WEAK)
-        verdict = self.method.select(self._posterior(weak_BCHW), tau=self.config.tau, kappa=self.config.kappa)
-        accepted_B = verdict.mask_B.cpu().numpy()
-        if not accepted_B.any():
-            return nothing, nothing, nothing, len(chosen_B)
-        strong_BCHW = self._view(self.unlabelled, chosen_B[accepted_B], self._strength(augment.STRONG))
-        return strong_BCHW, verdict.targets_B[verdict.mask_B], verdict.weights_B[verdict.mask_B], len(chosen_B)
+        verdict = self.rule.judge(self._posterior(weak_BCHW), torch.from_numpy(chosen_B))
+        teaching_B = verdict.mask_B.cpu().numpy()
+        if not teaching_B.any():
+            return nothing, None, count
+        strong_BCHW = self._view(self.unlabelled, chosen_B[teaching_B], self._strength(augment.STRONG))
+        return strong_BCHW, verdict.taken(), count
 
     @torch.no_grad()
     def _posterior(self, weak_BCHW: torch.Tensor) -> torch.Tensor:
-        """log_probs_BSK of the averaged net: posterior draws where the method wants them, else one plain pass."""
-        output = self.average(weak_BCHW)
-        if self.method.draws:
-            return self.average.posterior(output.embedding, self.config.draws, self.generator)
+        """log_probs_BSK of the teacher without dropout, or posterior draws of its head where the method wants them."""
+        teacher = self.net.eval() if self.config.teacher == "net" else self.average
+        output = teacher(weak_BCHW)
+        self.net.train()
+        if self.config.draws:
+            return teacher.posterior(output.embedding, self.config.draws, self.generator)
         return F.log_softmax(output.logits.float(), dim=-1)[:, None]
 
     def _descend(self, loss: torch.Tensor, factor: float) -> None:
