@@ -94,7 +94,8 @@ def evaluate(
         )
     _, test_N = datasets.split(data, rng=np.random.default_rng(seed), test_share=TEST_SHARE)
     images, readable_N = _read([data.paths[at] for at in test_N], net.config, progress)
-    images = covered(images, occlusion_rate, seed=seed) if occlusion_rate else images
+    ids = [data.paths[at].relative_to(root).as_posix() for at in test_N[readable_N >= 0]]
+    images = occlusion.cover(images, occlusion_rate, ids=ids)
     figures = test(net.to(pool.device()), images, data.labels_N[test_N][readable_N >= 0], seed=seed)
     return {"checkpoint": str(ckpt), "dataset": dataset, "occlusion_rate": occlusion_rate, **figures}
 
@@ -122,17 +123,6 @@ def test(net: Any, images_NHWC: NDArray[np.uint8], labels_N: NDArray[np.int64], 
         "auroc_epistemic": roc.area(told.epistemic_N, ~right_N),
         "images_per_s": len(labels_N) / seconds,
     }
-
-
-def covered(images_NHWC: NDArray[np.uint8], rate: float, *, seed: int) -> NDArray[np.uint8]:
-    """Each image with a grey shape over `rate` of its area; the shapes depend on the seed and the image's place alone."""
-    size = images_NHWC.shape[1]
-    generator = torch.Generator().manual_seed(seed)
-    fractions = torch.full((len(images_NHWC),), rate)
-    hidden = occlusion.masks(len(images_NHWC), size=size, fractions_B=fractions, generator=generator).numpy()
-    answer = images_NHWC.copy()
-    answer[hidden.reshape(len(images_NHWC), size, size)] = 128
-    return answer
 
 
 def _read(

@@ -20,7 +20,7 @@ def train(
     root: Root = None,
     dataset: Dataset = "folder",
     labeled_ratio: Annotated[float, typer.Option(help="share of the training images whose label is used")] = 0.1,
-    occlusion_rate: Annotated[float, typer.Option(help="share of each training image that is covered")] = 0.0,
+    occlusion_rate: Annotated[float, typer.Option(help="largest share of a training image that is covered")] = 0.0,
     method: Annotated[str, typer.Option(help=METHODS)] = "raum",
     method_option: Annotated[
         list[str] | None, typer.Option(help="NAME=VALUE, a value of the method (docs/learning.md); may be repeated")

@@ -101,7 +101,8 @@ class TrainConfig(MethodConfig):
     beside the steps or (steps = 0) instead of them; the schedules follow whichever is nearer. batch_unlabelled: images
     looked at in a step, 0 for unlabelled_ratio times batch_labelled. lr, lr_head: peak rates of the backbone and the
     rest. lr_matrix: of the backbone's matrices, which Muon moves (model/optimizers.py); 0 leaves them to AdamW at lr.
-    warmup: a share of the run. occlusion_rate: largest share of a training view that is hidden. spot, guide: weights of the
+    warmup: a share of the run. occlusion_rate: largest share of a labelled or strong view that
+    is hidden, in every second one. spot, guide: weights of the
     spotter's own loss and of what it tells the attention (model/semi/spotter.py). aux_loss: "none", "center" or "mc", a
     further loss (model/semi/aux_losses.py) of the weight aux_weight.
     """

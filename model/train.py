@@ -255,10 +255,12 @@ class _Run:
         return views
 
     def _strength(self, strength: augment.Strength) -> augment.Strength:
-        """The strength with the run's own occlusion: its rate is the largest share of a view that is hidden."""
-        if self.config.occlusion_rate <= 0:
-            return dataclasses.replace(strength, occlude=0.0)
-        return dataclasses.replace(strength, occlusion=(self.config.occlusion_rate / 3, self.config.occlusion_rate))
+        """The strength with the run's own occlusion, of labelled and strong views alike: every second one is covered, up to
+        the rate. The weak view, from which a pseudo-label is read, never is."""
+        rate = self.config.occlusion_rate
+        return dataclasses.replace(
+            strength, occlude=augment.STRONG.occlude if rate > 0 else 0.0, occlusion=(rate / 3, rate)
+        )
 
     def finish(self) -> None:
         """Give the net the averaged weights and put it in eval mode."""

@@ -206,3 +206,22 @@ def test_soft_labels_keep_the_network_unsure():
 def test_soft_labels_that_do_not_fit_are_refused(targets_NK, why):
     with pytest.raises(errors.BadInput, match=why):
         run(build(), SHORT, targets_NK=targets_NK)
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.4])
+def test_labelled_and_strong_views_are_covered_and_the_weak_ones_never(rate, monkeypatch):
+    drawn, plain = {}, augment.view
+
+    def watched(images, strength, **options):
+        views = plain(images, strength, **options)
+        kind = "weak" if strength == augment.WEAK else "strong" if strength.grey else "labelled"
+        drawn.setdefault(kind, []).extend((views == 0).all(1).float().mean((1, 2)).tolist())
+        return views
+
+    monkeypatch.setattr(augment, "view", watched)
+    run(build(), dataclasses.replace(SHORT, steps=4, batch_labelled=16, batch_unlabelled=16, occlusion_rate=rate))
+    assert max(drawn["weak"]) < 0.01
+    for kind in ("labelled", "strong"):
+        covered = [share for share in drawn[kind] if share > 0.1]
+        assert (len(covered) > 16) == (rate > 0)  # of 64, half are meant to be
+        assert max(drawn[kind]) <= max(rate, 0.01) + 0.01
