@@ -98,23 +98,29 @@ class TrainConfig(MethodConfig):
     """One training run. The defaults are for vmamba_nano from scratch.
 
     method: a name in model/semi/methods.py. steps: optimiser steps (deterministic for a seed). seconds: a bound in time,
-    beside the steps or (steps = 0) instead of them; the schedules follow whichever is nearer. batch_unlabelled: images
-    looked at in a step, 0 for unlabelled_ratio times batch_labelled. lr, lr_head: peak rates of the backbone and the
-    rest. lr_matrix: of the backbone's matrices, which Muon moves (model/optimizers.py); 0 leaves them to AdamW at lr.
-    warmup: a share of the run. occlusion_rate: largest share of a labelled or strong view that
-    is hidden, in every second one. spot, guide: weights of the
-    spotter's own loss and of what it tells the attention (model/semi/spotter.py). aux_loss: "none", "center" or "mc", a
-    further loss (model/semi/aux_losses.py) of the weight aux_weight.
+    beside the steps or (steps = 0) instead of them; the schedules follow whichever is nearer. epochs: passes over the
+    labelled images, instead of steps where it is not 0. batch_unlabelled: images looked at in a step, 0 for
+    unlabelled_ratio times batch_labelled. lr, lr_head: peak rates of the backbone and the rest. lr_matrix: of the
+    backbone's matrices, which Muon moves (model/optimizers.py); 0 leaves them to AdamW at lr. sgd: momentum of SGD,
+    which then moves everything; 0 for Muon and AdamW. schedule: of the rates, "cosine" after a warmup, a share of the
+    run, or "poly" down to lr_end. occlusion_rate: largest share of a labelled or strong view that is hidden, in every
+    second one. spot, guide: weights of the spotter's own loss and of what it tells the attention
+    (model/semi/spotter.py). aux_loss: "none", "center" or "mc", a further loss (model/semi/aux_losses.py) of the weight
+    aux_weight.
     """
 
     method: str = "raum"
     steps: int = 330
+    epochs: int = 0
     seconds: float = 0.0
     batch_labelled: int = 16
     batch_unlabelled: int = 0
     lr: float = 4e-3
     lr_head: float = 4e-3
     lr_matrix: float = 0.04
+    lr_end: float = 0.0
+    sgd: float = 0.0
+    schedule: str = "cosine"
     weight_decay: float = 0.05
     warmup: float = 0.1
     clip_norm: float = 5.0
@@ -159,6 +165,16 @@ class PretrainConfig:
     clip_norm: float = 5.0
     ema: float = 0.999
     seed: int = 0
+
+
+# Of whole trainings. aam: aggregate attention (2021), "poly" from 1e-4 to 1e-6, as its authors describe it.
+RECIPES: dict[str, dict[str, Any]] = {
+    "own": {},
+    "aam": {
+        "sgd": 0.8, "schedule": "poly", "lr": 1e-4, "lr_head": 1e-4, "lr_matrix": 0.0, "lr_end": 1e-6,
+        "weight_decay": 2.5e-4, "epochs": 200, "batch_labelled": 16,
+    },
+}  # fmt: skip
 
 
 def for_backbone(
@@ -214,6 +230,13 @@ def training(network: NetworkConfig, *, on_cpu: bool, steps: int = 0, **changes:
         if on_cpu:
             chosen = dataclasses.replace(chosen, steps=60, batch_labelled=8)
     return dataclasses.replace(chosen, steps=steps) if steps else chosen
+
+
+def by_recipe(config: TrainConfig, name: str) -> TrainConfig:
+    """The config with a published recipe in place of the tool's optimiser and length; "own" changes nothing."""
+    if name not in RECIPES:
+        raise errors.UnknownName("recipe", name, RECIPES)
+    return dataclasses.replace(config, **RECIPES[name])
 
 
 def to_dict(config: NetworkConfig) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import nn
 
-from model import averaging, errors, optimizers
+from model import averaging, best, errors, optimizers, train_inputs
 from model import config as configs
 from model.data import augment
 from model.semi import aux_losses, batches, methods, pseudo_labels, schedules, spotter
@@ -32,7 +32,8 @@ class TrainReport:
 
     `metrics`: loss_labelled, loss_unlabelled and accepted (mean weight of the pseudo-labels of the images looked at) over
     the last tenth of the steps; images_per_s (trained on), data_share (of the time, spent on making views), steps,
-    seconds. `stopped` says that stop() ended it early; the weights are then those of that moment.
+    seconds; with a check: validation, its best score, and chosen_at, the share of the run. `stopped` says that stop()
+    ended it early; the weights are then those of that moment.
     """
 
     metrics: dict[str, float]
@@ -52,18 +53,22 @@ def train(
     threads: Callable[[], int] | None = None,
     stop: Callable[[], bool] | None = None,
     log: Log | None = None,
+    check: best.Check | None = None,
 ) -> TrainReport:
     """Train `net` in place and leave the moving average of its weights in it, in eval mode.
 
     Images are uint8 (N, H, W, 3) arrays, a memory map will do; labels_N are class indices below the net's num_classes.
     `targets_NK` gives soft labels where people disagree, rows sum to one; labels_N are then the likeliest classes.
-    `log` gets every step's number and losses. `threads()` is asked every few steps how many CPU threads to use, `stop()`
-    whether to end. The same seed, data and thread count give the same weights. Raises BadInput for arrays that do not
-    fit, TrainingDiverged naming the step.
+    `log` gets every step's number and losses. `check` scores a network on images apart, more is better: it is asked a few
+    times in the second half, and the weights that it likes best are left (model/best.py). `threads()` is asked every
+    few steps how many CPU threads to use, `stop()` whether to end. The same seed, data and thread count give the same
+    weights. Raises BadInput for arrays that do not fit, TrainingDiverged naming the step.
     """
-    _check(net, labelled_images, labels_N, unlabelled_images)
-    soft_NK = _soft(targets_NK, labels_N, net.config.num_classes)
+    train_inputs.check(net, labelled_images, labels_N, unlabelled_images)
+    soft_NK = train_inputs.soft(targets_NK, labels_N, net.config.num_classes)
+    config = _in_steps(config, len(labels_N))
     run = _Run(net, labelled_images, labels_N, unlabelled_images, config, soft_NK)
+    kept = None if check is None else best.Best(check)
     began, stopped = time.perf_counter(), False
     done = 0.0
     while done < 1.0:
@@ -79,8 +84,21 @@ def train(
             progress(done, run.message())
         if log is not None:
             log(run.steps, dict(zip(_LOGGED, run.history[-1], strict=False)))
+        if kept is not None:
+            kept.look(run.average, done)
     run.finish()
-    return TrainReport(run.metrics(time.perf_counter() - began), run.steps, stopped)
+    metrics = run.metrics(time.perf_counter() - began)
+    if kept is not None and kept.weights:
+        kept.give(net)
+        metrics |= {"validation": kept.score, "chosen_at": kept.at}
+    return TrainReport(metrics, run.steps, stopped)
+
+
+def _in_steps(config: configs.TrainConfig, labelled: int) -> configs.TrainConfig:
+    """A run that counts passes over the labelled images, in steps."""
+    if config.epochs == 0:
+        return config
+    return dataclasses.replace(config, steps=config.epochs * -(-labelled // config.batch_labelled))
 
 
 def _done(steps: int, seconds: float, config: configs.TrainConfig) -> float:
@@ -88,33 +106,6 @@ def _done(steps: int, seconds: float, config: configs.TrainConfig) -> float:
     by_steps = steps / config.steps if config.steps > 0 else 0.0
     by_time = seconds / config.seconds if config.seconds > 0 else 0.0
     return min(1.0, max(by_steps, by_time))
-
-
-def _check(net: nn.Module, images: Any, labels_N: Any, unlabelled: Any) -> None:
-    """Refuse arrays that cannot be trained on, by value."""
-    if len(images) == 0 or len(images) != len(labels_N):
-        raise errors.BadInput(f"{len(images)} labelled images for {len(labels_N)} labels; both must be equal and not 0")
-    classes = net.config.num_classes
-    if labels_N.min() < 0 or labels_N.max() >= classes:
-        span = f"{labels_N.min()} to {labels_N.max()}"
-        raise errors.BadInput(f"labels run from {span}; the network has {classes} classes")
-    for name, array in (("labelled", images), ("unlabelled", unlabelled)):
-        if len(array) and (array.dtype != np.uint8 or array.ndim != 4 or array.shape[-1] != 3):
-            raise errors.BadInput(f"{name} images are {array.dtype} {array.shape}; uint8 (N, H, W, 3) is needed")
-
-
-def _soft(targets_NK: Any, labels_N: Any, classes: int) -> NDArray[np.float32] | None:
-    """The soft labels, checked; None when every row is certain, for then the labels say it all."""
-    if targets_NK is None:
-        return None
-    soft = np.asarray(targets_NK, dtype=np.float32)
-    if soft.shape != (len(labels_N), classes) or not np.isfinite(soft).all() or (soft < 0).any():
-        raise errors.BadInput(f"targets_NK of shape {soft.shape} are no probabilities; ({len(labels_N)}, {classes})")
-    if not np.allclose(soft.sum(axis=1), 1.0, atol=1e-3):
-        raise errors.BadInput(f"a row of targets_NK sums to {soft.sum(axis=1)[np.abs(soft.sum(axis=1) - 1).argmax()]}")
-    if (soft[np.arange(len(soft)), labels_N] < soft.max(axis=1)).any():
-        raise errors.BadInput("labels_N must be the largest of targets_NK in each row")
-    return None if (soft.max(axis=1) == 1.0).all() else soft
 
 
 class _Run:
@@ -153,10 +144,16 @@ class _Run:
         if len(strong_BCHW):
             unlabelled = (losses_B[count:] * verdict.weights_B).sum() / looked
             unlabelled = unlabelled + self.rule.beside(logits_BK[count:], verdict)
-        self._descend(labelled + trust * unlabelled, schedules.learning_rate(done + 1e-3, warmup=self.config.warmup))
+        self._descend(labelled + trust * unlabelled, self._rate(done))
         accepted = verdict.weights_B.sum().item() / looked if len(strong_BCHW) else 0.0
         self.history.append((plain_B[:count].mean().item(), unlabelled.item(), accepted, len(inputs_BCHW)))
         self.steps += 1
+
+    def _rate(self, done: float) -> float:
+        """Factor of the peak learning rates at `done` of the run."""
+        if self.config.schedule == "poly":
+            return schedules.poly(done, end=self.config.lr_end / self.config.lr)
+        return schedules.learning_rate(done + 1e-3, warmup=self.config.warmup)
 
     def _trust(self, done: float) -> float:
         """Weight of the pseudo-label loss at `done` of the run."""
