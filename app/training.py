@@ -66,7 +66,7 @@ def train(
     data = datasets.load(task.dataset, task.root, classes=task.class_subset)
     parts = divided(task, data, chosen.seed)
     network = config.for_backbone(backbone, num_classes=len(data.class_names))
-    network = dataclasses.replace(network, attention=attention, attention_options=attention_options)
+    network = dataclasses.replace(network, attention=attention, attention_options=attention_options, seed=chosen.seed)
     side = tta.side(tta_name, network.image_size)
     net = raum_net.build(network).to(pool.device())
     learning = np.concatenate([parts.labelled, parts.unlabelled, parts.validation])
