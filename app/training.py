@@ -73,7 +73,7 @@ def train(
     images = decoded.read(data.paths, learning, side=network.image_size, progress=progress)
     tests = decoded.read(data.paths, parts.test, side=side, progress=progress)
     seen = tests.readable(parts.test)
-    every = max(1, chosen.steps // 10)
+    every = max(1, training.in_steps(chosen, len(parts.labelled)).steps // 10)
     log = board.run(out / "tensorboard", net, tests.of(seen), every=every) if tensorboard else None
     figures = {
         **_told(task, network, chosen),

@@ -66,7 +66,7 @@ def train(
     """
     train_inputs.check(net, labelled_images, labels_N, unlabelled_images)
     soft_NK = train_inputs.soft(targets_NK, labels_N, net.config.num_classes)
-    config = _in_steps(config, len(labels_N))
+    config = in_steps(config, len(labels_N))
     run = _Run(net, labelled_images, labels_N, unlabelled_images, config, soft_NK)
     kept = None if check is None else best.Best(check)
     began, stopped = time.perf_counter(), False
@@ -94,7 +94,7 @@ def train(
     return TrainReport(metrics, run.steps, stopped)
 
 
-def _in_steps(config: configs.TrainConfig, labelled: int) -> configs.TrainConfig:
+def in_steps(config: configs.TrainConfig, labelled: int) -> configs.TrainConfig:
     """A run that counts passes over the labelled images, in steps."""
     if config.epochs == 0:
         return config

@@ -74,7 +74,7 @@ def test_two_shapes_are_told_apart_after_seconds(method):
 
 @pytest.mark.parametrize("method", methods.METHODS)
 def test_every_method_trains_and_repeats_itself(method):
-    chosen = config.TrainConfig(method=method, steps=8, batch_labelled=4, shown=8, cycle=3, tau_n=0.6, kappa_n=0.6)
+    chosen = config.TrainConfig(method=method, steps=6, batch_labelled=4, shown=8, cycle=3, tau_n=0.6, kappa_n=0.6)
     reports, nets = [], [build(), build()]
     for net in nets:
         reports.append(run(net, chosen))
