@@ -149,8 +149,7 @@ def evaluate(
     the checkpoint unless given: so no image that it was trained on is tested.
     """
     net, class_ids, meta = checkpoint.load(ckpt)
-    before = meta.get("figures", {})
-    taken = {name: int(before.get(name, 0)) for name in FROM_CHECKPOINT}
+    taken = _as_trained(meta)
     taken |= {name: value for name, value in (("seed", seed), ("class_subset", class_subset)) if value is not None}
     data = datasets.load(dataset, root, classes=taken["class_subset"])
     if meta.get("class_names", data.class_names) != data.class_names or len(class_ids) != len(data.class_names):
@@ -166,6 +165,13 @@ def evaluate(
     ).figures
     told = {"checkpoint": str(ckpt), "dataset": dataset, "occlusion_rate": occlusion_rate, "tta": tta_name, **taken}
     return {**told, **found}
+
+
+def _as_trained(meta: dict[str, Any]) -> dict[str, int]:
+    """What a checkpoint says of its training; 0 where it says nothing, as one of a round does, or no number."""
+    before = meta.get("figures")
+    told = before if isinstance(before, dict) else {}
+    return {name: told[name] if type(told.get(name)) is int else 0 for name in FROM_CHECKPOINT}
 
 
 def _told(task: Task, network: config.NetworkConfig, chosen: config.TrainConfig) -> dict[str, Any]:

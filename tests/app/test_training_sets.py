@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 import launch
-from app import decoded, errors, testing
+from app import decoded, errors, testing, training
 from model import config
 from model import errors as model_errors
 from model.network import raum_net
@@ -86,6 +86,12 @@ def test_what_cannot_be_is_refused_by_name(here: Path) -> None:
             call(*line, *more)
     with pytest.raises(model_errors.BadInput, match=r"data/dogs does not hold the data.*train_list\.mat"):
         call("train", "--dataset", "dogs")
+
+
+@pytest.mark.parametrize("figures", [None, [], {"seed": "x", "class_subset": None}, {"seed": True}])
+def test_a_checkpoint_that_does_not_tell_is_taken_for_seed_0_and_all_classes(figures: object) -> None:
+    assert training._as_trained({"figures": figures}) == {"seed": 0, "class_subset": 0}
+    assert training._as_trained({}) == {"seed": 0, "class_subset": 0}
 
 
 def test_nothing_readable_is_told(tmp_path: Path) -> None:
