@@ -13,6 +13,7 @@ from app import (
     import_cli,
     options,
     predict_cli,
+    reproduce_cli,
     safety_cli,
     simulate_cli,
     training_cli,
@@ -27,6 +28,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 app = typer.Typer(add_completion=False, no_args_is_help=False, pretty_exceptions_enable=False, help=__doc__)
 app.add_typer(bench_cli.bench, name="bench")
+app.add_typer(reproduce_cli.reproduce, name="reproduce")
 app.add_typer(user_cli.user, name="user")
 app.add_typer(weights_cli.weights, name="weights")
 

@@ -54,13 +54,14 @@ Insecure = Annotated[
 ]
 
 
-def named(pairs: list[str]) -> dict[str, Any]:
-    """NAME=VALUE as plain values: numbers, true, false, else text. Raises BadRequest for what is no such pair."""
+def named(pairs: list[str], *, of: str = "an attention") -> dict[str, Any]:
+    """NAME=VALUE as plain values: numbers, true, false, else text. Raises BadRequest for what is no such pair, naming what it
+    is an option `of`."""
     found: dict[str, Any] = {}
     for pair in pairs:
         name, equals, text = pair.partition("=")
         if not (name and equals and text):
-            raise errors.BadRequest(f"an option of an attention is NAME=VALUE, not {pair!r}")
+            raise errors.BadRequest(f"an option of {of} is NAME=VALUE, not {pair!r}")
         try:
             found[name] = json.loads(text)
         except ValueError:

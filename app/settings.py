@@ -32,7 +32,7 @@ class Settings:
     backbone: str = backbone_names.AUTO  # chosen once, when the worker starts (app/backbones.py)
     image_size: int = 0  # 0: the backbone's own
     attention: str = config.REGION  # of rounds to come, see docs/network.md
-    method: str = "raum"
+    method: str = "raum"  # of rounds to come, see docs/learning.md
     seed: int = 0
     # asking
     holdout_rate: float = 0.1
@@ -116,6 +116,8 @@ def _checked(name: str, value: Any) -> Any:
         raise errors.SettingsError(f"setting 'consensus' is one of {', '.join(CONSENSUS)}, not {value!r}")
     if name == "attention" and value not in config.ATTENTIONS:
         raise errors.SettingsError(f"setting 'attention' is one of {', '.join(config.ATTENTIONS)}, not {value!r}")
+    if name == "method" and value not in config.METHODS:
+        raise errors.SettingsError(f"setting 'method' is one of {', '.join(config.METHODS)}, not {value!r}")
     if name == "overlap" and value < 1:
         raise errors.SettingsError(f"setting 'overlap' is a number of people, 1 or more, not {value!r}")
     if name in ("backup_days", "backup_weeks") and value < 0:

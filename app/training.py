@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,60 +10,77 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from app import board, errors, pool
-from model import calibration, checkpoint, config, predict, roc, shares, uncertainty
-from model import errors as model_errors
+from app import board, decoded, errors, pool, testing
+from model import checkpoint, config, predict, tta
 from model import train as training
-from model.data import datasets, occlusion, pixels
+from model.data import datasets, occlusion
 from model.network import raum_net
+from model.semi import methods
 
 Progress = Callable[[float, str], None]
-TEST_SHARE = 0.4  # where a data set has no split of its own
-DRAWS = 30
+FROM_CHECKPOINT = ("seed", "class_subset")
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """Which data, and what of it: labelled_ratio of the training images with their labels, only the first class_subset
+    classes where that is not 0, validation_share of the training images to choose the checkpoint by."""
+
+    dataset: str
+    root: Path
+    labeled_ratio: float
+    class_subset: int = 0
+    validation_share: float = 0.1
+
+
+def configured(
+    backbone: str, method: str, method_options: dict[str, Any], *, steps: int, recipe: str = "own", **changes: Any
+) -> config.TrainConfig:
+    """The training that goes with a backbone on this machine; `method_options` are values of the method to change, checked.
+    `steps` 0 is the recipe's own length."""
+    network, on_cpu = config.for_backbone(backbone, num_classes=2), pool.device().type == "cpu"
+    changed = methods.changed(method, method_options)
+    chosen = config.training(network, on_cpu=on_cpu, method=method, **changed, **changes)
+    chosen = config.by_recipe(chosen, recipe)
+    if steps:
+        chosen = dataclasses.replace(chosen, steps=steps, epochs=0)
+    return methods.settled(chosen)
 
 
 def train(
-    dataset: str,
-    root: Path,
+    task: Task,
     *,
-    labeled_ratio: float,
     backbone: str,
     attention: str,
     attention_options: dict[str, Any],
     chosen: config.TrainConfig,
     out: Path,
     progress: Progress,
+    tta_name: str = "none",
     tensorboard: bool = False,
 ) -> dict[str, Any]:
     """Train on a stratified share of the training labels and, semi-supervised, on the rest; test; write both to `out`.
 
     `tensorboard`: also log every step's losses and, ten times, the maps of some test images to out/tensorboard.
     """
-    data = datasets.load(dataset, root)
-    rng = np.random.default_rng(chosen.seed)
-    train_N, test_N = datasets.split(data, rng=rng, test_share=TEST_SHARE)
-    labelled = train_N[datasets.labelled_part(data.labels_N[train_N], labeled_ratio, rng=rng)]
+    data = datasets.load(task.dataset, task.root, classes=task.class_subset)
+    parts = divided(task, data, chosen.seed)
     network = config.for_backbone(backbone, num_classes=len(data.class_names))
-    network = dataclasses.replace(network, attention=attention, attention_options=attention_options)
+    network = dataclasses.replace(network, attention=attention, attention_options=attention_options, seed=chosen.seed)
+    side = tta.side(tta_name, network.image_size)
     net = raum_net.build(network).to(pool.device())
-    images, readable_N = _read(data.paths, network, progress)
-    labelled, rest, test_N = (
-        readable_N[part][readable_N[part] >= 0] for part in (labelled, np.setdiff1d(train_N, labelled), test_N)
-    )
-    labels_N = data.labels_N[readable_N >= 0]
-    report = training.train(
-        net,
-        labelled_images=images[labelled],
-        labels_N=labels_N[labelled],
-        unlabelled_images=images[rest],
-        config=chosen,
-        progress=progress,
-        log=board.run(out / "tensorboard", net, images[test_N], every=max(1, chosen.steps // 10))
-        if tensorboard
-        else None,
-    )
-    figures = {**_told(dataset, root, network, chosen, labeled_ratio), **report.metrics, "labelled": len(labelled)}
-    figures["test"] = test(net, images[test_N], labels_N[test_N], seed=chosen.seed)
+    learning = np.concatenate([parts.labelled, parts.unlabelled, parts.validation])
+    images = decoded.read(data.paths, learning, side=network.image_size, progress=progress)
+    tests = decoded.read(data.paths, parts.test, side=side, progress=progress)
+    seen = tests.readable(parts.test)
+    every = max(1, training.in_steps(chosen, len(parts.labelled)).steps // 10)
+    log = board.run(out / "tensorboard", net, tests.of(seen), every=every) if tensorboard else None
+    figures = {
+        **_told(task, network, chosen),
+        **fit(net, data.labels_N, parts, images, chosen, progress=progress, log=log),
+        "tta": tta_name,
+        "test": testing.score(net, tests.of(seen), data.labels_N[seen], seed=chosen.seed, tta_name=tta_name).figures,
+    }
     out.mkdir(parents=True, exist_ok=True)
     meta = {"class_names": data.class_names, "figures": figures}
     checkpoint.save(out / "checkpoint.safetensors", net, class_ids=list(range(len(data.class_names))), meta=meta)
@@ -72,90 +88,99 @@ def train(
     return figures
 
 
-def evaluate(
-    ckpt: Path, dataset: str, root: Path, *, occlusion_rate: float, seed: int, progress: Progress
+def divided(task: Task, data: datasets.Dataset, seed: int) -> datasets.Parts:
+    """The parts of a task's data for a seed. Raises BadRequest where there is nothing to test on."""
+    parts = datasets.part(data, ratio=task.labeled_ratio, seed=seed, validation=task.validation_share)
+    if not len(parts.test):
+        raise errors.BadRequest(f"{task.root} leaves no image to test on: it needs two images of a class or more")
+    return parts
+
+
+def fit(
+    net: Any,
+    labels_N: NDArray[np.int64],
+    parts: datasets.Parts,
+    images: decoded.Decoded,
+    chosen: config.TrainConfig,
+    *,
+    progress: Progress,
+    log: training.Log | None = None,
 ) -> dict[str, Any]:
-    """Test a checkpoint on the test share, each image covered to `occlusion_rate` of its area by a shape of its own."""
+    """Train `net` in place; its checkpoint is the one that does best on the validation part, the last where there is none.
+
+    Returns the training's metrics and the sizes of the parts."""
+    labelled, unlabelled, apart = map(images.readable, (parts.labelled, parts.unlabelled, parts.validation))
+    held_NHWC, truth_N = images.of(apart), labels_N[apart]
+
+    def check(average: Any) -> float:
+        found = torch.from_numpy(predict.embed(average, held_NHWC).embeddings_ND).to(next(average.parameters()).device)
+        with torch.inference_mode():
+            said_N = average.head.mean_network(found).argmax(1).cpu().numpy()
+        return float((said_N == truth_N).mean())
+
+    report = training.train(
+        net,
+        labelled_images=images.of(labelled),
+        labels_N=labels_N[labelled],
+        unlabelled_images=images.of(unlabelled),
+        config=chosen,
+        progress=progress,
+        log=log,
+        check=check if len(apart) else None,
+    )
+    sizes = {"labelled": len(labelled), "unlabelled": len(unlabelled), "validated_on": len(apart)}
+    return {**report.metrics, **sizes}
+
+
+def evaluate(
+    ckpt: Path,
+    dataset: str,
+    root: Path,
+    *,
+    occlusion_rate: float,
+    progress: Progress,
+    seed: int | None = None,
+    class_subset: int | None = None,
+    tta_name: str = "none",
+) -> dict[str, Any]:
+    """Test a checkpoint on the test share, each image covered to `occlusion_rate` of its area by a shape of its own.
+
+    `seed`, which divides a data set without a split of its own, and `class_subset` are those of the training that left
+    the checkpoint unless given: so no image that it was trained on is tested.
+    """
     net, class_ids, meta = checkpoint.load(ckpt)
-    data = datasets.load(dataset, root)
+    taken = _as_trained(meta)
+    taken |= {name: value for name, value in (("seed", seed), ("class_subset", class_subset)) if value is not None}
+    data = datasets.load(dataset, root, classes=taken["class_subset"])
     if meta.get("class_names", data.class_names) != data.class_names or len(class_ids) != len(data.class_names):
         raise errors.BadRequest(
             f"{ckpt} knows {len(class_ids)} classes, {root} has {len(data.class_names)}: not the same data"
         )
-    _, test_N = datasets.split(data, rng=np.random.default_rng(seed), test_share=TEST_SHARE)
-    images, readable_N = _read([data.paths[at] for at in test_N], net.config, progress)
-    images = covered(images, occlusion_rate, seed=seed) if occlusion_rate else images
-    figures = test(net.to(pool.device()), images, data.labels_N[test_N][readable_N >= 0], seed=seed)
-    return {"checkpoint": str(ckpt), "dataset": dataset, "occlusion_rate": occlusion_rate, **figures}
+    test_N = divided(Task(dataset, root, 1.0), data, taken["seed"]).test
+    images = decoded.read(data.paths, test_N, side=tta.side(tta_name, net.config.image_size), progress=progress)
+    seen = images.readable(test_N)
+    covered = occlusion.cover(images.of(seen), occlusion_rate, ids=[data.ids[at] for at in seen])
+    found = testing.score(
+        net.to(pool.device()), covered, data.labels_N[seen], seed=taken["seed"], tta_name=tta_name
+    ).figures
+    told = {"checkpoint": str(ckpt), "dataset": dataset, "occlusion_rate": occlusion_rate, "tta": tta_name, **taken}
+    return {**told, **found}
 
 
-def test(net: Any, images_NHWC: NDArray[np.uint8], labels_N: NDArray[np.int64], *, seed: int) -> dict[str, Any]:
-    """Accuracy with its Wilson interval, calibration, and the AUROC with which uncertainty finds the mistakes."""
-    began = time.perf_counter()
-    found = predict.embed(net, images_NHWC)
-    seconds = time.perf_counter() - began
-    generator = torch.Generator().manual_seed(seed)
-    embeddings = torch.from_numpy(found.embeddings_ND).to(next(net.parameters()).device)
-    with torch.inference_mode():
-        draws_NSK = net.posterior(embeddings, DRAWS, generator).float().cpu().numpy()
-    told = uncertainty.decompose(draws_NSK)
-    right_N = told.mean_NK.argmax(axis=1) == labels_N
-    low, high = shares.wilson(int(right_N.sum()), len(right_N))
+def _as_trained(meta: dict[str, Any]) -> dict[str, int]:
+    """What a checkpoint says of its training; 0 where it says nothing, as one of a round does, or no number."""
+    before = meta.get("figures")
+    told = before if isinstance(before, dict) else {}
+    return {name: told[name] if type(told.get(name)) is int else 0 for name in FROM_CHECKPOINT}
+
+
+def _told(task: Task, network: config.NetworkConfig, chosen: config.TrainConfig) -> dict[str, Any]:
+    """What was asked for, so that a run can be repeated."""
     return {
-        "n": len(labels_N),
-        "accuracy": float(right_N.mean()),
-        "low": low,
-        "high": high,
-        "ece": calibration.ece(told.mean_NK, labels_N),
-        "nll": calibration.nll(told.mean_NK, labels_N),
-        "auroc_margin": roc.area(-told.margin_N, ~right_N),
-        "auroc_epistemic": roc.area(told.epistemic_N, ~right_N),
-        "images_per_s": len(labels_N) / seconds,
-    }
-
-
-def covered(images_NHWC: NDArray[np.uint8], rate: float, *, seed: int) -> NDArray[np.uint8]:
-    """Each image with a grey shape over `rate` of its area; the shapes depend on the seed and the image's place alone."""
-    size = images_NHWC.shape[1]
-    generator = torch.Generator().manual_seed(seed)
-    fractions = torch.full((len(images_NHWC),), rate)
-    hidden = occlusion.masks(len(images_NHWC), size=size, fractions_B=fractions, generator=generator).numpy()
-    answer = images_NHWC.copy()
-    answer[hidden.reshape(len(images_NHWC), size, size)] = 128
-    return answer
-
-
-def _read(
-    paths: list[Path], network: config.NetworkConfig, progress: Progress
-) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """The readable images, and for every path its row among them or -1."""
-    images, rows = [], np.full(len(paths), -1, np.int64)
-    for at, path in enumerate(paths):
-        try:
-            images.append(pixels.decode(path, size=network.image_size))
-        except model_errors.UnreadableImage as problem:
-            print(f"left out: {problem}")
-            continue
-        rows[at] = len(images) - 1
-        if at % 50 == 0:
-            progress(0.0, f"decoding {at:,} of {len(paths):,} images")
-    if not images:
-        raise errors.BadRequest(f"none of the {len(paths)} images could be read")
-    return np.stack(images), rows
-
-
-def _told(
-    dataset: str, root: Path, network: config.NetworkConfig, chosen: config.TrainConfig, ratio: float
-) -> dict[str, Any]:
-    return {
-        "dataset": dataset,
-        "root": str(root),
+        **dataclasses.asdict(task),
+        "root": str(task.root),
         "backbone": network.backbone,
         "attention": network.attention,
         "attention_options": network.attention_options,
-        "aux_loss": chosen.aux_loss,
-        "method": chosen.method,
-        "labeled_ratio": ratio,
-        "occlusion_rate": chosen.occlusion_rate,
-        "seed": chosen.seed,
+        **{name: value for name, value in dataclasses.asdict(chosen).items() if value is not None},
     }

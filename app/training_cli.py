@@ -10,8 +10,10 @@ import typer
 from app import errors, options
 
 Root = Annotated[Path | None, typer.Option(help="the data; default data/NAME")]
-Dataset = Annotated[str, typer.Option(help="folder, cub200, cars or aircraft")]
+Dataset = Annotated[str, typer.Option(help="folder|cub200|cars|aircraft|dogs")]
 ATTENTIONS = "cam|region|sam|sam_bilinear|ra_cnn|aam|cbam|acol"
+METHODS = "supervised|fixmatch|flexmatch|softmatch|freematch|anomalymatch|ups|raum"
+Tta = Annotated[str, typer.Option(help="none|flip|ten-crop: views of each test image that are averaged")]
 SHORT = {"sam_target": "target", "scales": "scales", "attention_at": "at", "delta": "delta"}
 
 
@@ -19,8 +21,11 @@ def train(
     root: Root = None,
     dataset: Dataset = "folder",
     labeled_ratio: Annotated[float, typer.Option(help="share of the training images whose label is used")] = 0.1,
-    occlusion_rate: Annotated[float, typer.Option(help="share of each training image that is covered")] = 0.0,
-    method: Annotated[str, typer.Option(help="supervised, fixmatch or raum")] = "raum",
+    occlusion_rate: Annotated[float, typer.Option(help="largest share of a training image that is covered")] = 0.0,
+    method: Annotated[str, typer.Option(help=METHODS)] = "raum",
+    method_option: Annotated[
+        list[str] | None, typer.Option(help="NAME=VALUE, a value of the method (docs/learning.md); may be repeated")
+    ] = None,
     attention: Annotated[str, typer.Option(help=ATTENTIONS)] = "region",
     attention_at: Annotated[str | None, typer.Option(help="aam, cbam: last|stages of the backbone")] = None,
     sam_target: Annotated[str | None, typer.Option(help="sam, sam_bilinear: cam|gradcam")] = None,
@@ -29,16 +34,23 @@ def train(
     attention_option: Annotated[
         list[str] | None, typer.Option(help="NAME=VALUE, any other option of the attention; may be repeated")
     ] = None,
+    class_subset: Annotated[int, typer.Option(help="only the first so many classes, e.g. 30, 50, 100; 0: all")] = 0,
+    validation_share: Annotated[
+        float, typer.Option(help="share of the training images that choose the checkpoint; 0: the last one is kept")
+    ] = 0.1,
+    tta: Tta = "none",
+    recipe: Annotated[
+        str, typer.Option(help="own|aam: optimiser and length of a published training instead of ours")
+    ] = "own",
     aux_loss: Annotated[str, typer.Option(help="none|center|mc, beside the cross-entropy")] = "none",
     backbone: options.OneBackbone = "vmamba_nano",
-    steps: Annotated[int, typer.Option(help="training steps; 0: the default")] = 0,
+    steps: Annotated[int, typer.Option(help="training steps; 0: the recipe's own number")] = 0,
     log: Annotated[str, typer.Option(help="none, or tensorboard: losses and maps in OUT/tensorboard")] = "none",
     seed: int = 0,
     out: Annotated[Path, typer.Option(help="folder for the checkpoint and its figures")] = Path("runs/last"),
 ) -> None:
     """Train once on a labelled data set with part of its labels, and test."""
-    from app import backbones, jobs, pool, processes, training
-    from model import config
+    from app import backbones, jobs, processes, training
 
     if log not in ("none", "tensorboard"):
         raise errors.BadRequest(f"--log is none or tensorboard, not {log!r}")
@@ -48,21 +60,20 @@ def train(
     processes.keep_memory()
     if told := backbones.from_scratch(backbone):
         print(f"note: {told}", file=sys.stderr)
-    network, on_cpu = config.for_backbone(backbone, num_classes=2), pool.device().type == "cpu"
-    chosen = config.training(
-        network, on_cpu=on_cpu, steps=steps, method=method, occlusion_rate=occlusion_rate, seed=seed, aux_loss=aux_loss
-    )
+    chosen = training.configured(
+        backbone, method, options.named(method_option or [], of="a method"),
+        steps=steps, recipe=recipe, occlusion_rate=occlusion_rate, seed=seed, aux_loss=aux_loss,
+    )  # fmt: skip
     with jobs.bar("train") as tell:
         figures = training.train(
-            dataset,
-            root or Path("data") / dataset,
-            labeled_ratio=labeled_ratio,
+            training.Task(dataset, root or Path("data") / dataset, labeled_ratio, class_subset, validation_share),
             backbone=backbone,
             attention=attention,
             attention_options=given,
             chosen=chosen,
             out=out,
             progress=tell,
+            tta_name=tta,
             tensorboard=log == "tensorboard",
         )
     print(json.dumps(figures, indent=1))
@@ -73,7 +84,9 @@ def evaluate(
     root: Root = None,
     dataset: Dataset = "folder",
     occlusion_rate: Annotated[float, typer.Option(help="share of each test image that is covered")] = 0.0,
-    seed: int = 0,
+    tta: Tta = "none",
+    class_subset: Annotated[int | None, typer.Option(help="as in train; default: the checkpoint's own")] = None,
+    seed: Annotated[int | None, typer.Option(help="as in train; default: the checkpoint's own")] = None,
     json_out: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
     """Test a checkpoint: accuracy, calibration, and how well its uncertainty finds the mistakes."""
@@ -82,8 +95,9 @@ def evaluate(
     processes.keep_memory()
     with jobs.bar("evaluate") as tell:
         figures = training.evaluate(
-            ckpt, dataset, root or Path("data") / dataset, occlusion_rate=occlusion_rate, seed=seed, progress=tell
-        )
+            ckpt, dataset, root or Path("data") / dataset, occlusion_rate=occlusion_rate, seed=seed, progress=tell,
+            class_subset=class_subset, tta_name=tta,
+        )  # fmt: skip
     if json_out:
         print(json.dumps(figures, indent=1))
         return

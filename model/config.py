@@ -29,6 +29,7 @@ NATIVE_IMAGE_SIZES = {
 HF_PREFIX = "hf:"
 NANO = "vmamba_nano"
 REGION = "region"
+METHODS = ("supervised", "fixmatch", "flexmatch", "softmatch", "freematch", "anomalymatch", "ups", "raum")
 ATTENTIONS = ("cam", REGION, "sam", "sam_bilinear", "ra_cnn", "aam", "cbam", "acol")
 
 
@@ -58,38 +59,71 @@ class NetworkConfig:
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainConfig:
+class MethodConfig:
+    """What a method makes of the unlabelled images. None is the method's own value, in model/semi/methods.py.
+
+    ema: decay of the weights' average, at most (1 + t) / (10 + t) at step t. teacher: whose pass over the weak view makes the
+    pseudo-label, the "average" or the "net" itself. draws: posterior draws of that pass; 0 is one without dropout.
+    unlabelled_ratio: unlabelled images looked at for each labelled one. lambda_u: weight of the pseudo-label loss; it
+    starts after the share ramp_start of the run and is whole after a further share ramp. oversample: how rare classes
+    come oftener, "mild" (by the root of their share, three times at most) or "even" (every class as often). shown:
+    unlabelled images in use at a time, 0 for all; others are taken after every `cycle` steps. tau: least probability of a
+    pseudo-label. kappa: largest deviation of that probability over the draws. tau_n, kappa_n: largest probability and
+    deviation of a class that an image is said not to be, at this temperature. momentum: of a rule's moving averages.
+    n_sigma: width of SoftMatch's weights. fairness: weight of FreeMatch's second loss.
+    """
+
+    ema: float | None = None
+    teacher: str | None = None
+    draws: int | None = None
+    unlabelled_ratio: int | None = None
+    lambda_u: float | None = None
+    ramp_start: float | None = None
+    ramp: float | None = None
+    oversample: str | None = None
+    shown: int | None = None
+    cycle: int | None = None
+    tau: float | None = None
+    kappa: float | None = None
+    tau_n: float | None = None
+    kappa_n: float | None = None
+    temperature: float | None = None
+    momentum: float | None = None
+    n_sigma: float | None = None
+    fairness: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig(MethodConfig):
     """One training run. The defaults are for vmamba_nano from scratch.
 
-    steps: optimiser steps (deterministic for a seed). seconds: a bound in time, beside the steps or (steps = 0) instead
-    of them; the schedules follow whichever is nearer. lr, lr_head: peak rates of the backbone and the rest. lr_matrix:
-    of the backbone's matrices, which Muon moves (model/optimizers.py); 0 leaves them to AdamW at lr.
-    warmup: a share of the run. ema: decay of the weights' average. tau: least mean probability of a pseudo-label.
-    kappa: largest standard deviation of that probability over `draws` posterior draws. lambda_u: weight of the
-    pseudo-label loss; it starts after the share ramp_start and is whole after a further share ramp. occlusion_rate:
-    largest share of a training view that is hidden. spot, guide: weights of the spotter's own loss and of what it tells
-    the attention (model/semi/spotter.py). aux_loss: "none", "center" or "mc", a further loss (model/semi/aux_losses.py) of
-    the weight aux_weight.
+    method: a name in model/semi/methods.py. steps: optimiser steps (deterministic for a seed). seconds: a bound in time,
+    beside the steps or (steps = 0) instead of them; the schedules follow whichever is nearer. epochs: passes over the
+    labelled images, instead of steps where it is not 0. batch_unlabelled: images looked at in a step, 0 for
+    unlabelled_ratio times batch_labelled. lr, lr_head: peak rates of the backbone and the rest. lr_matrix: of the
+    backbone's matrices, which Muon moves (model/optimizers.py); 0 leaves them to AdamW at lr. sgd: momentum of SGD,
+    which then moves everything; 0 for Muon and AdamW. schedule: of the rates, "cosine" after a warmup, a share of the
+    run, or "poly" down to lr_end. occlusion_rate: largest share of a labelled or strong view that is hidden, in every
+    second one. spot, guide: weights of the spotter's own loss and of what it tells the attention
+    (model/semi/spotter.py). aux_loss: "none", "center" or "mc", a further loss (model/semi/aux_losses.py) of the weight
+    aux_weight.
     """
 
     method: str = "raum"
     steps: int = 330
+    epochs: int = 0
     seconds: float = 0.0
     batch_labelled: int = 16
-    batch_unlabelled: int = 16
+    batch_unlabelled: int = 0
     lr: float = 4e-3
     lr_head: float = 4e-3
     lr_matrix: float = 0.04
+    lr_end: float = 0.0
+    sgd: float = 0.0
+    schedule: str = "cosine"
     weight_decay: float = 0.05
     warmup: float = 0.1
     clip_norm: float = 5.0
-    ema: float = 0.99
-    tau: float = 0.9
-    kappa: float = 0.1
-    draws: int = 10
-    lambda_u: float = 1.0
-    ramp_start: float = 0.75
-    ramp: float = 0.05
     spot: float = 1.0
     guide: float = 0.5
     aux_loss: str = "none"
@@ -131,6 +165,16 @@ class PretrainConfig:
     clip_norm: float = 5.0
     ema: float = 0.999
     seed: int = 0
+
+
+# Of whole trainings. aam: aggregate attention (2021), "poly" from 1e-4 to 1e-6, as its authors describe it.
+RECIPES: dict[str, dict[str, Any]] = {
+    "own": {},
+    "aam": {
+        "sgd": 0.8, "schedule": "poly", "lr": 1e-4, "lr_head": 1e-4, "lr_matrix": 0.0, "lr_end": 1e-6,
+        "weight_decay": 2.5e-4, "epochs": 200, "batch_labelled": 16,
+    },
+}  # fmt: skip
 
 
 def for_backbone(
@@ -184,8 +228,15 @@ def training(network: NetworkConfig, *, on_cpu: bool, steps: int = 0, **changes:
     if gently(network):
         chosen = dataclasses.replace(chosen, lr=1e-4, lr_head=1e-3, lr_matrix=0.0)
         if on_cpu:
-            chosen = dataclasses.replace(chosen, steps=60, batch_labelled=8, batch_unlabelled=8)
+            chosen = dataclasses.replace(chosen, steps=60, batch_labelled=8)
     return dataclasses.replace(chosen, steps=steps) if steps else chosen
+
+
+def by_recipe(config: TrainConfig, name: str) -> TrainConfig:
+    """The config with a published recipe in place of the tool's optimiser and length; "own" changes nothing."""
+    if name not in RECIPES:
+        raise errors.UnknownName("recipe", name, RECIPES)
+    return dataclasses.replace(config, **RECIPES[name])
 
 
 def to_dict(config: NetworkConfig) -> dict[str, Any]:

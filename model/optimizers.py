@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import AdamW, Optimizer
+from torch.optim import SGD, AdamW, Optimizer
 
 from model import config as configs
 
@@ -61,7 +61,10 @@ def orthogonal(matrix_RC: Tensor) -> Tensor:
 
 
 class Optimizers:
-    """The optimisers of one run behind one face; `helper` is a module that exists only while training."""
+    """The optimisers of one run behind one face; `helper` is a module that exists only while training.
+
+    With config.sgd everything is moved by SGD of that momentum, and every weight decays, as in the recipes that ask for it.
+    """
 
     def __init__(self, net: nn.Module, config: configs.TrainConfig, helper: nn.Module) -> None:
         classifiers = _classifiers(net)
@@ -70,15 +73,20 @@ class Optimizers:
         for name, parameter in net.named_parameters():
             if not parameter.requires_grad:
                 continue
-            if config.lr_matrix > 0 and _is_matrix(name, parameter) and not name.startswith(classifiers):
+            if (
+                config.lr_matrix > 0
+                and config.sgd == 0
+                and _is_matrix(name, parameter)
+                and not name.startswith(classifiers)
+            ):
                 matrices.append(parameter)
                 continue
-            decays = parameter.ndim >= 2 and not name.endswith(_NO_DECAY)
+            decays = config.sgd > 0 or (parameter.ndim >= 2 and not name.endswith(_NO_DECAY))
             peak = config.lr_head if name.startswith(("head", "attention")) else config.lr
             groups.setdefault((peak, config.weight_decay if decays else 0.0), []).append(parameter)
         groups.setdefault((config.lr_head, 0.0), []).extend(helper.parameters())
         rest = [{"params": held, "lr": peak, "weight_decay": decay} for (peak, decay), held in groups.items()]
-        self._all: list[Optimizer] = [AdamW(rest, betas=(0.9, 0.99))]
+        self._all: list[Optimizer] = [SGD(rest, momentum=config.sgd) if config.sgd else AdamW(rest, betas=(0.9, 0.99))]
         if matrices:
             self._all.append(Muon(matrices, lr=config.lr_matrix, weight_decay=config.weight_decay))
         self._peaks = [group["lr"] for group in self.groups]

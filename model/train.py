@@ -15,10 +15,10 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import nn
 
-from model import averaging, errors, optimizers
+from model import averaging, best, errors, optimizers, train_inputs
 from model import config as configs
 from model.data import augment
-from model.semi import aux_losses, batches, methods, schedules, spotter
+from model.semi import aux_losses, batches, methods, pseudo_labels, schedules, spotter
 
 Progress = Callable[[float, str], None]
 Log = Callable[[int, dict[str, float]], None]
@@ -30,9 +30,10 @@ _LOOK_EVERY = 4  # steps between two looks at threads() and stop()
 class TrainReport:
     """What a run did.
 
-    `metrics`: loss_labelled, loss_unlabelled and accepted (share of the unlabelled images looked at whose pseudo-label
-    was believed) over the last tenth of the steps; images_per_s (trained on), data_share (of the time, spent on making
-    views), steps, seconds. `stopped` says that stop() ended it early; the weights are then those of that moment.
+    `metrics`: loss_labelled, loss_unlabelled and accepted (mean weight of the pseudo-labels of the images looked at) over
+    the last tenth of the steps; images_per_s (trained on), data_share (of the time, spent on making views), steps,
+    seconds; with a check: validation, its best score, and chosen_at, the share of the run. `stopped` says that stop()
+    ended it early; the weights are then those of that moment.
     """
 
     metrics: dict[str, float]
@@ -52,18 +53,22 @@ def train(
     threads: Callable[[], int] | None = None,
     stop: Callable[[], bool] | None = None,
     log: Log | None = None,
+    check: best.Check | None = None,
 ) -> TrainReport:
     """Train `net` in place and leave the moving average of its weights in it, in eval mode.
 
     Images are uint8 (N, H, W, 3) arrays, a memory map will do; labels_N are class indices below the net's num_classes.
     `targets_NK` gives soft labels where people disagree, rows sum to one; labels_N are then the likeliest classes.
-    `log` gets every step's number and losses. `threads()` is asked every few steps how many CPU threads to use, `stop()`
-    whether to end. The same seed, data and thread count give the same weights. Raises BadInput for arrays that do not
-    fit, TrainingDiverged naming the step.
+    `log` gets every step's number and losses. `check` scores a network on images apart, more is better: it is asked a few
+    times in the second half, and the weights that it likes best are left (model/best.py). `threads()` is asked every
+    few steps how many CPU threads to use, `stop()` whether to end. The same seed, data and thread count give the same
+    weights. Raises BadInput for arrays that do not fit, TrainingDiverged naming the step.
     """
-    _check(net, labelled_images, labels_N, unlabelled_images)
-    soft_NK = _soft(targets_NK, labels_N, net.config.num_classes)
+    train_inputs.check(net, labelled_images, labels_N, unlabelled_images)
+    soft_NK = train_inputs.soft(targets_NK, labels_N, net.config.num_classes)
+    config = in_steps(config, len(labels_N))
     run = _Run(net, labelled_images, labels_N, unlabelled_images, config, soft_NK)
+    kept = None if check is None else best.Best(check)
     began, stopped = time.perf_counter(), False
     done = 0.0
     while done < 1.0:
@@ -79,8 +84,21 @@ def train(
             progress(done, run.message())
         if log is not None:
             log(run.steps, dict(zip(_LOGGED, run.history[-1], strict=False)))
+        if kept is not None:
+            kept.look(run.average, done)
     run.finish()
-    return TrainReport(run.metrics(time.perf_counter() - began), run.steps, stopped)
+    metrics = run.metrics(time.perf_counter() - began)
+    if kept is not None and kept.weights:
+        kept.give(net)
+        metrics |= {"validation": kept.score, "chosen_at": kept.at}
+    return TrainReport(metrics, run.steps, stopped)
+
+
+def in_steps(config: configs.TrainConfig, labelled: int) -> configs.TrainConfig:
+    """A run that counts passes over the labelled images, in steps."""
+    if config.epochs == 0:
+        return config
+    return dataclasses.replace(config, steps=config.epochs * -(-labelled // config.batch_labelled))
 
 
 def _done(steps: int, seconds: float, config: configs.TrainConfig) -> float:
@@ -90,40 +108,14 @@ def _done(steps: int, seconds: float, config: configs.TrainConfig) -> float:
     return min(1.0, max(by_steps, by_time))
 
 
-def _check(net: nn.Module, images: Any, labels_N: Any, unlabelled: Any) -> None:
-    """Refuse arrays that cannot be trained on, by value."""
-    if len(images) == 0 or len(images) != len(labels_N):
-        raise errors.BadInput(f"{len(images)} labelled images for {len(labels_N)} labels; both must be equal and not 0")
-    classes = net.config.num_classes
-    if labels_N.min() < 0 or labels_N.max() >= classes:
-        span = f"{labels_N.min()} to {labels_N.max()}"
-        raise errors.BadInput(f"labels run from {span}; the network has {classes} classes")
-    for name, array in (("labelled", images), ("unlabelled", unlabelled)):
-        if len(array) and (array.dtype != np.uint8 or array.ndim != 4 or array.shape[-1] != 3):
-            raise errors.BadInput(f"{name} images are {array.dtype} {array.shape}; uint8 (N, H, W, 3) is needed")
-
-
-def _soft(targets_NK: Any, labels_N: Any, classes: int) -> NDArray[np.float32] | None:
-    """The soft labels, checked; None when every row is certain, for then the labels say it all."""
-    if targets_NK is None:
-        return None
-    soft = np.asarray(targets_NK, dtype=np.float32)
-    if soft.shape != (len(labels_N), classes) or not np.isfinite(soft).all() or (soft < 0).any():
-        raise errors.BadInput(f"targets_NK of shape {soft.shape} are no probabilities; ({len(labels_N)}, {classes})")
-    if not np.allclose(soft.sum(axis=1), 1.0, atol=1e-3):
-        raise errors.BadInput(f"a row of targets_NK sums to {soft.sum(axis=1)[np.abs(soft.sum(axis=1) - 1).argmax()]}")
-    if (soft[np.arange(len(soft)), labels_N] < soft.max(axis=1)).any():
-        raise errors.BadInput("labels_N must be the largest of targets_NK in each row")
-    return None if (soft.max(axis=1) == 1.0).all() else soft
-
-
 class _Run:
     """The state of one run: the net, its moving average, the optimiser, the generator and the running sums."""
 
     def __init__(
         self, net: nn.Module, images: Any, labels_N: Any, unlabelled: Any, config: configs.TrainConfig, soft_NK: Any
     ) -> None:
-        self.net, self.config, self.method = net.train(), config, methods.find(config.method)
+        self.net, self.config = net.train(), methods.settled(config)
+        self.rule = methods.rule(self.config, classes=net.config.num_classes, images=len(unlabelled))
         self.images, self.labels_N, self.unlabelled = images, np.asarray(labels_N), unlabelled
         self.soft_NK, self.device = soft_NK, next(net.parameters()).device
         self.average = copy.deepcopy(net).eval().requires_grad_(False)
@@ -132,9 +124,9 @@ class _Run:
         self.spotter = spotter.Spotter(net, self.generator)
         helpers = [self.spotter] if self.auxiliary is None else [self.spotter, self.auxiliary]
         self.optimizers = optimizers.Optimizers(net, config, nn.ModuleList(helpers).to(self.device))
-        self.rng = np.random.default_rng(config.seed)
-        self.labelled_order = batches.Order(batches.balanced(self.labels_N), self.rng)
-        self.unlabelled_order = batches.Order(np.arange(len(unlabelled)), self.rng)
+        rng = np.random.default_rng(config.seed)
+        self.labelled_order = batches.labelled(self.config.oversample, self.labels_N, rng)
+        self.unlabelled_order = batches.unlabelled(len(unlabelled), self.config.shown, self.config.cycle, rng)
         self.steps, self.history, self.data_seconds = 0, [], 0.0
 
     def step(self, done: float) -> None:
@@ -142,19 +134,32 @@ class _Run:
         chosen_B = self.labelled_order.take(self.config.batch_labelled)
         views_BCHW = self._view(self.images, chosen_B, self._strength(augment.LABELLED))
         targets_B = torch.from_numpy(self.labels_N[chosen_B]).to(self.device)
-        trust = schedules.trust(done, start=self.config.ramp_start, ramp=self.config.ramp) * self.config.lambda_u
-        strong_BCHW, pseudo_B, weights_B, looked = self._believed(trust)
+        trust = self._trust(done)
+        strong_BCHW, verdict, looked = self._believed(trust)
         count = len(chosen_B)
         inputs_BCHW = torch.cat([views_BCHW, strong_BCHW]) if len(strong_BCHW) else views_BCHW
-        targets_B = torch.cat([targets_B, pseudo_B]) if looked else targets_B
-        losses_B, plain_B = self._losses(inputs_BCHW, targets_B, self._certainty(chosen_B, targets_B), done)
+        targets_B = torch.cat([targets_B, verdict.targets_B]) if len(strong_BCHW) else targets_B
+        logits_BK, losses_B, plain_B = self._losses(inputs_BCHW, targets_B, self._certainty(chosen_B, targets_B), done)
         labelled, unlabelled = losses_B[:count].mean(), losses_B.new_zeros(())
         if len(strong_BCHW):
-            unlabelled = (losses_B[count:] * weights_B).sum() / looked
-        self._descend(labelled + trust * unlabelled, schedules.learning_rate(done + 1e-3, warmup=self.config.warmup))
-        accepted = len(strong_BCHW) / max(looked, 1)
+            unlabelled = (losses_B[count:] * verdict.weights_B).sum() / looked
+            unlabelled = unlabelled + self.rule.beside(logits_BK[count:], verdict)
+        self._descend(labelled + trust * unlabelled, self._rate(done))
+        accepted = verdict.weights_B.sum().item() / looked if len(strong_BCHW) else 0.0
         self.history.append((plain_B[:count].mean().item(), unlabelled.item(), accepted, len(inputs_BCHW)))
         self.steps += 1
+
+    def _rate(self, done: float) -> float:
+        """Factor of the peak learning rates at `done` of the run."""
+        if self.config.schedule == "poly":
+            return schedules.poly(done, end=self.config.lr_end / self.config.lr)
+        return schedules.learning_rate(done + 1e-3, warmup=self.config.warmup)
+
+    def _trust(self, done: float) -> float:
+        """Weight of the pseudo-label loss at `done` of the run."""
+        if self.rule is None or len(self.unlabelled) == 0:
+            return 0.0
+        return schedules.trust(done, start=self.config.ramp_start, ramp=self.config.ramp) * self.config.lambda_u
 
     def _certainty(self, chosen_B: Any, targets_B: torch.Tensor) -> torch.Tensor:
         """What the cross-entropy sees: class indices, or where people disagree probabilities (pseudo-labels one-hot)."""
@@ -166,8 +171,8 @@ class _Run:
 
     def _losses(
         self, inputs_BCHW: torch.Tensor, targets_B: torch.Tensor, certainty: torch.Tensor, done: float
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Each image's whole loss, and the part of it that is the classifier's own; `certainty` as _certainty() says.
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Logits, each image's whole loss, and the part of it that is the classifier's own; `certainty`: as _certainty().
 
         The rest is the attention's own, the auxiliary loss, the spotter's own, and what the spotter's evidence, as far
         as it is sure, tells the attention: look there.
@@ -178,7 +183,7 @@ class _Run:
         if self.auxiliary is not None:
             losses_B = losses_B + self.config.aux_weight * self.auxiliary(output, targets_B, self.generator)
         if self.config.spot == 0:
-            return losses_B, plain_B.detach()
+            return output.logits, losses_B, plain_B.detach()
         spotted_BK, largest_BC, map_BHWC = self.spotter(output.features)
         losses_B = losses_B + self.config.spot * self._entropy(spotted_BK, certainty)
         if self.config.guide > 0:
@@ -187,36 +192,39 @@ class _Run:
             sure_B = spotted_BK.detach().softmax(dim=1).gather(1, targets_B[:, None])[:, 0]
             heard_B = -(told_BHW * output.alpha.clamp(min=1e-6).log()).sum(dim=(1, 2))
             losses_B = losses_B + self.config.guide * sure_B * heard_B
-        return losses_B, plain_B.detach()
+        return output.logits, losses_B, plain_B.detach()
 
     def _entropy(self, logits_BK: torch.Tensor, certainty: torch.Tensor) -> torch.Tensor:
         return F.cross_entropy(
             logits_BK.float(), certainty, reduction="none", label_smoothing=self.config.label_smoothing
         )
 
-    def _believed(self, trust: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, int]:
-        """Strong views of the accepted images, their pseudo-labels and weights, and how many were looked at.
+    def _believed(self, trust: float) -> tuple[torch.Tensor, pseudo_labels.PseudoLabels | None, int]:
+        """Strong views of the images that teach, the verdict on those, and how many were looked at.
 
-        Refused images have weight 0 in the loss, so their strong views are never made: the same gradient for less.
+        The others have weight 0 in the loss, so their strong views are never made: the same gradient for less.
         """
-        nothing = torch.empty(0, dtype=torch.int64, device=self.device)
-        if trust == 0 or not self.method.unlabelled or len(self.unlabelled) == 0:
-            return nothing, nothing, nothing, 0
-        chosen_B = self.unlabelled_order.take(self.config.batch_unlabelled)
+        nothing = torch.empty(0, device=self.device)
+        if trust == 0:
+            return nothing, None, 0
+        count = self.config.batch_unlabelled or self.config.unlabelled_ratio * self.config.batch_labelled
+        chosen_B = self.unlabelled_order.take(count)
         weak_BCHW = self._view(self.unlabelled, chosen_B, augment.WEAK)
-        verdict = self.method.select(self._posterior(weak_BCHW), tau=self.config.tau, kappa=self.config.kappa)
-        accepted_B = verdict.mask_B.cpu().numpy()
-        if not accepted_B.any():
-            return nothing, nothing, nothing, len(chosen_B)
-        strong_BCHW = self._view(self.unlabelled, chosen_B[accepted_B], self._strength(augment.STRONG))
-        return strong_BCHW, verdict.targets_B[verdict.mask_B], verdict.weights_B[verdict.mask_B], len(chosen_B)
+        verdict = self.rule.judge(self._posterior(weak_BCHW), torch.from_numpy(chosen_B))
+        teaching_B = verdict.mask_B.cpu().numpy()
+        if not teaching_B.any():
+            return nothing, None, count
+        strong_BCHW = self._view(self.unlabelled, chosen_B[teaching_B], self._strength(augment.STRONG))
+        return strong_BCHW, verdict.taken(), count
 
     @torch.no_grad()
     def _posterior(self, weak_BCHW: torch.Tensor) -> torch.Tensor:
-        """log_probs_BSK of the averaged net: posterior draws where the method wants them, else one plain pass."""
-        output = self.average(weak_BCHW)
-        if self.method.draws:
-            return self.average.posterior(output.embedding, self.config.draws, self.generator)
+        """log_probs_BSK of the teacher without dropout, or posterior draws of its head where the method wants them."""
+        teacher = self.net.eval() if self.config.teacher == "net" else self.average
+        output = teacher(weak_BCHW)
+        self.net.train()
+        if self.config.draws:
+            return teacher.posterior(output.embedding, self.config.draws, self.generator)
         return F.log_softmax(output.logits.float(), dim=-1)[:, None]
 
     def _descend(self, loss: torch.Tensor, factor: float) -> None:
@@ -244,10 +252,12 @@ class _Run:
         return views
 
     def _strength(self, strength: augment.Strength) -> augment.Strength:
-        """The strength with the run's own occlusion: its rate is the largest share of a view that is hidden."""
-        if self.config.occlusion_rate <= 0:
-            return dataclasses.replace(strength, occlude=0.0)
-        return dataclasses.replace(strength, occlusion=(self.config.occlusion_rate / 3, self.config.occlusion_rate))
+        """The strength with the run's own occlusion, of labelled and strong views alike: every second one is covered, up to
+        the rate. The weak view, from which a pseudo-label is read, never is."""
+        rate = self.config.occlusion_rate
+        return dataclasses.replace(
+            strength, occlude=augment.STRONG.occlude if rate > 0 else 0.0, occlusion=(rate / 3, rate)
+        )
 
     def finish(self) -> None:
         """Give the net the averaged weights and put it in eval mode."""

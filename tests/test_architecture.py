@@ -15,6 +15,8 @@ LEARNING_SIDE = {  # of app's rooms only these import model's torch rooms
     "app/pool.py",
     "app/switching.py",
     "app/training.py",
+    "app/testing.py",
+    "app/reproducing.py",
     "app/dreaming.py",
     "app/pretraining.py",
     "app/probing.py",

@@ -1,36 +1,72 @@
-"""Labelled data sets in their original layouts, as paths and class indices; imports no torch."""
+"""Labelled data sets by name, and how one is divided; imports no torch."""
 
 from __future__ import annotations
 
 import csv
+import dataclasses
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from model import errors
+from model.data import dataset, image_lists, published_sets
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 METADATA = "metadata.csv"
+BOX = ("x", "y", "w", "h")
+Dataset = dataset.Dataset
 
 
-@dataclass(frozen=True)
-class Dataset:
-    """Paths, class indices and the official test share; `test_N` is empty where the layout has no split of its own."""
+@dataclasses.dataclass(frozen=True)
+class Parts:
+    """Positions of a data set's images: what is trained on with and without labels, what chooses the checkpoint, and what
+    nothing is ever chosen by."""
 
-    class_names: list[str]
-    paths: list[Path]
-    labels_N: NDArray[np.int64]
-    test_N: NDArray[np.bool_]
+    labelled: NDArray[np.int64]
+    unlabelled: NDArray[np.int64]
+    validation: NDArray[np.int64]
+    test: NDArray[np.int64]
 
 
-def load(name: str, root: Path) -> Dataset:
-    """Read the data set `name` below `root`. Raises UnknownName, or BadInput with the tree that was expected."""
+def load(name: str, root: Path, *, classes: int = 0) -> Dataset:
+    """Read the data set `name` below `root`, in its authors' layout or with image lists; `classes`: only the first so many.
+
+    Raises UnknownName, or BadInput with the tree that was expected.
+    """
     if name not in DATASETS:
         raise errors.UnknownName("data set", name, DATASETS)
-    return DATASETS[name](root)
+    listed = image_lists.home(name, root) if name in image_lists.FOLDERS else None
+    if listed is not None:
+        return image_lists.read(listed, classes=classes)
+    return dataset.first_classes(DATASETS[name](root), classes)
+
+
+def part(data: Dataset, *, ratio: float, seed: int, validation: float = 0.1, test_share: float = 0.4) -> Parts:
+    """Divide a data set; the same seed gives the same parts, and the same test part for any ratio.
+
+    The labelled images are those of the published list of that many per cent, if there is one, else a stratified share of
+    the training images with at least one of every class. The validation share comes from the other training images,
+    class by class, at least one where a class has three; a class that is labelled whole gives up labels for it, but not
+    its last. Neither part of the training images holds a test image.
+    """
+    rng = np.random.default_rng(seed)
+    train, test = split(data, rng=rng, test_share=test_share)
+    listed = data.lists.get(round(100 * ratio)) if abs(100 * ratio - round(100 * ratio)) < 1e-9 else None
+    labelled = listed if listed is not None else train[labelled_part(data.labels_N[train], ratio, rng=rng)]
+    if not 0 <= validation < 1:
+        raise errors.BadInput(f"the validation share is 0 or more and below 1, not {validation}")
+    held = []
+    for k in np.unique(data.labels_N[train]) if validation > 0 else ():
+        members = rng.permutation(train[data.labels_N[train] == k])
+        wanted = max(round(len(members) * validation), 1 if len(members) >= 3 else 0)
+        with_label = np.isin(members, labelled)
+        spare = np.concatenate([members[~with_label], members[with_label][1:]])
+        held.append(spare[:wanted])
+    apart = np.sort(np.concatenate(held)) if held else np.empty(0, np.int64)
+    labelled = np.setdiff1d(labelled, apart)
+    return Parts(labelled, np.setdiff1d(train, np.concatenate([labelled, apart])), apart, test)
 
 
 def split(
@@ -58,101 +94,42 @@ def labelled_part(labels_N: NDArray[np.int64], ratio: float, *, rng: np.random.G
 
 
 def folder(root: Path) -> Dataset:
-    """An ImageFolder (one folder a class, nested files allowed); a metadata.csv with file and split gives the split."""
-    _expect(root.is_dir(), root, "CLASS/IMAGE.jpg ...", "any folder with one folder of images for each class")
+    """An ImageFolder (one folder a class, nested files allowed); a metadata.csv with file may give split and boxes."""
+    tree, source = "CLASS/IMAGE.jpg ...", "any folder with one folder of images for each class"
+    dataset.expect(root.is_dir(), root, tree, source)
     names = sorted(each.name for each in root.iterdir() if each.is_dir() and not each.name.startswith("."))
     paths, labels = [], []
     for k, name in enumerate(names):
         found = sorted(p for p in (root / name).rglob("*") if p.suffix.lower() in SUFFIXES)
         paths += found
         labels += [k] * len(found)
-    _expect(len(paths) > 0, root, "CLASS/IMAGE.jpg ...", "any folder with one folder of images for each class")
-    return Dataset(names, paths, np.array(labels, np.int64), _metadata_split(root, paths))
+    dataset.expect(len(paths) > 0, root, tree, source)
+    ids = [path.relative_to(root).as_posix() for path in paths]
+    told = _metadata(root)
+    splits = [told.get(each, {}).get("split") for each in ids]
+    test_N = np.array([each == "test" for each in splits]) if any(splits) else np.empty(0, bool)
+    boxes_N4 = np.array([_box(told.get(each, {})) for each in ids], np.float64)
+    return Dataset(names, paths, np.array(labels, np.int64), test_N, ids, boxes_N4)
 
 
-def _metadata_split(root: Path, paths: list[Path]) -> NDArray[np.bool_]:
+def _metadata(root: Path) -> dict[str, dict[str, str]]:
     if not (root / METADATA).is_file():
-        return np.empty(0, bool)
+        return {}
     with (root / METADATA).open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    if not rows or not {"file", "split"} <= rows[0].keys():
-        return np.empty(0, bool)
-    splits = {row["file"]: row["split"] for row in rows}
-    return np.array([splits.get(path.relative_to(root).as_posix()) == "test" for path in paths])
+        return {row["file"]: row for row in csv.DictReader(file) if row.get("file")}
 
 
-def cub200(root: Path) -> Dataset:
-    """CUB-200-2011 in its original layout (ids are 1-based)."""
-    tree = (
-        "images/001.Black_footed_Albatross/*.jpg, images.txt, image_class_labels.txt, train_test_split.txt, classes.txt"
-    )
-    _expect((root / "images.txt").is_file(), root, tree, "https://www.vision.caltech.edu/datasets/cub_200_2011/")
-    files, classes = _pairs(root / "images.txt"), _pairs(root / "classes.txt")
-    labels, train = _pairs(root / "image_class_labels.txt"), _pairs(root / "train_test_split.txt")
-    ids = sorted(files, key=int)
-    names = [classes[key].split(".", 1)[-1].replace("_", " ") for key in sorted(classes, key=int)]
-    return Dataset(
-        names,
-        [root / "images" / files[key] for key in ids],
-        np.array([int(labels[key]) - 1 for key in ids], np.int64),
-        np.array([train[key] == "0" for key in ids]),
-    )
-
-
-def aircraft(root: Path) -> Dataset:
-    """FGVC-Aircraft in its original layout, the 100 variants; trainval is train."""
-    data = root / "data" if (root / "data").is_dir() else root
-    tree = "data/images/*.jpg, data/variants.txt, data/images_variant_trainval.txt, data/images_variant_test.txt"
-    _expect((data / "variants.txt").is_file(), root, tree, "https://www.robots.ox.ac.uk/~vgg/data/fgvc-aircraft/")
-    names = [line.strip() for line in (data / "variants.txt").read_text(encoding="utf-8").splitlines() if line.strip()]
-    index = {name: k for k, name in enumerate(names)}
-    paths, labels, test = [], [], []
-    for part in ("trainval", "test"):
-        for image, variant in _pairs(data / f"images_variant_{part}.txt").items():
-            paths.append(data / "images" / f"{image}.jpg")
-            labels.append(index[variant])
-            test.append(part == "test")
-    return Dataset(names, paths, np.array(labels, np.int64), np.array(test))
-
-
-def cars(root: Path) -> Dataset:
-    """Stanford Cars in its original layout; scipy reads the annotation tables (arrays only, no objects run)."""
-    from scipy import io
-
-    tree = "cars_train/*.jpg, cars_test/*.jpg, devkit/cars_meta.mat, devkit/cars_train_annos.mat, cars_test_annos_withlabels.mat"
-    meta = root / "devkit" / "cars_meta.mat"
-    _expect(meta.is_file(), root, tree, "Stanford Cars (Krause et al. 2013)")
-    names = [str(name) for name in io.loadmat(meta, simplify_cells=True)["class_names"]]
-    paths, labels, test = [], [], []
-    parts = (
-        ("cars_train", root / "devkit" / "cars_train_annos.mat"),
-        ("cars_test", root / "cars_test_annos_withlabels.mat"),
-    )
-    for part, table in parts:
-        _expect(table.is_file(), root, tree, "Stanford Cars (Krause et al. 2013)")
-        for row in io.loadmat(table, simplify_cells=True)["annotations"]:
-            paths.append(root / part / str(row["fname"]))
-            labels.append(int(row["class"]) - 1)
-            test.append(part == "cars_test")
-    return Dataset(names, paths, np.array(labels, np.int64), np.array(test))
-
-
-def _pairs(path: Path) -> dict[str, str]:
-    """Lines of "key rest"."""
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return dict(line.split(" ", 1) for line in (each.strip() for each in lines) if " " in line)
-
-
-def _expect(there: bool, root: Path, tree: str, source: str) -> None:
-    if not there:
-        raise errors.BadInput(
-            f"{root} does not hold the data; expected there: {tree} (from {source}); or give --root DIR"
-        )
+def _box(row: dict[str, str]) -> tuple[float, ...]:
+    try:
+        return tuple(float(row[name]) for name in BOX)
+    except (KeyError, TypeError, ValueError):
+        return (np.nan,) * 4
 
 
 DATASETS: dict[str, Callable[[Path], Dataset]] = {
     "folder": folder,
-    "cub200": cub200,
-    "cars": cars,
-    "aircraft": aircraft,
+    "cub200": published_sets.cub200,
+    "cars": published_sets.cars,
+    "aircraft": published_sets.aircraft,
+    "dogs": published_sets.dogs,
 }

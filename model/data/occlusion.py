@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
+from collections.abc import Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+
+from model import errors
 
 SHAPES = ("sector", "box")
+GREY = 128  # what covers a test image: neither a network's mean nor any data's
 
 
 def masks(
@@ -32,6 +39,27 @@ def masks(
     chosen_B = torch.randint(len(shapes), (count,), generator=generator)
     score_BP = scores_SBP[chosen_B, torch.arange(count)]
     return _cut(score_BP, fractions_B).view(count, size, size)
+
+
+def cover(
+    images_NHWC: NDArray[np.uint8], rate: float, *, ids: Sequence[str], shapes: tuple[str, ...] = SHAPES
+) -> NDArray[np.uint8]:
+    """The square images, each with a grey shape over the share `rate` of its area.
+
+    Shape and place come from the image's id alone: the same image is covered in the same way in every set, order, run
+    and method, and a larger rate covers what a smaller one did. Raises BadInput for a rate that is no share.
+    """
+    if not 0 <= rate <= 1 or len(ids) != len(images_NHWC):
+        raise errors.BadInput(
+            f"a share of {rate} over {len(images_NHWC)} images with {len(ids)} ids; shares are 0 to 1"
+        )
+    covered, fraction_B = images_NHWC.copy(), torch.tensor([rate])
+    for image_HWC, name in zip(covered if rate > 0 else (), ids, strict=False):
+        seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:7], "little")
+        generator = torch.Generator().manual_seed(seed)
+        hidden = masks(1, size=len(image_HWC), fractions_B=fraction_B, generator=generator, shapes=shapes)
+        image_HWC[hidden[0].numpy()] = GREY
+    return covered
 
 
 def _grid(size: int) -> tuple[torch.Tensor, torch.Tensor]:

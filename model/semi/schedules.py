@@ -12,6 +12,11 @@ def learning_rate(done: float, *, warmup: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * (done - warmup) / max(1 - warmup, 1e-9)))
 
 
+def poly(done: float, *, end: float, power: float = 0.9) -> float:
+    """Factor of the peak rate: from 1 down to `end` along (1 - done)^power, the power of DeepLab."""
+    return end + (1 - end) * (1 - done) ** power
+
+
 def trust(done: float, *, start: float, ramp: float) -> float:
     """Factor of the pseudo-label loss: 0 until `start`, then linear to 1 over the next `ramp` share of the run."""
     if done < start:

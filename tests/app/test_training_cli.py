@@ -73,3 +73,9 @@ def test_the_setting_names_an_attention(tmp_path: Path) -> None:
     assert settings.load(tmp_path).attention == "acol"
     with pytest.raises(errors.SettingsError, match=f"one of {', '.join(config.ATTENTIONS)}, not 'acoll'"):
         settings.load(tmp_path, attention="acoll")
+
+
+def test_the_setting_names_a_method(tmp_path: Path) -> None:
+    assert settings.load(tmp_path, method="flexmatch").method == "flexmatch"
+    with pytest.raises(errors.SettingsError, match=r"one of supervised, .*, raum, not 'flexmach'"):
+        settings.load(tmp_path, method="flexmach")

@@ -2,10 +2,27 @@
 
 from __future__ import annotations
 
+import hypothesis
+import numpy as np
 import pytest
 import torch
+from hypothesis import strategies as some
 
+from model import errors
 from model.data import occlusion
+
+RATES = some.floats(0.0, 1.0)
+IDS = some.text(max_size=20)
+SHAPES = some.sampled_from([("sector",), ("box",), occlusion.SHAPES])
+few = hypothesis.settings(max_examples=40, deadline=None)
+
+
+def white(count, size):
+    return np.full((count, size, size, 3), 255, np.uint8)
+
+
+def hidden(name, rate, size, shapes=occlusion.SHAPES):
+    return (occlusion.cover(white(1, size), rate, ids=[name], shapes=shapes)[0] == occlusion.GREY).all(2)
 
 
 @pytest.mark.parametrize("shape", occlusion.SHAPES)
@@ -43,3 +60,40 @@ def test_the_generator_decides_and_nothing_asked_is_nothing_drawn():
     assert torch.equal(drawn(1), drawn(1))
     assert not torch.equal(drawn(1), drawn(2))
     assert occlusion.masks(0, size=32, fractions_B=torch.zeros(0), generator=torch.Generator()).shape == (0, 32, 32)
+
+
+@few
+@hypothesis.given(RATES, some.integers(15, 90), IDS, SHAPES)
+def test_any_rate_size_and_shape_is_met_to_half_a_per_cent(rate, size, name, shapes):
+    assert abs(hidden(name, rate, size, shapes).mean() - rate) <= 0.005
+
+
+@few
+@hypothesis.given(RATES, RATES, IDS, SHAPES)
+def test_a_larger_rate_covers_what_a_smaller_one_does(one, other, name, shapes):
+    small, large = (hidden(name, rate, 40, shapes) for rate in sorted([one, other]))
+    assert not (small & ~large).any()
+
+
+@few
+@hypothesis.given(RATES, some.lists(IDS, min_size=2, max_size=4), some.randoms())
+def test_an_image_is_covered_by_its_id_whatever_stands_beside_it(rate, names, random):
+    torch.manual_seed(random.randrange(1000))  # the global generator has no say
+    together = occlusion.cover(white(len(names), 24), rate, ids=names)
+    for at, name in enumerate(names):
+        assert np.array_equal(together[at], occlusion.cover(white(1, 24), rate, ids=[name])[0])
+
+
+def test_images_are_covered_differently_and_the_originals_stay():
+    images = white(20, 32)
+    covered = occlusion.cover(images, 0.2, ids=[f"{at}.jpg" for at in range(20)])
+    assert (images == 255).all()
+    assert len(np.unique(covered.reshape(20, -1), axis=0)) == 20
+    assert np.array_equal(occlusion.cover(images, 0.0, ids=[""] * 20), images)
+
+
+def test_a_rate_that_is_no_share_is_refused():
+    with pytest.raises(errors.BadInput, match=r"a share of 20"):
+        occlusion.cover(white(1, 8), 20, ids=["a"])
+    with pytest.raises(errors.BadInput, match="2 images with 1 ids"):
+        occlusion.cover(white(2, 8), 0.2, ids=["a"])

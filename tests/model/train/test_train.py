@@ -11,8 +11,17 @@ import torch
 from model import config, errors, train
 from model.data import augment
 from model.network import raum_net
+from model.semi import methods
 
 SHORT = config.TrainConfig(steps=6, batch_labelled=4, batch_unlabelled=4, ramp_start=0.0, ramp=0.0, tau=0.0, kappa=1.0)
+
+
+TAUGHT = (
+    "flexmatch",
+    "softmatch",
+    "freematch",
+    "ups",
+)  # by unlabelled images from the first steps; the others want to be sure
 
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -61,6 +70,19 @@ def test_two_shapes_are_told_apart_after_seconds(method):
     assert report.metrics["images_per_s"] > 0
     assert 0 < report.metrics["data_share"] < 0.6
     assert (report.metrics["accepted"] > 0) == (method == "raum")
+
+
+@pytest.mark.parametrize("method", methods.METHODS)
+def test_every_method_trains_and_repeats_itself(method):
+    chosen = config.TrainConfig(method=method, steps=6, batch_labelled=4, shown=8, cycle=3, tau_n=0.6, kappa_n=0.6)
+    reports, nets = [], [build(), build()]
+    for net in nets:
+        reports.append(run(net, chosen))
+        torch.manual_seed(7)
+    assert reports[0].metrics["accepted"] == reports[1].metrics["accepted"]
+    assert all(torch.equal(value, weights(nets[1])[name]) for name, value in weights(nets[0]).items())
+    assert all(value.isfinite().all() for value in weights(nets[0]).values())
+    assert (reports[0].metrics["loss_unlabelled"] != 0) == (method in TAUGHT)
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others():
@@ -184,3 +206,22 @@ def test_soft_labels_keep_the_network_unsure():
 def test_soft_labels_that_do_not_fit_are_refused(targets_NK, why):
     with pytest.raises(errors.BadInput, match=why):
         run(build(), SHORT, targets_NK=targets_NK)
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.4])
+def test_labelled_and_strong_views_are_covered_and_the_weak_ones_never(rate, monkeypatch):
+    drawn, plain = {}, augment.view
+
+    def watched(images, strength, **options):
+        views = plain(images, strength, **options)
+        kind = "weak" if strength == augment.WEAK else "strong" if strength.grey else "labelled"
+        drawn.setdefault(kind, []).extend((views == 0).all(1).float().mean((1, 2)).tolist())
+        return views
+
+    monkeypatch.setattr(augment, "view", watched)
+    run(build(), dataclasses.replace(SHORT, steps=4, batch_labelled=16, batch_unlabelled=16, occlusion_rate=rate))
+    assert max(drawn["weak"]) < 0.01
+    for kind in ("labelled", "strong"):
+        covered = [share for share in drawn[kind] if share > 0.1]
+        assert (len(covered) > 16) == (rate > 0)  # of 64, half are meant to be
+        assert max(drawn[kind]) <= max(rate, 0.01) + 0.01

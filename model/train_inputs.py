@@ -1,0 +1,38 @@
+"""What one training run may be given, checked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from model import errors
+
+
+def check(net: nn.Module, images: Any, labels_N: Any, unlabelled: Any) -> None:
+    """Refuse arrays that cannot be trained on, by value."""
+    if len(images) == 0 or len(images) != len(labels_N):
+        raise errors.BadInput(f"{len(images)} labelled images for {len(labels_N)} labels; both must be equal and not 0")
+    classes = net.config.num_classes
+    if labels_N.min() < 0 or labels_N.max() >= classes:
+        span = f"{labels_N.min()} to {labels_N.max()}"
+        raise errors.BadInput(f"labels run from {span}; the network has {classes} classes")
+    for name, array in (("labelled", images), ("unlabelled", unlabelled)):
+        if len(array) and (array.dtype != np.uint8 or array.ndim != 4 or array.shape[-1] != 3):
+            raise errors.BadInput(f"{name} images are {array.dtype} {array.shape}; uint8 (N, H, W, 3) is needed")
+
+
+def soft(targets_NK: Any, labels_N: Any, classes: int) -> NDArray[np.float32] | None:
+    """The soft labels, checked; None when every row is certain, for then the labels say it all."""
+    if targets_NK is None:
+        return None
+    soft = np.asarray(targets_NK, dtype=np.float32)
+    if soft.shape != (len(labels_N), classes) or not np.isfinite(soft).all() or (soft < 0).any():
+        raise errors.BadInput(f"targets_NK of shape {soft.shape} are no probabilities; ({len(labels_N)}, {classes})")
+    if not np.allclose(soft.sum(axis=1), 1.0, atol=1e-3):
+        raise errors.BadInput(f"a row of targets_NK sums to {soft.sum(axis=1)[np.abs(soft.sum(axis=1) - 1).argmax()]}")
+    if (soft[np.arange(len(soft)), labels_N] < soft.max(axis=1)).any():
+        raise errors.BadInput("labels_N must be the largest of targets_NK in each row")
+    return None if (soft.max(axis=1) == 1.0).all() else soft
