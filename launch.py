@@ -55,6 +55,10 @@ def serve(
     ] = None,
     classes: Annotated[Path | None, typer.Option(help="text file with one class name a line")] = None,
     labels_from_folders: FromFolders = False,
+    boxes: options.Boxes = None,
+    box_confidence: options.BoxConfidence = None,
+    box_categories: options.BoxCategories = None,
+    empty_scenes: options.EmptyScenes = False,
     host: Annotated[str | None, typer.Option(help="address to listen on")] = None,
     port: Annotated[int | None, typer.Option(help="port to listen on")] = None,
     tls_cert: options.TlsCert = None,
@@ -70,7 +74,8 @@ def serve(
     sys.exit(
         serving.serve(
             workspace, images=images, classes=classes, labels_from_folders=labels_from_folders, backbone=backbone,
-            demo=demo, insecure=insecure, host=host, port=port, tls_cert=tls_cert, tls_key=tls_key, root_path=root_path,
+            boxes=options.boxes(boxes, box_confidence, box_categories, empty_scenes), demo=demo, insecure=insecure,
+            host=host, port=port, tls_cert=tls_cert, tls_key=tls_key, root_path=root_path,
         )
     )  # fmt: skip
 
@@ -107,6 +112,10 @@ def ingest(
     images: Annotated[Path | None, typer.Option(help="folder with images")] = None,
     classes: Annotated[Path | None, typer.Option(help="text file with one class name a line, or a JSON list")] = None,
     labels_from_folders: FromFolders = False,
+    boxes: options.Boxes = None,
+    box_confidence: options.BoxConfidence = None,
+    box_categories: options.BoxCategories = None,
+    empty_scenes: options.EmptyScenes = False,
     demo: Annotated[bool, typer.Option("--demo", help="draw the demo pool and take it")] = False,
     child: Annotated[bool, typer.Option("--child", hidden=True)] = False,
 ) -> None:
@@ -114,8 +123,9 @@ def ingest(
     from app import jobs
 
     jobs.ingest(
-        workspace, images, classes_file=classes, labels_from_folders=labels_from_folders, demo=demo, child=child
-    )
+        workspace, images, classes_file=classes, labels_from_folders=labels_from_folders, demo=demo, child=child,
+        boxes=options.boxes(boxes, box_confidence, box_categories, empty_scenes),
+    )  # fmt: skip
 
 
 @app.command()

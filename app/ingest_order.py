@@ -20,7 +20,11 @@ def shuffled(
     while its neighbours were not. Expects the files sorted by path; asks `time_of` for the EXIF
     time of a path as it goes.
     """
-    taken_at = functools.lru_cache(maxsize=4096)(lambda number: time_of(files[number].path))
+
+    @functools.lru_cache(maxsize=4096)
+    def taken_at(number: int) -> float | None:
+        told = time_of(files[number].path)
+        return files[number].taken_at if told is None else told
 
     def linked(first: int, second: int) -> bool:
         if os.path.dirname(files[first].path) != os.path.dirname(files[second].path) or taken_at(first) is None:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from rich import console
 from rich import progress as bars
@@ -30,9 +31,11 @@ def ingest(
     labels_from_folders: bool,
     demo: bool,
     child: bool,
+    boxes: dict[str, Any] | None = None,
 ) -> None:
     """Add a folder of images, or draw the demo pool first and add that."""
     from app import ingest as reading
+    from app import ingest_scenes
 
     chosen = settings.load(workspace)
     if (folder is None) != demo:
@@ -52,6 +55,7 @@ def ingest(
             now=time.time(),
             class_names=names,
             labels_from_folders=labels_from_folders,
+            boxes=ingest_scenes.Asked(**boxes) if boxes else None,
             seed=chosen.seed,
             max_megapixels=chosen.max_megapixels,
             progress=lambda fraction, message: tell("reading", fraction, message),
@@ -72,11 +76,27 @@ def _told(report: ingest_labels.IngestReport) -> list[str]:
         "folders that name no class": report.unmatched,
     }
     sentences += [f"{len(found):,} {what}, the first is {found[0]}" for what, found in oddities.items() if found]
+    if report.scenes or report.empty:
+        sentences += _of_boxes(report)
     if report.links:
         sentences.append(f"{report.links:,} links were passed over: only real files below the folder are taken")
     if report.stopped:
         sentences.append("stopped before the end: run it again to add the rest")
     return sentences
+
+
+def _of_boxes(report: ingest_labels.IngestReport) -> list[str]:
+    """What of a box file is here, and what was left out."""
+    told = [f"{report.scenes:,} pictures have boxes, {report.empty:,} have none (empty scenes)"]
+    counted = {
+        "are not in the box file": report.unlisted,
+        "could not be read by its detector": report.undetected,
+    }
+    told += [f"{number:,} pictures {what}" for what, number in counted.items() if number]
+    told += [f"{number:,} boxes left out: {why}" for why, number in sorted(report.left_out.items())]
+    if report.missing:
+        told.append(f"{len(report.missing):,} pictures of the box file are not here, the first is {report.missing[0]}")
+    return told
 
 
 def _names(classes_file: Path | None) -> list[str] | None:

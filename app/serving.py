@@ -25,6 +25,7 @@ def serve(
     backbone: str | None,
     demo: bool,
     insecure: bool,
+    boxes: dict[str, Any] | None = None,
     **listening: Any,
 ) -> int:
     """Ask the worker for the images that were named, then supervise page and worker until interrupted.
@@ -38,7 +39,7 @@ def serve(
         )
     if backbone is not None and (told := _check_backbone(chosen)):
         print(f"note: {told}", flush=True)
-    _ask_for_images(chosen, images, classes, labels_from_folders, demo)
+    _ask_for_images(chosen, images, classes, labels_from_folders, boxes, demo)
     print(f"RAUM serves {chosen.workspace} at {address(chosen)} (Ctrl-C ends it)", flush=True)
     if chosen.host not in LOOPBACK and not chosen.tls_cert:
         told = "names, answers and passwords cross the network unencrypted: see --tls-cert, or put a proxy in front"
@@ -161,8 +162,15 @@ def _check_backbone(chosen: settings.Settings) -> str:
 
 
 def _ask_for_images(
-    chosen: settings.Settings, images: Path | None, classes: Path | None, labels_from_folders: bool, demo: bool
+    chosen: settings.Settings,
+    images: Path | None,
+    classes: Path | None,
+    labels_from_folders: bool,
+    boxes: dict[str, Any] | None,
+    demo: bool,
 ) -> None:
+    if images is None and boxes is not None:
+        raise errors.BadRequest("--boxes are boxes in the pictures of --images DIR; give both")
     if images is None and classes is None and not demo:
         return
     from app import archives, ingest_files  # here, because without images to take the page starts half a second sooner
@@ -176,6 +184,12 @@ def _ask_for_images(
                 f"there is no folder {folder}; give the path of a folder with images, or of a zip or tar file, to --images"
             )
         payload = {"folder": str(folder), "labels_from_folders": labels_from_folders}
+        if boxes is not None:
+            if not Path(boxes["file"]).is_file():
+                raise errors.BadRequest(
+                    f"there is no file {boxes['file']}; give MegaDetector's or COCO's JSON to --boxes"
+                )
+            payload["boxes"] = boxes
         if classes is not None:
             payload["classes"] = ingest_files.read_classes(classes)
     elif classes is not None:

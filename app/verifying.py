@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from app import backups, errors, ingest_read, predictions, verify_files
+from app import backups, errors, ingest_read, pictures, predictions, verify_files
 from app.settings import Settings
 from store import backup, database, images, labels, queue, records, schema
 from store import errors as store_errors
@@ -59,7 +59,7 @@ def _everything(settings: Settings, every_byte: bool, tell: Tell) -> Iterator[Fi
         try:
             yield from _states(db, _part(tell, 0.1, 0.5))
             yield from _publications(db, settings)
-            yield from _images(db, every_byte, _part(tell, 0.5, 0.8))
+            yield from _images(db, settings, every_byte, _part(tell, 0.5, 0.8))
         finally:
             db.close()
     tell(0.8, "caches and predictions")
@@ -144,21 +144,21 @@ def _publications(db: database.Database, settings: Settings) -> Iterator[Finding
             yield Finding("embeddings", name, why, "remove it; the worker makes it anew when it starts")
 
 
-def _images(db: database.Database, every_byte: bool, tell: Tell) -> Iterator[Finding]:
+def _images(db: database.Database, settings: Settings, every_byte: bool, tell: Tell) -> Iterator[Finding]:
     with db.read() as tx:
         total, seen = images.counts(tx)["ok"], 0
         known = images.all_after(tx, 0, AT_ONCE)
     while known:
         for image in known:
-            yield from _image(image, every_byte)
+            yield from _image(image, settings.workspace, every_byte)
         seen += len(known)
         tell(seen / total, f"image file {seen:,} of {total:,}")
         with db.read() as tx:
             known = images.all_after(tx, known[-1].id, AT_ONCE)
 
 
-def _image(image: records.Image, every_byte: bool) -> Iterator[Finding]:
-    path = Path(image.path)
+def _image(image: records.Image, workspace: Path, every_byte: bool) -> Iterator[Finding]:
+    path = pictures.file(image, workspace)
     try:
         seen = path.stat()
         same = (seen.st_size, seen.st_mtime_ns) == (image.bytes, image.mtime_ns)

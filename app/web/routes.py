@@ -203,7 +203,14 @@ def _checked_ingest(payload: Json) -> Json:
     names = payload.get("classes") or []
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise errors.BadRequest("classes must be a list of names")
-    return {**payload, "folder": str(folder), "classes": [name.strip() for name in names if name.strip()]}
+    told: Json = {"folder": str(folder), "classes": [name.strip() for name in names if name.strip()]}
+    boxes = str(payload.get("boxes") or "").strip()
+    if boxes:
+        file = Path(boxes).expanduser().absolute()
+        if not file.is_file():
+            raise errors.BadRequest(f"there is no file {boxes!r} on this machine: give MegaDetector's or COCO's JSON")
+        told["boxes"] = {"file": str(file)}
+    return {**payload, "boxes": None, **told}
 
 
 def _person(request: Request, body: Json) -> tuple[str, str]:
