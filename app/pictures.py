@@ -1,11 +1,18 @@
-"""How the store's images are opened: a file, or the box in it."""
+"""How the store's images are opened, and what of them leaves: a file, or the box in it."""
 
 from __future__ import annotations
 
+import io
+import re
 from pathlib import Path
 
-from model.data import sources
+from PIL import Image
+
+from model.data import pixels, sources
 from store import records
+
+QUALITY = 95  # of a crop that leaves as JPEG
+_CUT = re.compile(r"(.+)_xywh_(\d{1,9})_(\d{1,9})_(\d{1,9})_(\d{1,9})(-\d+)?\.(jpg|png)")
 
 
 def source(image: records.Image, workspace: Path) -> sources.Where:
@@ -13,6 +20,38 @@ def source(image: records.Image, workspace: Path) -> sources.Where:
     return image.path if image.box is None else sources.Source(image.file, image.box)
 
 
-def file(image: records.Image, workspace: Path) -> Path:
+def file(image: records.Image, workspace: Path | None) -> Path:
     """The file that holds it, of a box the whole scene."""
     return Path(image.file)
+
+
+def name(image: records.Image) -> str:
+    """The file name under which it leaves: of a box its scene's with the box, see `cut_from`."""
+    own = Path(image.file).name
+    if image.box is None:
+        return own
+    return f"{own}_xywh_{'_'.join(map(str, image.box))}{'.jpg' if _is_jpeg(own) else '.png'}"
+
+
+def cut_from(called: str) -> tuple[str, sources.Box] | None:
+    """The scene's file name and the box that a file was cut from, by the name that `name` gave it; None for another."""
+    found = _CUT.fullmatch(called)
+    if found is None:
+        return None
+    x, y, w, h = map(int, found.groups()[1:5])
+    return found[1], (x, y, w, h)
+
+
+def crop(image: records.Image, scene: Path) -> bytes:
+    """The box with its margin as a file; JPEG where the scene is one, else PNG. Raises model.errors.UnreadableImage."""
+    made = io.BytesIO()
+    picture = Image.fromarray(pixels.decode(sources.Source(str(scene), image.box)))
+    if _is_jpeg(scene.name):
+        picture.save(made, "JPEG", quality=QUALITY)
+    else:
+        picture.save(made, "PNG")
+    return made.getvalue()
+
+
+def _is_jpeg(called: str) -> bool:
+    return called.lower().endswith((".jpg", ".jpeg", ".jpe", ".jfif"))

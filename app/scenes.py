@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from model.data import sources
 
-_NAMED = re.compile(r"(?s)(.+)#xywh=(\d{1,9}),(\d{1,9}),(\d{1,9}),(\d{1,9})")  # a W3C media fragment
+_NAMED = re.compile(r"(?s)(.*)#xywh=(\d{1,9}),(\d{1,9}),(\d{1,9}),(\d{1,9})")  # a W3C media fragment
 _SLACK, _SLACK_SHARE = 2.0, 0.005  # pixels, or this share of a side, by which a rounded box may reach outside
 
 

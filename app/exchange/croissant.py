@@ -47,7 +47,7 @@ def export(db: Database, folder: Path, up_to: int | None = None) -> imagefolder.
                     continue
                 done.labelled += answer.class_name is not None
                 done.rejected += answer.class_name is None
-                image = dataclasses.replace(answer.image, path=f"{IMAGES}/{copied.name}")
+                image = dataclasses.replace(answer.image, path=f"{IMAGES}/{copied.name}", scene=None)
                 writer.writerow(labels_csv.cells(dataclasses.replace(answer, image=image)))
         told = json.dumps(_metadata(folder.name, new / LABELS), indent=1, ensure_ascii=False)
         (new / METADATA).write_text(told + "\n", encoding="utf-8")

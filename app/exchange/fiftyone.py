@@ -15,7 +15,7 @@ from app import ingest_files
 from app.exchange import answers, beside, class_folders, fields, imagefolder, json_file, rows
 from store.database import Database
 
-OURS = ("state", "reason", "note", "annotator", "answered_at", "path", "digest", "soft_label")
+OURS = ("state", "reason", "note", "annotator", "answered_at", "path", "box_xywh", "digest", "soft_label")
 SAID = (
     "reason",
     "note",
@@ -23,6 +23,7 @@ SAID = (
     "answered_at",
     "digest",
     "soft_label",
+    "box_xywh",
 )  # what is read of it beside class and image
 TRUTH = "ground_truth"
 

@@ -9,7 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from app import pictures
 from app.exchange import answers, beside
+from model import errors as model_errors
 from store import records
 from store.database import Database
 
@@ -110,14 +112,21 @@ Place = Callable[[answers.Answer, Folders], Path | None]
 
 def bring(image: records.Image, folder: Path, link: bool, done: Exported) -> Path | None:
     """Put one file into the folder, under its name with the image's id when that is taken; None when it is gone."""
-    source = Path(image.path)
-    if source.is_symlink() or not source.is_file():
-        done.missing.append(str(source))
+    source = _there(image, done)
+    if source is None:
         return None
     folder.mkdir(parents=True, exist_ok=True)
-    target = folder / source.name
+    name = Path(pictures.name(image))
+    target = folder / name
     if target.exists():
-        target = folder / f"{source.stem}-{image.id}{source.suffix}"
+        target = folder / f"{name.stem}-{image.id}{name.suffix}"
+    if image.box is not None:
+        try:
+            target.write_bytes(pictures.crop(image, source))
+        except model_errors.UnreadableImage:
+            done.missing.append(image.path)
+            return None
+        return target
     if link:
         try:
             os.link(source, target)
@@ -127,3 +136,23 @@ def bring(image: records.Image, folder: Path, link: bool, done: Exported) -> Pat
             pass
     shutil.copyfile(source, target)
     return target
+
+
+def content(image: records.Image, done: Exported) -> tuple[str, bytes] | None:
+    """Name and bytes of an image's file, of a box those of what is cut out; None when it is gone."""
+    source = _there(image, done)
+    if source is None:
+        return None
+    try:
+        return pictures.name(image), source.read_bytes() if image.box is None else pictures.crop(image, source)
+    except model_errors.UnreadableImage:
+        done.missing.append(image.path)
+        return None
+
+
+def _there(image: records.Image, done: Exported) -> Path | None:
+    source = pictures.file(image, None)
+    if source.is_symlink() or not source.is_file():
+        done.missing.append(image.path)
+        return None
+    return source
