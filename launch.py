@@ -50,9 +50,7 @@ def main(
 @app.command()
 def serve(
     workspace: Workspace = HOME,
-    images: Annotated[
-        Path | None, typer.Option(help="folder with images to label; nothing is copied or uploaded")
-    ] = None,
+    images: options.Images = None,
     classes: Annotated[Path | None, typer.Option(help="text file with one class name a line")] = None,
     labels_from_folders: FromFolders = False,
     boxes: options.Boxes = None,
@@ -109,7 +107,7 @@ def worker(workspace: Workspace = HOME, backbone: options.Backbone = None) -> No
 @app.command()
 def ingest(
     workspace: Workspace = HOME,
-    images: Annotated[Path | None, typer.Option(help="folder with images")] = None,
+    images: options.Images = None,
     classes: Annotated[Path | None, typer.Option(help="text file with one class name a line, or a JSON list")] = None,
     labels_from_folders: FromFolders = False,
     boxes: options.Boxes = None,
@@ -243,7 +241,7 @@ def run() -> None:
     from model import errors as model_errors
     from store import errors as store_errors
 
-    again = (store_errors.Busy, store_errors.CannotWrite, model_errors.ModelError)
+    again = (errors.RemoteError, store_errors.Busy, store_errors.CannotWrite, model_errors.ModelError)
     try:
         app()
     except (errors.AppError, store_errors.StoreError, model_errors.ModelError) as problem:

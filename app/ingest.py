@@ -24,6 +24,8 @@ from app import (
     ingest_read,
     ingest_scenes,
     ingest_similar,
+    ingest_sources,
+    remote,
 )
 from store import images, records
 from store.database import Database
@@ -58,20 +60,25 @@ def ingest(
     `labels_from_folders` makes them classes in any case and imports them as labels of images nobody has answered.
     Raises IngestError when there is no folder, no image in it, or a class list that cannot be used.
     """
-    root = ingest_files.root(folder)
+    away = isinstance(folder, str) and remote.is_address(folder)
+    root = Path() if away else ingest_files.root(folder)
+    whole = remote.checked(str(folder)) if away else str(root)
     names = ingest_labels.given_names(classes_file, class_names)
     tell = progress or (lambda fraction, message: None)
-    walk = ingest_files.walk(
-        root, skip=workspace.resolve(), tell=lambda number: tell(0.0, f"found {number:,} images so far")
-    )
+
+    def found(number: int) -> None:
+        tell(0.0, f"found {number:,} images so far")
+
+    walk = remote.walk(whole, tell=found) if away else ingest_files.walk(root, skip=workspace.resolve(), tell=found)
     if not walk.files:
-        raise IngestError(_nothing_in(root, walk))
+        raise IngestError(_nothing_in(whole, walk))
     report = IngestReport(found=len(walk.files), links=walk.links, closed=walk.closed)
-    files, by_folder = _with_boxes(db, walk.files, str(root), boxes, report)
+    files, by_folder = _with_boxes(db, walk.files, whole, boxes, report)
     with db.write() as tx:
         of = walk.files if by_folder or labels_from_folders else []
         report.classes = ingest_labels.add_classes(tx, names, of, labels_from_folders, now)
-    fresh = _fresh(db, files, report)
+    source = ingest_sources.Away(remote.cache(workspace), report) if away else ingest_sources.Here()
+    fresh = _fresh(db, files, source, report)
     total = sum(file.count for file in fresh)
     if not fresh and not labels_from_folders:
         with db.read() as tx:
@@ -82,8 +89,8 @@ def ingest(
     if labels_from_folders:
         ingest_labels.import_labels(db, tops, report, now)
     apart = ingest_apart.Readers(max_pixels=round(max_megapixels * 1e6))
-    with apart, _emptied(workspace / "thumbnails" / "new") as beside:
-        readings = _readings(fresh, session.rng, beside, apart, workers)
+    with apart, source, _emptied(workspace / "thumbnails" / "new") as beside:
+        readings = _readings(fresh, session.rng, beside, apart, source, workers)
         for batch in _batches(readings):
             session.commit(batch, tops, to_come=max(0, total - report.added - report.quarantined - len(batch)))
             _tell(tell, report, total)
@@ -148,11 +155,11 @@ def thumbnail_path(workspace: Path, image_id: int) -> Path:
     return workspace / "thumbnails" / str(image_id // 1000) / f"{image_id}.jpg"
 
 
-def _nothing_in(root: Path, walk: ingest_files.Walk) -> str:
+def _nothing_in(root: str, walk: ingest_files.Walk) -> str:
     links = f"; {walk.links} links were passed over, give the folder they lead to" if walk.links else ""
     closed = f"; could not read {walk.closed[0]}" if walk.closed else ""
     kinds = "JPEG, PNG, WebP, BMP, TIFF or GIF"
-    return f"no {kinds} images in {ingest_files.printable(str(root))}{links}{closed}"
+    return f"no {kinds} images in {ingest_files.printable(root)}{links}{closed}"
 
 
 def _with_boxes(
@@ -173,7 +180,9 @@ def _with_boxes(
     return cut, False
 
 
-def _fresh(db: Database, files: Sequence[ingest_files.Found], report: IngestReport) -> list[ingest_files.Found]:
+def _fresh(
+    db: Database, files: Sequence[ingest_files.Found], source: ingest_sources.Here, report: IngestReport
+) -> list[ingest_files.Found]:
     """What is not known; files that are known but have other times or sizes are looked at by digest."""
     with db.read() as tx:
         known, scenes = images.known_paths(tx), images.known_scenes(tx)
@@ -183,7 +192,7 @@ def _fresh(db: Database, files: Sequence[ingest_files.Found], report: IngestRepo
         unreadable = {image.path for image in images.quarantined(tx)}
         digests.update(dict.fromkeys(unreadable & differing))
     for file in files:
-        if file.name in digests and ingest_read.digest_of(file.path) != digests[file.name]:
+        if file.name in digests and source.digest(file) != digests[file.name]:
             report.changed.append(file.name)
     fresh = list(ingest_scenes.fresh(files, known, scenes, unreadable))
     report.known = sum(file.count for file in files) - sum(file.count for file in fresh)
@@ -195,6 +204,7 @@ def _readings(
     rng: np.random.Generator,
     beside: Path,
     apart: ingest_apart.Readers,
+    source: ingest_sources.Here,
     workers: int | None,
 ) -> Iterator[ingest_read.Reading]:
     """Readings in shuffled order, made a little ahead of what is asked for, so memory stays bounded."""
@@ -202,9 +212,12 @@ def _readings(
     with futures.ThreadPoolExecutor(threads, thread_name_prefix="ingest") as pool:
         ahead: deque[futures.Future[list[ingest_read.Reading]]] = deque()
         try:
-            for number, found in enumerate(ingest_order.shuffled(files, rng=rng, time_of=apart.taken_at)):
+            ordered = ingest_order.shuffled(
+                files, rng=rng, time_of=lambda path: source.taken_at(apart, path), soon=source.soon
+            )
+            for number, found in enumerate(ordered):
                 thumbnail = beside / f"{number}.jpg"
-                ahead.append(pool.submit(apart.read_all, found, thumbnail=thumbnail))
+                ahead.append(pool.submit(source.read, apart, found, thumbnail=thumbnail))
                 if len(ahead) > _BATCH:
                     yield from ahead.popleft().result()
             while ahead:

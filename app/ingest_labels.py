@@ -33,6 +33,7 @@ class IngestReport:
     classes: list[str] = field(default_factory=list)  # names of classes added
     unmatched: list[str] = field(default_factory=list)  # folders that name no class, where labels were asked for
     closed: list[str] = field(default_factory=list)  # folders that could not be read, and why
+    unfetched: list[str] = field(default_factory=list)  # images elsewhere that could not be had this time, and why
     stopped: bool = False
     # with boxes: pictures that have some, that have none, that the box file does not name, that its detector could not
     # read; pictures that it names and that are not here; boxes left out by why

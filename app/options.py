@@ -67,6 +67,13 @@ Backbone = Annotated[
     ),
 ]
 OneBackbone = Annotated[str, typer.Option("--backbone", help="as in serve, without auto", callback=_one)]
+Images = Annotated[
+    str | None,
+    typer.Option(
+        "--images",
+        help="folder with images, or a zip or tar file; or an address such as s3://bucket/folder. Nothing is uploaded",
+    ),
+]
 Boxes = Annotated[
     Path | None,
     typer.Option(

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import re
+from functools import partial
 from pathlib import Path
 
 from PIL import Image
 
+from app import remote
 from model.data import pixels, sources
 from store import records
 
@@ -16,13 +18,15 @@ _CUT = re.compile(r"(.+)_xywh_(\d{1,9})_(\d{1,9})_(\d{1,9})_(\d{1,9})(-\d+)?\.(j
 
 
 def source(image: records.Image, workspace: Path) -> sources.Where:
-    """What decodes an image."""
+    """What decodes an image; one that lies elsewhere is fetched when it is opened."""
+    if remote.is_address(image.file):
+        return sources.Source(image.path, image.box, partial(file, image, workspace))
     return image.path if image.box is None else sources.Source(image.file, image.box)
 
 
 def file(image: records.Image, workspace: Path | None) -> Path:
-    """The file that holds it, of a box the whole scene."""
-    return Path(image.file)
+    """The file that holds it, of a box the whole scene, fetched if it lies elsewhere; raises errors.RemoteError."""
+    return remote.cache(workspace).fetch(image.file) if remote.is_address(image.file) else Path(image.file)
 
 
 def name(image: records.Image) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from app import backups, errors, ingest_read, pictures, predictions, verify_files
+from app import backups, errors, ingest_read, predictions, remote, verify_files
 from app.settings import Settings
 from store import backup, database, images, labels, queue, records, schema
 from store import errors as store_errors
@@ -158,7 +158,10 @@ def _images(db: database.Database, settings: Settings, every_byte: bool, tell: T
 
 
 def _image(image: records.Image, workspace: Path, every_byte: bool) -> Iterator[Finding]:
-    path = pictures.file(image, workspace)
+    if remote.is_address(image.file):
+        yield from _elsewhere(image, workspace, every_byte)
+        return
+    path = Path(image.file)
     try:
         seen = path.stat()
         same = (seen.st_size, seen.st_mtime_ns) == (image.bytes, image.mtime_ns)
@@ -170,6 +173,23 @@ def _image(image: records.Image, workspace: Path, every_byte: bool) -> Iterator[
         return
     why = "the file holds other bytes than when it was added"
     yield Finding("changed image", image.path, why, "put the old file back; its answers were given to that one")
+
+
+def _elsewhere(image: records.Image, workspace: Path, every_byte: bool) -> Iterator[Finding]:
+    """What is in the cache, if anything; with `every_byte` the file as it is at its address now."""
+    try:
+        kept = remote.cache(workspace)
+        path = kept.fetch(image.file, again=True) if every_byte else kept.path(image.file)
+        if not path.is_file() or not image.digest or ingest_read.digest_of(path) == image.digest:
+            return
+    except errors.RemoteError as problem:
+        yield Finding("missing image", image.path, str(problem), "put it back where it was; its answers are kept")
+        return
+    except OSError as problem:
+        yield Finding("cache", image.path, f"its fetched file cannot be read: {problem}", f"remove {path}")
+        return
+    why = "what was fetched are other bytes than when it was added"
+    yield Finding("changed image", image.path, why, f"put the old file back at its address, and remove {path}")
 
 
 def _cache(workspace: Path) -> Iterator[Finding]:

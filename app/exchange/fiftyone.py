@@ -33,7 +33,8 @@ def export(db: Database, folder: Path, up_to: int | None = None) -> imagefolder.
 
     Raises BadRequest when something is in the folder already.
     """
-    done, labels, rejected = imagefolder.Exported(), dict[str, Any](), dict[str, Any]()
+    done = imagefolder.Exported(workspace=imagefolder.home(db))
+    labels, rejected = dict[str, Any](), dict[str, Any]()
     with beside.folder(folder) as new:
         (new / "data").mkdir()
         for answer in answers.settled(db, up_to):

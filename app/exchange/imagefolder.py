@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from app import pictures
+from app import errors, pictures
 from app.exchange import answers, beside
 from model import errors as model_errors
 from store import records
@@ -29,6 +29,7 @@ class Exported:
     rejected: int = 0
     linked: int = 0
     missing: list[str] = field(default_factory=list)
+    workspace: Path | None = None  # where files from elsewhere are kept
 
 
 def export(
@@ -48,8 +49,14 @@ def export(
     folder is there already and not empty.
     """
     with beside.folder(folder) as new:
-        done = _fill(new, list(answers.settled(db, up_to)), place or by_class, link, progress)
+        done = Exported(workspace=home(db))
+        _fill(new, list(answers.settled(db, up_to)), place or by_class, link, progress, done)
     return done
+
+
+def home(db: Database) -> Path | None:
+    """The workspace of a database that is a file in it."""
+    return None if db.path is None else db.path.parent
 
 
 def safe_name(text: str) -> str:
@@ -68,8 +75,9 @@ def _fill(
     place: Place,
     link: bool,
     progress: Callable[[float, str], None] | None,
-) -> Exported:
-    done, folders = Exported(), Folders()
+    done: Exported,
+) -> None:
+    folders = Folders()
     for number, answer in enumerate(settled, start=1):
         into = place(answer, folders)
         if into is not None and bring(answer.image, new / into, link, done):
@@ -77,7 +85,6 @@ def _fill(
             done.rejected += answer.class_name is None
         if progress is not None and (number % 50 == 0 or number == len(settled)):
             progress(number / len(settled), f"exported {number:,} of {len(settled):,} images")
-    return done
 
 
 class Folders:
@@ -151,7 +158,11 @@ def content(image: records.Image, done: Exported) -> tuple[str, bytes] | None:
 
 
 def _there(image: records.Image, done: Exported) -> Path | None:
-    source = pictures.file(image, None)
+    try:
+        source = pictures.file(image, done.workspace)
+    except errors.RemoteError:
+        done.missing.append(image.path)
+        return None
     if source.is_symlink() or not source.is_file():
         done.missing.append(image.path)
         return None

@@ -17,6 +17,7 @@ from app import (
     passing,
     progress,
     receipts,
+    remote,
     review,
     settings,
     taxonomy,
@@ -195,6 +196,11 @@ def _checked_ingest(payload: Json) -> Json:
     text = payload.get("folder")
     if not isinstance(text, str) or not text.strip():
         raise errors.BadRequest("type the path of a folder with images on this machine")
+    if remote.is_address(text.strip()):
+        raise errors.BadRequest(
+            "images at an address are read with this machine's credentials: name it where the program is started, "
+            f"launch.py serve --images {ingest_files.shown(text.strip())}"
+        )
     try:
         named = Path(text.strip()).expanduser().absolute()
         folder = named if archives.is_archive(named) and named.is_file() else ingest_files.root(named)
