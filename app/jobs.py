@@ -78,7 +78,7 @@ def _told(report: ingest_labels.IngestReport) -> list[str]:
     }
     sentences += [f"{len(found):,} {what}, the first is {found[0]}" for what, found in oddities.items() if found]
     if report.scenes or report.empty:
-        sentences += _of_boxes(report)
+        sentences += of_boxes(report)
     if report.links:
         sentences.append(f"{report.links:,} links were passed over: only real files below the folder are taken")
     if report.stopped:
@@ -86,7 +86,7 @@ def _told(report: ingest_labels.IngestReport) -> list[str]:
     return sentences
 
 
-def _of_boxes(report: ingest_labels.IngestReport) -> list[str]:
+def of_boxes(report: ingest_labels.IngestReport) -> list[str]:
     """What of a box file is here, and what was left out."""
     told = [f"{report.scenes:,} pictures have boxes, {report.empty:,} have none (empty scenes)"]
     counted = {

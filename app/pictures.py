@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 from PIL import Image
 
-from app import remote
+from app import ingest_files, remote, scenes
 from model.data import pixels, sources
 from store import records
 
@@ -22,6 +23,36 @@ def source(image: records.Image, workspace: Path) -> sources.Where:
     if remote.is_address(image.file):
         return sources.Source(image.path, image.box, partial(file, image, workspace))
     return image.path if image.box is None else sources.Source(image.file, image.box)
+
+
+def inside(found: ingest_files.Found) -> Iterator[sources.Where]:
+    """What decodes each image of a file that the store need not know: itself, or its boxes, named as in the store; a box
+    that cannot be used fails with its reason when it is opened."""
+    if found.boxes is None:
+        yield found.path
+        return
+    size = _size(found.path)
+    for raw in found.boxes:
+        try:
+            box = scenes.in_pixels(raw, *size)
+        except ValueError as problem:
+            yield sources.Source(scenes.unusable_name(found.path, raw), None, partial(_refused, str(problem)))
+        else:
+            yield sources.Source(scenes.named(found.path, box), box, partial(str, found.path))
+
+
+def _size(path: str) -> tuple[int, int]:
+    """Width and height of the upright picture; of a file that cannot be read some size, as opening it will say why."""
+    try:
+        with pixels.open_file(path) as opened, Image.open(opened, formats=pixels.FORMATS) as picture:
+            turned = picture.getexif().get(pixels.ORIENTATION) in (5, 6, 7, 8)
+            return (picture.height, picture.width) if turned else picture.size
+    except Exception:  # decoders raise whatever they like on a broken file
+        return 10**6, 10**6
+
+
+def _refused(why: str) -> str:
+    raise ValueError(why)
 
 
 def file(image: records.Image, workspace: Path | None) -> Path:

@@ -57,11 +57,11 @@ class Classifier:
     judge: Callable[[NDArray[np.float32]], Judged]
     meta: dict[str, Any]
 
-    def __call__(self, paths: Iterable[str | Path]) -> list[Answer]:
+    def __call__(self, paths: Iterable[sources.Where]) -> list[Answer]:
         """An answer for each image file, in order."""
         return list(self.stream(paths))
 
-    def stream(self, paths: Iterable[str | Path], *, workers: int = 0) -> Iterator[Answer]:
+    def stream(self, paths: Iterable[sources.Where], *, workers: int = 0) -> Iterator[Answer]:
         """The same, one after another, for any number of files: the next ones are decoded while the network computes."""
         for path, found in each(self.net, paths, self._look, workers=workers):
             if isinstance(found, errors.UnreadableImage):
