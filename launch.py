@@ -52,11 +52,13 @@ def main(
 @app.command()
 def serve(
     workspace: Workspace = HOME,
-    images: Annotated[
-        Path | None, typer.Option(help="folder with images to label; nothing is copied or uploaded")
-    ] = None,
+    images: options.Images = None,
     classes: Annotated[Path | None, typer.Option(help="text file with one class name a line")] = None,
     labels_from_folders: FromFolders = False,
+    boxes: options.Boxes = None,
+    box_confidence: options.BoxConfidence = None,
+    box_categories: options.BoxCategories = None,
+    empty_scenes: options.EmptyScenes = False,
     host: Annotated[str | None, typer.Option(help="address to listen on")] = None,
     port: Annotated[int | None, typer.Option(help="port to listen on")] = None,
     tls_cert: options.TlsCert = None,
@@ -72,7 +74,8 @@ def serve(
     sys.exit(
         serving.serve(
             workspace, images=images, classes=classes, labels_from_folders=labels_from_folders, backbone=backbone,
-            demo=demo, insecure=insecure, host=host, port=port, tls_cert=tls_cert, tls_key=tls_key, root_path=root_path,
+            boxes=options.boxes(boxes, box_confidence, box_categories, empty_scenes), demo=demo, insecure=insecure,
+            host=host, port=port, tls_cert=tls_cert, tls_key=tls_key, root_path=root_path,
         )
     )  # fmt: skip
 
@@ -106,9 +109,13 @@ def worker(workspace: Workspace = HOME, backbone: options.Backbone = None) -> No
 @app.command()
 def ingest(
     workspace: Workspace = HOME,
-    images: Annotated[Path | None, typer.Option(help="folder with images")] = None,
+    images: options.Images = None,
     classes: Annotated[Path | None, typer.Option(help="text file with one class name a line, or a JSON list")] = None,
     labels_from_folders: FromFolders = False,
+    boxes: options.Boxes = None,
+    box_confidence: options.BoxConfidence = None,
+    box_categories: options.BoxCategories = None,
+    empty_scenes: options.EmptyScenes = False,
     demo: Annotated[bool, typer.Option("--demo", help="draw the demo pool and take it")] = False,
     child: Annotated[bool, typer.Option("--child", hidden=True)] = False,
 ) -> None:
@@ -116,8 +123,9 @@ def ingest(
     from app import jobs
 
     jobs.ingest(
-        workspace, images, classes_file=classes, labels_from_folders=labels_from_folders, demo=demo, child=child
-    )
+        workspace, images, classes_file=classes, labels_from_folders=labels_from_folders, demo=demo, child=child,
+        boxes=options.boxes(boxes, box_confidence, box_categories, empty_scenes),
+    )  # fmt: skip
 
 
 @app.command()
@@ -235,7 +243,7 @@ def run() -> None:
     from model import errors as model_errors
     from store import errors as store_errors
 
-    again = (store_errors.Busy, store_errors.CannotWrite, model_errors.ModelError)
+    again = (errors.RemoteError, store_errors.Busy, store_errors.CannotWrite, model_errors.ModelError)
     try:
         app()
     except (errors.AppError, store_errors.StoreError, model_errors.ModelError) as problem:

@@ -5,6 +5,7 @@ import logging
 import subprocess
 import time
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -151,6 +152,7 @@ class Children:
                 arguments += ["--classes", str(chosen)]
             if command.payload.get("labels_from_folders"):
                 arguments += ["--labels-from-folders"]
+            arguments += _of_boxes(command.payload.get("boxes"))
         self._start("ingest", arguments, command.id)
 
     def _train_now(self, command: Command) -> None:
@@ -185,3 +187,15 @@ class Children:
     def _start(self, verb: str, arguments: list[str], command_id: int | None) -> None:
         self.ended.pop(verb, None)
         self.running[verb] = processes.Child(self.settings, verb, arguments, command_id)
+
+
+def _of_boxes(boxes: dict[str, Any] | None) -> list[str]:
+    """The options of `ingest` that say the same."""
+    if boxes is None:
+        return []
+    arguments = ["--boxes", str(boxes["file"]), *(["--empty-scenes"] if boxes.get("empty") else [])]
+    if boxes.get("confidence") is not None:
+        arguments += ["--box-confidence", str(boxes["confidence"])]
+    if boxes.get("categories"):
+        arguments += ["--box-categories", ",".join(boxes["categories"])]
+    return arguments

@@ -7,6 +7,7 @@ AppError
 ├── LoginRefused    name or password is wrong
 ├── TooManyTries    too many logins failed; `seconds` to wait
 ├── NotFound        an image, class or publication of that id does not exist
+├── RemoteError     an address of images cannot be used, listed or fetched
 ├── SettingsError   an unknown or unusable setting
 ├── Stopped         the person stopped it; the message says what is kept
 └── WorkspaceBusy   another page or worker already serves this workspace
@@ -43,6 +44,10 @@ class TooManyTries(AppError):
 
 class NotFound(AppError):
     """Nothing is stored under that id."""
+
+
+class RemoteError(AppError):
+    """What lies at an address cannot be had; the message names the address and the mend."""
 
 
 class SettingsError(AppError):

@@ -6,7 +6,7 @@ from typing import Any
 from model import shares
 from store import classes, following
 from store.database import Database
-from store.records import Following
+from store.records_work import Following
 
 FEWEST = 5  # hidden suggestions from which a difference is told
 CLASSES = 8  # most that are told

@@ -20,7 +20,7 @@ def import_labels(
     ] = None,
     workspace: Workspace = HOME,
     images: Annotated[
-        Path | None, typer.Option(help="take this folder, zip or tar of images in first, as ingest does")
+        str | None, typer.Option(help="take this folder, archive or address of images in first, as ingest does")
     ] = None,
     format: Annotated[
         str, typer.Option(help="csv|jsonl|events|labelstudio|coco|huggingface|croissant|fiftyone|imagefolder|yolo")

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy.engine import Connection
 
+from app import scenes
 from app.exchange import rows
 from store import images
 
@@ -35,7 +36,7 @@ class Places:
         for position, (image_id, stored, digest, usable) in enumerate(images.places(tx)):
             path = _plain(stored)
             low, high = min(low or path, path), max(high, path)
-            ends = {path, *_ends(path)} if digest is None else {path, _DIGEST + digest, *_ends(path)}
+            ends = {path, *_ends(path)} if digest is None else {path, _content(digest, path), *_ends(path)}
             keys.extend(map(hash, ends))
             owners.extend(itertools.repeat(position, len(ends)))
             self.ids.append(image_id)
@@ -59,7 +60,10 @@ class Places:
         for at, owners in zip(again, self._of(_key(_plain(wanted[at].also)) for at in again), strict=True):
             if owners:
                 texts[at], found[at] = _plain(wanted[at].also), owners
-        digests = self._of(_DIGEST + row.digest if row.digest else "" for row in wanted)
+        digests = self._of(_content(row.digest, row.image) if row.digest else "" for row in wanted)
+        again = [at for at, row in enumerate(wanted) if row.digest and row.also and not digests[at]]
+        for at, owners in zip(again, self._of(_DIGEST + str(wanted[at].digest) for at in again), strict=True):
+            digests[at] = owners  # the picture of a box is here whole
         out: list[int | rows.Problem] = []
         unclear: list[int] = []
         for at in range(len(wanted)):
@@ -123,6 +127,12 @@ class Places:
         paths = [image.path for image in images.get_many(tx, [self.ids[each] for each in owners[:CANDIDATES]])]
         more = f" and {len(owners) - CANDIDATES:,} more" if len(owners) > CANDIDATES else ""
         return ", ".join(rows.shown(path.removeprefix(f"{self.root}/")) for path in paths) + more
+
+
+def _content(digest: str, path: str) -> str:
+    """What content is looked up by: the boxes of one file share its digest, and are told apart."""
+    box = scenes.parted(path)[1] if "#xywh=" in path else None
+    return _DIGEST + (digest if box is None else scenes.named(digest, box))
 
 
 def _plain(path: str) -> str:

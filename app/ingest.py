@@ -10,11 +10,23 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from app import ingest_apart, ingest_files, ingest_groups, ingest_labels, ingest_order, ingest_read, ingest_similar
+from app import (
+    ingest_apart,
+    ingest_files,
+    ingest_groups,
+    ingest_labels,
+    ingest_order,
+    ingest_read,
+    ingest_scenes,
+    ingest_similar,
+    ingest_sources,
+    remote,
+)
 from store import images, records
 from store.database import Database
 
@@ -33,6 +45,7 @@ def ingest(
     classes_file: str | Path | None = None,
     class_names: Sequence[str] | None = None,
     labels_from_folders: bool = False,
+    boxes: ingest_scenes.Asked | None = None,
     seed: int = 0,
     max_megapixels: float = 100.0,
     workers: int | None = None,
@@ -43,35 +56,44 @@ def ingest(
 
     Files are read in random order and committed in short batches; what cannot be read is quarantined with its reason.
     Without `classes_file` and `class_names`, the subfolders of an ImageFolder become classes when the store has none;
+    With `boxes` each box is an image, and folders are no classes unasked: they are often those of cameras.
     `labels_from_folders` makes them classes in any case and imports them as labels of images nobody has answered.
     Raises IngestError when there is no folder, no image in it, or a class list that cannot be used.
     """
-    root = ingest_files.root(folder)
+    away = isinstance(folder, str) and remote.is_address(folder)
+    root = Path() if away else ingest_files.root(folder)
+    whole = remote.checked(str(folder)) if away else str(root)
     names = ingest_labels.given_names(classes_file, class_names)
     tell = progress or (lambda fraction, message: None)
-    walk = ingest_files.walk(
-        root, skip=workspace.resolve(), tell=lambda number: tell(0.0, f"found {number:,} images so far")
-    )
+
+    def found(number: int) -> None:
+        tell(0.0, f"found {number:,} images so far")
+
+    walk = remote.walk(whole, tell=found) if away else ingest_files.walk(root, skip=workspace.resolve(), tell=found)
     if not walk.files:
-        raise IngestError(_nothing_in(root, walk))
+        raise IngestError(_nothing_in(whole, walk))
     report = IngestReport(found=len(walk.files), links=walk.links, closed=walk.closed)
+    files, by_folder = _with_boxes(db, walk.files, whole, boxes, report)
     with db.write() as tx:
-        report.classes = ingest_labels.add_classes(tx, names, walk.files, labels_from_folders, now)
-    fresh = _fresh(db, walk.files, report)
+        of = walk.files if by_folder or labels_from_folders else []
+        report.classes = ingest_labels.add_classes(tx, names, of, labels_from_folders, now)
+    source = ingest_sources.Away(remote.cache(workspace), report) if away else ingest_sources.Here()
+    fresh = _fresh(db, files, source, report)
+    total = sum(file.count for file in fresh)
     if not fresh and not labels_from_folders:
         with db.read() as tx:
             report.holdout = images.counts(tx)["holdout"]
         return report
     session = _Session(db, workspace, now, np.random.default_rng([seed, 0xF01DE5]), report)
-    tops = {file.name: file.top for file in walk.files} if labels_from_folders else {}
+    tops = {file.name: file.top for file in files} if labels_from_folders else {}
     if labels_from_folders:
         ingest_labels.import_labels(db, tops, report, now)
     apart = ingest_apart.Readers(max_pixels=round(max_megapixels * 1e6))
-    with apart, _emptied(workspace / "thumbnails" / "new") as beside:
-        readings = _readings(fresh, session.rng, beside, apart, workers)
+    with apart, source, _emptied(workspace / "thumbnails" / "new") as beside:
+        readings = _readings(fresh, session.rng, beside, apart, source, workers)
         for batch in _batches(readings):
-            session.commit(batch, tops, to_come=len(fresh) - report.added - report.quarantined - len(batch))
-            _tell(tell, report, len(fresh))
+            session.commit(batch, tops, to_come=max(0, total - report.added - report.quarantined - len(batch)))
+            _tell(tell, report, total)
             if stop is not None and stop():
                 report.stopped = True
                 break
@@ -102,14 +124,14 @@ class _Session:
         with self.db.write(durable=bool(tops)) as tx:
             added = {image.path: image.id for image in images.get_many(tx, images.add_many(tx, rows))}
             for reading in good:
-                if reading.found.name in added and reading.thumbnail is not None:
-                    target = thumbnail_path(self.thumbnails.parent, added[reading.found.name])
+                if reading.name in added and reading.thumbnail is not None:
+                    target = thumbnail_path(self.thumbnails.parent, added[reading.name])
                     target.parent.mkdir(parents=True, exist_ok=True)
                     os.replace(reading.thumbnail, target)
             if tops:
-                pairs = [(added[r.found.name], tops[r.found.name]) for r in good if r.found.name in added]
+                pairs = [(added[r.name], tops[r.found.name]) for r in good if r.name in added]
                 self.report.labels += ingest_labels.append_labels(tx, pairs, self.report, self.now)
-        self.ids += [added.get(reading.found.name, 0) for reading in good]
+        self.ids += [added.get(reading.name, 0) for reading in good]
         self.grouping.index.let_go()
         self.report.added += len(good)
         self.report.quarantined += len(bad)
@@ -133,25 +155,47 @@ def thumbnail_path(workspace: Path, image_id: int) -> Path:
     return workspace / "thumbnails" / str(image_id // 1000) / f"{image_id}.jpg"
 
 
-def _nothing_in(root: Path, walk: ingest_files.Walk) -> str:
+def _nothing_in(root: str, walk: ingest_files.Walk) -> str:
     links = f"; {walk.links} links were passed over, give the folder they lead to" if walk.links else ""
     closed = f"; could not read {walk.closed[0]}" if walk.closed else ""
     kinds = "JPEG, PNG, WebP, BMP, TIFF or GIF"
-    return f"no {kinds} images in {ingest_files.printable(str(root))}{links}{closed}"
+    return f"no {kinds} images in {ingest_files.printable(root)}{links}{closed}"
 
 
-def _fresh(db: Database, files: Sequence[ingest_files.Found], report: IngestReport) -> list[ingest_files.Found]:
-    """The files that are not known; those that are known but have other times or sizes are looked at by digest."""
+def _with_boxes(
+    db: Database,
+    files: list[ingest_files.Found],
+    root: str,
+    boxes: ingest_scenes.Asked | None,
+    report: IngestReport,
+) -> tuple[list[ingest_files.Found], bool]:
+    """The files with the boxes that are asked for, now or the last time; and whether there are none."""
     with db.read() as tx:
-        known = images.known_paths(tx)
-        differing = {file.name for file in files if known.get(file.name, (0, 0)) != (file.mtime_ns, file.bytes)}
-        digests = {image.path: image.digest for image in images.each_ok(tx) if image.path in differing}
-        digests.update((image.path, None) for image in images.quarantined(tx) if image.path in differing)
+        wanted = boxes or ingest_scenes.kept(tx, root)
+    if wanted is None:
+        return files, True
+    cut = ingest_scenes.cut(files, root, wanted, report)
+    with db.write() as tx:
+        ingest_scenes.keep(tx, root, wanted)
+    return cut, False
+
+
+def _fresh(
+    db: Database, files: Sequence[ingest_files.Found], source: ingest_sources.Here, report: IngestReport
+) -> list[ingest_files.Found]:
+    """What is not known; files that are known but have other times or sizes are looked at by digest."""
+    with db.read() as tx:
+        known, scenes = images.known_paths(tx), images.known_scenes(tx)
+        seen = known | {scene: told[:2] for scene, told in scenes.items()}
+        differing = {file.name for file in files if seen.get(file.name, (0, 0)) != (file.mtime_ns, file.bytes)}
+        digests = {image.file: image.digest for image in images.each_ok(tx) if image.file in differing}
+        unreadable = {image.path for image in images.quarantined(tx)}
+        digests.update(dict.fromkeys(unreadable & differing))
     for file in files:
-        if file.name in digests and ingest_read.digest_of(file.path) != digests[file.name]:
+        if file.name in digests and source.digest(file) != digests[file.name]:
             report.changed.append(file.name)
-    fresh = [file for file in files if file.name not in known]
-    report.known = len(files) - len(fresh)
+    fresh = list(ingest_scenes.fresh(files, known, scenes, unreadable))
+    report.known = sum(file.count for file in files) - sum(file.count for file in fresh)
     return fresh
 
 
@@ -160,20 +204,24 @@ def _readings(
     rng: np.random.Generator,
     beside: Path,
     apart: ingest_apart.Readers,
+    source: ingest_sources.Here,
     workers: int | None,
 ) -> Iterator[ingest_read.Reading]:
     """Readings in shuffled order, made a little ahead of what is asked for, so memory stays bounded."""
     threads = workers or min(os.cpu_count() or 1, 8)
     with futures.ThreadPoolExecutor(threads, thread_name_prefix="ingest") as pool:
-        ahead: deque[futures.Future[ingest_read.Reading]] = deque()
+        ahead: deque[futures.Future[list[ingest_read.Reading]]] = deque()
         try:
-            for number, found in enumerate(ingest_order.shuffled(files, rng=rng, time_of=apart.taken_at)):
+            ordered = ingest_order.shuffled(
+                files, rng=rng, time_of=lambda path: source.taken_at(apart, path), soon=source.soon
+            )
+            for number, found in enumerate(ordered):
                 thumbnail = beside / f"{number}.jpg"
-                ahead.append(pool.submit(apart.read, found, thumbnail=thumbnail))
+                ahead.append(pool.submit(source.read, apart, found, thumbnail=thumbnail))
                 if len(ahead) > _BATCH:
-                    yield ahead.popleft().result()
+                    yield from ahead.popleft().result()
             while ahead:
-                yield ahead.popleft().result()
+                yield from ahead.popleft().result()
         finally:
             pool.shutdown(cancel_futures=True)
 
@@ -188,7 +236,7 @@ def _batches(readings: Iterator[ingest_read.Reading]) -> Iterator[list[ingest_re
 
 def _row(reading: ingest_read.Reading, place: ingest_groups.Place | None, now: float) -> records.NewImage:
     return records.NewImage(
-        path=reading.found.name,
+        path=reading.name,
         digest=reading.digest,
         width=reading.width,
         height=reading.height,
@@ -201,7 +249,15 @@ def _row(reading: ingest_read.Reading, place: ingest_groups.Place | None, now: f
         problem=reading.problem,
         taken_at=reading.taken_at,
         added_at=now,
+        **_in_scene(reading),
     )
+
+
+def _in_scene(reading: ingest_read.Reading) -> dict[str, Any]:
+    if reading.whole is None:
+        return {}
+    place = dict(zip(("box_x", "box_y", "box_w", "box_h"), reading.box or (), strict=False))
+    return {"scene": reading.found.name, "scene_width": reading.whole[0], "scene_height": reading.whole[1], **place}
 
 
 def _tell(progress: Callable[[float, str], None], report: IngestReport, total: int) -> None:

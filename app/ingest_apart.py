@@ -43,15 +43,19 @@ class Readers:
             self._idle.pop().end()
 
     def read(self, found: ingest_files.Found, *, thumbnail: Path) -> ingest_read.Reading:
+        """The first reading of a file: all there is, where it has no boxes."""
+        return self.read_all(found, thumbnail=thumbnail)[0]
+
+    def read_all(self, found: ingest_files.Found, *, thumbnail: Path) -> list[ingest_read.Reading]:
         """As ingest_read.read. What fails with the memory of most files is tried again alone, with that of the largest."""
         try:
-            reading = self._read(found, thumbnail, MEMORY)
-            if reading.problem is not None:
+            readings = self._read(found, thumbnail, MEMORY)
+            if any(reading.problem is not None for reading in readings):
                 with self._one_large:
-                    reading = self._read(found, thumbnail, max(MEMORY, BYTES_PER_PIXEL * self.max_pixels))
+                    readings = self._read(found, thumbnail, max(MEMORY, BYTES_PER_PIXEL * self.max_pixels))
         except TimeoutError:
-            return ingest_read.unusable(found, f"reading it took more than {self.seconds:g} seconds")
-        return reading
+            return [ingest_read.unusable(found, f"reading it took more than {self.seconds:g} seconds")]
+        return readings
 
     def taken_at(self, path: str) -> float | None:
         """As ingest_read.taken_at; None, too, for a header that cannot be read within its limits."""
@@ -62,16 +66,16 @@ class Readers:
         except (TimeoutError, EOFError):
             return None
 
-    def _read(self, found: ingest_files.Found, thumbnail: Path, memory: int) -> ingest_read.Reading:
+    def _read(self, found: ingest_files.Found, thumbnail: Path, memory: int) -> list[ingest_read.Reading]:
         options = {"thumbnail": thumbnail, "max_pixels": self.max_pixels}
         try:
             with self._process() as process:
-                reading: ingest_read.Reading = process.ask(ingest_read.read, (found,), options, memory, self.seconds)
-                return reading
+                asked, seconds = (found,), self.seconds * max(1, found.count // 10)
+                readings: list[ingest_read.Reading] = process.ask(ingest_read.read, asked, options, memory, seconds)
+                return readings
         except EOFError:
-            return ingest_read.unusable(
-                found, "the decoder ended in the middle of it: the file is damaged or made to harm"
-            )
+            why = "the decoder ended in the middle of it: the file is damaged or made to harm"
+            return [ingest_read.unusable(found, why)]
 
     @contextlib.contextmanager
     def _process(self) -> Iterator[_Process]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from app import errors
+from app import errors, scenes
 from store import classes
 
 SUFFIXES = frozenset((".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"))
@@ -22,13 +22,22 @@ class IngestError(errors.AppError):
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """An image file: its path as the system gives it and as the database may store it, and its first folder."""
+    """An image file: its path as the system gives it and as the database may store it, and its first folder.
+
+    With `boxes` those are the images, and not the file; `taken_at` is what their file says of the time."""
 
     path: str
     name: str
     top: str
     bytes: int
     mtime_ns: int
+    boxes: tuple[scenes.Raw, ...] | None = None
+    taken_at: float | None = None
+
+    @property
+    def count(self) -> int:
+        """How many images it holds."""
+        return 1 if self.boxes is None else len(self.boxes)
 
 
 @dataclass(frozen=True)

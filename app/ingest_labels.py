@@ -33,7 +33,16 @@ class IngestReport:
     classes: list[str] = field(default_factory=list)  # names of classes added
     unmatched: list[str] = field(default_factory=list)  # folders that name no class, where labels were asked for
     closed: list[str] = field(default_factory=list)  # folders that could not be read, and why
+    unfetched: list[str] = field(default_factory=list)  # images elsewhere that could not be had this time, and why
     stopped: bool = False
+    # with boxes: pictures that have some, that have none, that the box file does not name, that its detector could not
+    # read; pictures that it names and that are not here; boxes left out by why
+    scenes: int = 0
+    empty: int = 0
+    unlisted: int = 0
+    undetected: int = 0
+    missing: list[str] = field(default_factory=list)
+    left_out: dict[str, int] = field(default_factory=dict)
 
 
 def given_names(classes_file: str | Path | None, class_names: Sequence[str] | None) -> list[str]:
@@ -63,10 +72,10 @@ def import_labels(db: Database, tops: dict[str, str], report: IngestReport, now:
     """Import folder names as labels of the images that are stored already and that nobody has answered."""
     with db.read() as tx:
         answered = {settled.image_id for settled in labels.settled(tx)}
-        open_ = [image for image in images.all_ok(tx) if image.path in tops and image.id not in answered]
+        open_ = [image for image in images.all_ok(tx) if image.file in tops and image.id not in answered]
     for start in range(0, len(open_), _BATCH):
         with db.write(durable=True) as tx:
-            pairs = [(image.id, tops[image.path]) for image in open_[start : start + _BATCH]]
+            pairs = [(image.id, tops[image.file]) for image in open_[start : start + _BATCH]]
             report.labels += append_labels(tx, pairs, report, now)
 
 

@@ -10,17 +10,27 @@ import numpy as np
 
 from app import ingest_files, ingest_similar
 
+AHEAD = 32  # files that are announced before their turn
+
 
 def shuffled(
-    files: Sequence[ingest_files.Found], *, rng: np.random.Generator, time_of: Callable[[str], float | None]
+    files: Sequence[ingest_files.Found],
+    *,
+    rng: np.random.Generator,
+    time_of: Callable[[str], float | None],
+    soon: Callable[[str], None] | None = None,
 ) -> Iterator[ingest_files.Found]:
     """Every file once, in random order; with a file come its neighbours by name that belong to the same burst.
 
     A burst that arrived in pieces would first look like several groups, and one of them might be drawn for the holdout
     while its neighbours were not. Expects the files sorted by path; asks `time_of` for the EXIF
-    time of a path as it goes.
+    time of a path as it goes, and tells `soon` which it will ask for next.
     """
-    taken_at = functools.lru_cache(maxsize=4096)(lambda number: time_of(files[number].path))
+
+    @functools.lru_cache(maxsize=4096)
+    def taken_at(number: int) -> float | None:
+        told = time_of(files[number].path)
+        return files[number].taken_at if told is None else told
 
     def linked(first: int, second: int) -> bool:
         if os.path.dirname(files[first].path) != os.path.dirname(files[second].path) or taken_at(first) is None:
@@ -28,7 +38,13 @@ def shuffled(
         return ingest_similar.burst(taken_at(first), taken_at(second))
 
     done = np.zeros(len(files), dtype=bool)
-    for number in rng.permutation(len(files)).tolist():
+    order = rng.permutation(len(files)).tolist()
+    for turn, number in enumerate(order):
+        if soon is not None:
+            for later in order[turn : turn + AHEAD] if turn == 0 else order[turn + AHEAD - 1 : turn + AHEAD]:
+                for near in range(max(0, later - 1), min(len(files), later + 2)):
+                    if not done[near]:
+                        soon(files[near].path)
         if done[number]:
             continue
         start = stop = number

@@ -103,6 +103,7 @@ def _item(
         "blind": lease.blind,
         "width": image.width,
         "height": image.height,
+        "scene": image.box is not None,  # /scene/{image_id} shows it whole
         "position": lease.position,
         "propensity": lease.propensity,
         "suggestions": [],

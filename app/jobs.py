@@ -5,12 +5,14 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from rich import console
 from rich import progress as bars
 
-from app import archives, errors, importing, ingest_files, ingest_labels, processes, settings
+from app import errors, importing, ingest_files, ingest_labels, processes, remote, settings
 from store import database, images, queue, workers
 
 BEAT_SECONDS = 0.5
@@ -24,27 +26,28 @@ COLUMNS = (
 
 def ingest(
     workspace: Path,
-    folder: Path | None,
+    images_at: str | None,
     *,
     classes_file: Path | None,
     labels_from_folders: bool,
     demo: bool,
     child: bool,
+    boxes: dict[str, Any] | None = None,
 ) -> None:
-    """Add a folder of images, or draw the demo pool first and add that."""
+    """Add the images of a folder, an archive or an address, or draw the demo pool first and add that."""
     from app import ingest as reading
+    from app import ingest_scenes
 
     chosen = settings.load(workspace)
-    if (folder is None) != demo:
+    if (images_at is None) != demo:
         raise errors.BadRequest("give either --images DIR or --demo")
     names = _names(classes_file)
     with opened(chosen) as db, shown(db, "ingest", child) as tell:
+        folder: Path | str
         if demo:
             folder, names = _demo(chosen, tell)
-        assert folder is not None
-        folder = archives.source(
-            folder, chosen.workspace, lambda fraction, message: tell("unpacking", fraction, message)
-        )
+        else:
+            folder = remote.source(str(images_at), chosen.workspace, partial(tell, "unpacking"))
         report = reading.ingest(
             db,
             folder,
@@ -52,6 +55,7 @@ def ingest(
             now=time.time(),
             class_names=names,
             labels_from_folders=labels_from_folders,
+            boxes=ingest_scenes.Asked(**boxes) if boxes else None,
             seed=chosen.seed,
             max_megapixels=chosen.max_megapixels,
             progress=lambda fraction, message: tell("reading", fraction, message),
@@ -70,13 +74,30 @@ def _told(report: ingest_labels.IngestReport) -> list[str]:
         "known images whose file is another one now (their answers stay)": report.changed,
         "folders that could not be read": report.closed,
         "folders that name no class": report.unmatched,
+        "images that could not be fetched, run it again to add them": report.unfetched,
     }
     sentences += [f"{len(found):,} {what}, the first is {found[0]}" for what, found in oddities.items() if found]
+    if report.scenes or report.empty:
+        sentences += of_boxes(report)
     if report.links:
         sentences.append(f"{report.links:,} links were passed over: only real files below the folder are taken")
     if report.stopped:
         sentences.append("stopped before the end: run it again to add the rest")
     return sentences
+
+
+def of_boxes(report: ingest_labels.IngestReport) -> list[str]:
+    """What of a box file is here, and what was left out."""
+    told = [f"{report.scenes:,} pictures have boxes, {report.empty:,} have none (empty scenes)"]
+    counted = {
+        "are not in the box file": report.unlisted,
+        "could not be read by its detector": report.undetected,
+    }
+    told += [f"{number:,} pictures {what}" for what, number in counted.items() if number]
+    told += [f"{number:,} boxes left out: {why}" for why, number in sorted(report.left_out.items())]
+    if report.missing:
+        told.append(f"{len(report.missing):,} pictures of the box file are not here, the first is {report.missing[0]}")
+    return told
 
 
 def _names(classes_file: Path | None) -> list[str] | None:

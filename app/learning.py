@@ -9,7 +9,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app import agreement, drawing, overlays, pool, pool_files, predictions, ranking, receipts, snapshot, study_plan
+from app import (
+    agreement,
+    drawing,
+    overlays,
+    pictures,
+    pool,
+    pool_files,
+    predictions,
+    ranking,
+    receipts,
+    snapshot,
+    study_plan,
+)
 from app.settings import Settings
 from model import checkpoint, config, last_layer, predict, train
 from model.network import raum_net
@@ -222,7 +234,7 @@ def _train(
 ) -> tuple[train.TrainReport, Any]:
     progress("reading", 0.0, "decoding the images")
     cache = pool.open_cache(settings, network)
-    paths = {image.id: image.path for image in known}
+    paths = {image.id: pictures.source(image, settings.workspace) for image in known}
     chosen = [image_id for image_id in seen.labelled if image_id in paths]
     labelled = cache.read(chosen, [paths[image_id] for image_id in chosen])
     labels_N = np.array([seen.labelled[chosen[int(at)]] for at in labelled.positions_N], np.int64)
@@ -257,7 +269,9 @@ def _embed_all(held: pool.Pool, known: list[Any], progress: Progress) -> None:
     step = 256
     for at in range(0, len(known), step):
         part = known[at : at + step]
-        batch = held.cache.read([image.id for image in part], [image.path for image in part])
+        batch = held.cache.read(
+            [image.id for image in part], [pictures.source(image, held.settings.workspace) for image in part]
+        )
         kept = [part[int(position)] for position in batch.positions_N]
         if kept:
             pool.add(held, [image.id for image in kept], predict.embed(held.net, batch.images_NHWC).embeddings_ND)

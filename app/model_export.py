@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from app import errors, ingest_files, jobs, model_card, model_facts, named_classes, processes, settings
 from model import checkpoint, classifier, onnx_file
 from model import config as configs
-from model.data import ahead
+from model.data import ahead, sources
 from model.network import served
 
 CHECKED = 100  # images on which ONNX is compared
@@ -38,7 +38,7 @@ def export(ckpt: Path, out: Path, *, onnx: bool, check: Path | None, workspace: 
         facts = model_facts.without(model)
         if place is not None:
             with jobs.opened(named_classes.there(settings.load(place))) as db:
-                facts = model_facts.take(db, model, checkpoint.describe(file)["class_ids"], progress=tell)
+                facts = model_facts.take(db, place, model, checkpoint.describe(file)["class_ids"], progress=tell)
         apart = None
         if onnx:
             tell(0.6, "writing and comparing the ONNX file")
@@ -90,7 +90,7 @@ def described(model: classifier.Classifier, facts: model_facts.Facts) -> dict[st
     }
 
 
-def _pictures(check: Path | None, known: list[str], side: int) -> NDArray[np.uint8] | None:
+def _pictures(check: Path | None, known: list[sources.Where], side: int) -> NDArray[np.uint8] | None:
     """At most CHECKED readable images, spread over the folder, or over what the workspace has; None: there are none."""
     if check is not None:
         known = [file.path for file in ingest_files.walk(ingest_files.root(check)).files]

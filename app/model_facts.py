@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from app import snapshot
+from app import pictures, snapshot
 from app.ranking_holdout import CALIBRATED_FROM
 from model import calibration, classifier, shares
 from model import errors as model_errors
+from model.data import sources as opening
 from store import classes, images, labels, rounds
 from store.database import Database
 
@@ -34,7 +35,7 @@ class Facts:
     trained: dict[str, Any] | None = None
     rounds: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     measured: dict[str, Any] | None = None
-    images: list[str] = dataclasses.field(default_factory=list)
+    images: list[opening.Where] = dataclasses.field(default_factory=list)
     onnx: dict[str, Any] | None = None
 
 
@@ -50,11 +51,16 @@ def without(model: classifier.Classifier) -> Facts:
 
 
 def take(
-    db: Database, model: classifier.Classifier, class_ids: list[int], *, progress: Callable[[float, str], None]
+    db: Database,
+    workspace: Path,
+    model: classifier.Classifier,
+    class_ids: list[int],
+    *,
+    progress: Callable[[float, str], None],
 ) -> Facts:
     """All of it from the workspace; the temperature is fitted on the holdout's calibration half."""
     with db.read() as tx:
-        known = {image.id: image.path for image in images.all_ok(tx)}
+        known = {image.id: pictures.source(image, workspace) for image in images.all_ok(tx)}
         holdout = images.holdout(tx)
         seen = snapshot.take(tx, holdout=holdout, now=time.time())
         answers = labels.settled(tx, model.meta.get("watermark"))

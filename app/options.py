@@ -22,6 +22,24 @@ def _from_here(path: str | None) -> str | None:
     return None if path is None else os.path.abspath(os.path.expanduser(path))
 
 
+def _from_here_path(path: Path | None) -> Path | None:
+    return None if path is None else Path(os.path.abspath(path.expanduser()))
+
+
+def boxes(
+    file: Path | None, confidence: float | None, categories: str | None, empty_scenes: bool
+) -> dict[str, Any] | None:
+    """What --boxes and its options ask for, as plain values; raises BadRequest for options without it."""
+    if file is None:
+        if confidence is not None or categories is not None or empty_scenes:
+            raise errors.BadRequest(
+                "--box-confidence, --box-categories and --empty-scenes are about --boxes FILE: give it"
+            )
+        return None
+    wanted = None if categories is None else names(categories)
+    return {"file": str(file), "confidence": confidence, "categories": wanted, "empty": empty_scenes}
+
+
 TlsCert = Annotated[str | None, typer.Option(help="PEM file: the certificate with its chain", callback=_from_here)]
 TlsKey = Annotated[str | None, typer.Option(help="PEM file: its key, without a passphrase", callback=_from_here)]
 RootPath = Annotated[str | None, typer.Option(help="where a proxy shows the page, e.g. /raum")]
@@ -49,6 +67,26 @@ Backbone = Annotated[
     ),
 ]
 OneBackbone = Annotated[str, typer.Option("--backbone", help="as in serve, without auto", callback=_one)]
+Images = Annotated[
+    str | None,
+    typer.Option(
+        "--images",
+        help="folder with images, or a zip or tar file; or an address such as s3://bucket/folder. Nothing is uploaded",
+    ),
+]
+Boxes = Annotated[
+    Path | None,
+    typer.Option(
+        "--boxes", help="MegaDetector's JSON or COCO's: each box in it becomes an image", callback=_from_here_path
+    ),
+]
+BoxConfidence = Annotated[
+    float | None, typer.Option(help="boxes below it are left out; without: what the file says is typical, else 0.2")
+]
+BoxCategories = Annotated[
+    str | None, typer.Option(help="a,b of its categories; without: animals, or all where it names other things")
+]
+EmptyScenes = Annotated[bool, typer.Option("--empty-scenes", help="pictures without a box come in whole")]
 Insecure = Annotated[
     bool, typer.Option("--insecure", help="serve other machines without users: whoever reaches it may do everything")
 ]

@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from app import agreement_model, backbones, pool_files
+from app import agreement_model, backbones, pictures, pool_files
 from app.settings import Settings
 from model import checkpoint, config, last_layer, predict
 from model import errors as model_errors
-from model.data import pixels
+from model.data import pixels, sources
 from model.network import pretrained, raum_net
 from store.records import Image, Publication
 
@@ -52,7 +52,7 @@ class Pool:
         self.cache = open_cache(settings, self.config)
         self.image_ids: NDArray[np.int64] = np.empty(0, np.int64)
         self.embeddings_ND: NDArray[np.float32] = np.empty((0, 0), np.float32)
-        self.paths: dict[int, str] = {}
+        self.paths: dict[int, sources.Where] = {}
         self.holdout: dict[int, int] = {}  # holdout image -> 1 calibration half, 2 test half
         self.unreadable: set[int] = set()
         self.last_id = 0  # newest image looked at
@@ -201,7 +201,7 @@ def _as_published(settings: Settings, publication: Publication | None) -> Pool |
 def remember_images(pool: Pool, images: Iterable[Image]) -> None:
     """Where the images lie and which of them are held out."""
     for image in images:
-        pool.paths[image.id] = image.path
+        pool.paths[image.id] = pictures.source(image, pool.settings.workspace)
         if image.holdout:
             pool.holdout[image.id] = image.holdout
 
@@ -211,7 +211,9 @@ def extend(pool: Pool, images: Sequence[Image], *, seconds: float) -> int:
     count = max(8, int(pool.images_per_s * seconds))
     chosen = images[:count]
     began = time.monotonic()
-    batch = pool.cache.read([image.id for image in chosen], [image.path for image in chosen])
+    batch = pool.cache.read(
+        [image.id for image in chosen], [pictures.source(image, pool.settings.workspace) for image in chosen]
+    )
     kept, decoded = [chosen[int(position)] for position in batch.positions_N], time.monotonic()
     if kept:
         found = predict.embed(pool.net, batch.images_NHWC)

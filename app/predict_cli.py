@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from app import options
+
 
 def predict(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="folder of images, nested or not")],
@@ -18,11 +20,16 @@ def predict(
     format: Annotated[str, typer.Option(help="csv or jsonl")] = "csv",
     out: Annotated[Path | None, typer.Option(help="file to write; without it the rows are printed")] = None,
     top: Annotated[int, typer.Option(help="how many classes of each image to write")] = 2,
+    boxes: options.Boxes = None,
+    box_confidence: options.BoxConfidence = None,
+    box_categories: options.BoxCategories = None,
+    empty_scenes: options.EmptyScenes = False,
 ) -> None:
-    """Say the class of every image in DIR, how probable it is, and how unsure the model is."""
+    """Say the class of every image in DIR, or of every box in them, how probable it is, and how unsure the model is."""
     from app import predict_folder
 
-    predict_folder.command(folder, ckpt=ckpt, workspace=workspace, format=format, out=out, top=top)
+    asked = options.boxes(boxes, box_confidence, box_categories, empty_scenes)
+    predict_folder.command(folder, ckpt=ckpt, workspace=workspace, format=format, out=out, top=top, boxes=asked)
 
 
 def export_model(

@@ -14,7 +14,19 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
-from app import errors, ingest_files, jobs, named_classes, processes, published_model, settings
+from app import (
+    errors,
+    ingest_files,
+    ingest_labels,
+    ingest_scenes,
+    jobs,
+    named_classes,
+    pictures,
+    processes,
+    published_model,
+    scenes,
+    settings,
+)
 from app.exchange import labels_csv
 from model import classifier
 
@@ -25,9 +37,18 @@ TELL_EVERY = 16  # images
 
 
 def command(
-    folder: Path, *, ckpt: Path | None, workspace: Path | None, format: str, out: Path | None, top: int
+    folder: Path,
+    *,
+    ckpt: Path | None,
+    workspace: Path | None,
+    format: str,
+    out: Path | None,
+    top: int,
+    boxes: dict[str, Any] | None = None,
 ) -> None:
-    """Predict a folder with a checkpoint, an exported folder, or a workspace's published model; rows to `out` or stdout."""
+    """Predict a folder with a checkpoint, an exported folder, or a workspace's published model; rows to `out` or stdout.
+
+    With `boxes` (of options.boxes) a row is a box in a picture."""
     processes.keep_memory()
     if format not in FORMATS:
         raise errors.BadRequest(f"there is no format {format!r}: take {' or '.join(FORMATS)}")
@@ -39,17 +60,21 @@ def command(
     walk = ingest_files.walk(root)
     if not walk.files:
         raise errors.BadRequest(f"{folder} holds no images")
+    report = ingest_labels.IngestReport()
+    files = ingest_scenes.cut(walk.files, str(root), ingest_scenes.Asked(**boxes), report) if boxes else walk.files
+    count = sum(file.count for file in files)
     model, told = chosen_model(ckpt, workspace)
     began = time.perf_counter()
     with jobs.bar("predict") as tell, _target(out) as file:
         write = {"csv": _csv, "jsonl": _jsonl}[format]
-        answers = _with_progress(model.stream(each.path for each in walk.files), len(walk.files), tell)
-        unread = write(file, answers, root, min(top, len(model.names)))
+        answers = _with_progress(model.stream(place for each in files for place in pictures.inside(each)), count, tell)
+        unread = write(file, answers, root, min(top, len(model.names)), boxes is not None)
     seconds = time.perf_counter() - began
-    rate = f"{len(walk.files) / max(seconds, 1e-9):.0f} a second"
-    lines = [f"{len(walk.files):,} images in {seconds:.1f} s, {rate}; {told}"]
+    rate = f"{count / max(seconds, 1e-9):.0f} a second"
+    lines = [f"{count:,} images in {seconds:.1f} s, {rate}; {told}"]
     if unread:
         lines.append(f"{unread:,} images could not be read: their rows say why")
+    lines += jobs.of_boxes(report) if boxes else []
     lines += [f"{closed}: this folder could not be read" for closed in walk.closed]
     print("\n".join(map(ingest_files.shown, lines)), file=sys.stderr)
 
@@ -91,24 +116,28 @@ def _target(out: Path | None) -> Iterator[TextIO]:
         beside.unlink(missing_ok=True)
 
 
-def _csv(file: TextIO, answers: Iterable[classifier.Answer], root: Path, top: int) -> int:
+def _csv(file: TextIO, answers: Iterable[classifier.Answer], root: Path, top: int, boxed: bool) -> int:
     more = [name for k in range(3, top + 1) for name in (f"class_{k}", f"probability_{k}")]
     rows, unread = csv.writer(file, lineterminator="\n"), 0
-    rows.writerow([*FIRST, *more, *LAST])
+    rows.writerow([*FIRST, *more, *LAST, *(labels_csv.BOX if boxed else ())])
     for answer in answers:
         best: list[labels_csv.Cell] = [cell for pair in _best(answer, top) for cell in pair]
         best += [None] * (len(FIRST) - 1 + len(more) - len(best))  # of an unreadable image, of a single class
         sure = [_number(answer.entropy), _number(answer.epistemic)]
-        rows.writerow([labels_csv.safe(cell) for cell in (_below(root, answer.path), *best, *sure, answer.problem)])
+        path, box = _place(root, answer.path, boxed)
+        cells: list[labels_csv.Cell] = [path, *best, *sure, answer.problem]
+        cells += box or [None] * (4 if boxed else 0)
+        rows.writerow([labels_csv.safe(cell) for cell in cells])
         unread += bool(answer.problem)
     return unread
 
 
-def _jsonl(file: TextIO, answers: Iterable[classifier.Answer], root: Path, top: int) -> int:
+def _jsonl(file: TextIO, answers: Iterable[classifier.Answer], root: Path, top: int, boxed: bool) -> int:
     unread = 0
     for answer in answers:
         best = [{"class": name, "probability": probability} for name, probability in _best(answer, top)]
-        row: dict[str, Any] = {"path": _below(root, answer.path)}
+        path, box = _place(root, answer.path, boxed)
+        row: dict[str, Any] = {"path": path, **({"box_xywh": box} if boxed else {})}
         if answer.problem:
             row["problem"] = answer.problem
         else:
@@ -126,6 +155,8 @@ def _number(value: float) -> float | None:
     return None if math.isnan(value) else round(value, 6)
 
 
-def _below(root: Path, path: str) -> str:
-    """The path below the folder that was given, with forward slashes, as any file can hold it."""
-    return ingest_files.printable(os.path.relpath(path, root).replace(os.sep, "/"))
+def _place(root: Path, path: str, boxed: bool) -> tuple[str, list[int] | None]:
+    """The path below the folder that was given, with forward slashes, as any file can hold it; and the box there."""
+    file, box = scenes.parted(path) if boxed else (path, None)
+    below = ingest_files.printable(os.path.relpath(file, root).replace(os.sep, "/"))
+    return below, None if box is None else list(box)

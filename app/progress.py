@@ -9,7 +9,7 @@ from app import backbone_names, counted
 from store import annotators, class_acts, classes, commands, images, labels, queue, rounds, tally, workers
 from store import settings as stored
 from store.database import Database
-from store.records import WorkerState
+from store.records_work import WorkerState
 
 ALIVE_SECONDS = 10.0
 INGESTING = ("ingest", "demo")

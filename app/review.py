@@ -129,6 +129,7 @@ def _build(
             "why": row["why"],
             "width": found[row["image_id"]].width,
             "height": found[row["image_id"]].height,
+            "scene": found[row["image_id"]].box is not None,
             "path": Path(found[row["image_id"]].path).name,
             "said": said.get(row["image_id"], []),
             "flags": _flags(tx, row["image_id"], people_) if row["kind"] == "flag" else [],

@@ -19,12 +19,13 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 def serve(
     workspace: Path,
     *,
-    images: Path | None,
+    images: str | None,
     classes: Path | None,
     labels_from_folders: bool,
     backbone: str | None,
     demo: bool,
     insecure: bool,
+    boxes: dict[str, Any] | None = None,
     **listening: Any,
 ) -> int:
     """Ask the worker for the images that were named, then supervise page and worker until interrupted.
@@ -38,7 +39,7 @@ def serve(
         )
     if backbone is not None and (told := _check_backbone(chosen)):
         print(f"note: {told}", flush=True)
-    _ask_for_images(chosen, images, classes, labels_from_folders, demo)
+    _ask_for_images(chosen, images, classes, labels_from_folders, boxes, demo)
     print(f"RAUM serves {chosen.workspace} at {address(chosen)} (Ctrl-C ends it)", flush=True)
     if chosen.host not in LOOPBACK and not chosen.tls_cert:
         told = "names, answers and passwords cross the network unencrypted: see --tls-cert, or put a proxy in front"
@@ -161,21 +162,29 @@ def _check_backbone(chosen: settings.Settings) -> str:
 
 
 def _ask_for_images(
-    chosen: settings.Settings, images: Path | None, classes: Path | None, labels_from_folders: bool, demo: bool
+    chosen: settings.Settings,
+    images: str | None,
+    classes: Path | None,
+    labels_from_folders: bool,
+    boxes: dict[str, Any] | None,
+    demo: bool,
 ) -> None:
+    if images is None and boxes is not None:
+        raise errors.BadRequest("--boxes are boxes in the pictures of --images DIR; give both")
     if images is None and classes is None and not demo:
         return
-    from app import archives, ingest_files  # here, because without images to take the page starts half a second sooner
+    from app import ingest_files  # here, because without images to take the page starts half a second sooner
     from store import commands, database
 
     payload: dict[str, Any] = {}
     if images is not None:
-        folder = images.expanduser().absolute()
-        if not folder.is_dir() and not (archives.is_archive(folder) and folder.is_file()):
-            raise errors.BadRequest(
-                f"there is no folder {folder}; give the path of a folder with images, or of a zip or tar file, to --images"
-            )
-        payload = {"folder": str(folder), "labels_from_folders": labels_from_folders}
+        payload = {"folder": _place_of(images), "labels_from_folders": labels_from_folders}
+        if boxes is not None:
+            if not Path(boxes["file"]).is_file():
+                raise errors.BadRequest(
+                    f"there is no file {boxes['file']}; give MegaDetector's or COCO's JSON to --boxes"
+                )
+            payload["boxes"] = boxes
         if classes is not None:
             payload["classes"] = ingest_files.read_classes(classes)
     elif classes is not None:
@@ -189,6 +198,20 @@ def _ask_for_images(
                 commands.ask(tx, "demo", {}, time.time())
     finally:
         db.close()
+
+
+def _place_of(images: str) -> str:
+    """The whole path or the address; raises BadRequest or RemoteError where there can be no images."""
+    from app import archives, remote
+
+    if remote.is_address(images):
+        return remote.checked(images)
+    folder = Path(images).expanduser().absolute()
+    if not folder.is_dir() and not (archives.is_archive(folder) and folder.is_file()):
+        raise errors.BadRequest(
+            f"there is no folder {folder}; give the path of a folder with images, or of a zip or tar file, to --images"
+        )
+    return str(folder)
 
 
 def _has_images(tx: Any) -> bool:

@@ -64,6 +64,7 @@ class Settings:
     backup_weeks: int = 4  # weeks of which the last backup is kept
     # ingest
     max_megapixels: float = 100.0
+    remote_gigabytes: float = 10.0  # disk for files of images that lie elsewhere; what is not there is fetched again
 
     @property
     def database(self) -> Path:
@@ -122,6 +123,8 @@ def _checked(name: str, value: Any) -> Any:
         raise errors.SettingsError(f"setting 'overlap' is a number of people, 1 or more, not {value!r}")
     if name in ("backup_days", "backup_weeks") and value < 0:
         raise errors.SettingsError(f"setting {name!r} is a number of backups, 0 or more, not {value!r}")
+    if name == "remote_gigabytes" and value <= 0:
+        raise errors.SettingsError(f"setting 'remote_gigabytes' is room on the disk, more than 0, not {value!r}")
     if name == "root_path":
         return _root_path(value)
     if name == "trusted_proxies":

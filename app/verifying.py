@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from app import backups, errors, ingest_read, predictions, verify_files
+from app import backups, errors, ingest_read, predictions, remote, verify_files
 from app.settings import Settings
 from store import backup, database, images, labels, queue, records, schema
 from store import errors as store_errors
@@ -59,7 +59,7 @@ def _everything(settings: Settings, every_byte: bool, tell: Tell) -> Iterator[Fi
         try:
             yield from _states(db, _part(tell, 0.1, 0.5))
             yield from _publications(db, settings)
-            yield from _images(db, every_byte, _part(tell, 0.5, 0.8))
+            yield from _images(db, settings, every_byte, _part(tell, 0.5, 0.8))
         finally:
             db.close()
     tell(0.8, "caches and predictions")
@@ -144,21 +144,24 @@ def _publications(db: database.Database, settings: Settings) -> Iterator[Finding
             yield Finding("embeddings", name, why, "remove it; the worker makes it anew when it starts")
 
 
-def _images(db: database.Database, every_byte: bool, tell: Tell) -> Iterator[Finding]:
+def _images(db: database.Database, settings: Settings, every_byte: bool, tell: Tell) -> Iterator[Finding]:
     with db.read() as tx:
         total, seen = images.counts(tx)["ok"], 0
         known = images.all_after(tx, 0, AT_ONCE)
     while known:
         for image in known:
-            yield from _image(image, every_byte)
+            yield from _image(image, settings.workspace, every_byte)
         seen += len(known)
         tell(seen / total, f"image file {seen:,} of {total:,}")
         with db.read() as tx:
             known = images.all_after(tx, known[-1].id, AT_ONCE)
 
 
-def _image(image: records.Image, every_byte: bool) -> Iterator[Finding]:
-    path = Path(image.path)
+def _image(image: records.Image, workspace: Path, every_byte: bool) -> Iterator[Finding]:
+    if remote.is_address(image.file):
+        yield from _elsewhere(image, workspace, every_byte)
+        return
+    path = Path(image.file)
     try:
         seen = path.stat()
         same = (seen.st_size, seen.st_mtime_ns) == (image.bytes, image.mtime_ns)
@@ -170,6 +173,23 @@ def _image(image: records.Image, every_byte: bool) -> Iterator[Finding]:
         return
     why = "the file holds other bytes than when it was added"
     yield Finding("changed image", image.path, why, "put the old file back; its answers were given to that one")
+
+
+def _elsewhere(image: records.Image, workspace: Path, every_byte: bool) -> Iterator[Finding]:
+    """What is in the cache, if anything; with `every_byte` the file as it is at its address now."""
+    try:
+        kept = remote.cache(workspace)
+        path = kept.fetch(image.file, again=True) if every_byte else kept.path(image.file)
+        if not path.is_file() or not image.digest or ingest_read.digest_of(path) == image.digest:
+            return
+    except errors.RemoteError as problem:
+        yield Finding("missing image", image.path, str(problem), "put it back where it was; its answers are kept")
+        return
+    except OSError as problem:
+        yield Finding("cache", image.path, f"its fetched file cannot be read: {problem}", f"remove {path}")
+        return
+    why = "what was fetched are other bytes than when it was added"
+    yield Finding("changed image", image.path, why, f"put the old file back at its address, and remove {path}")
 
 
 def _cache(workspace: Path) -> Iterator[Finding]:

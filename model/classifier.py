@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from model import checkpoint, errors, predict, uncertainty
-from model.data import ahead
+from model.data import ahead, sources
 from model.network import raum_net
 
 DRAWS, SEED = 30, 0  # of the posterior: always the same masks, so that an image always gets the same answer
@@ -57,11 +57,11 @@ class Classifier:
     judge: Callable[[NDArray[np.float32]], Judged]
     meta: dict[str, Any]
 
-    def __call__(self, paths: Iterable[str | Path]) -> list[Answer]:
+    def __call__(self, paths: Iterable[sources.Where]) -> list[Answer]:
         """An answer for each image file, in order."""
         return list(self.stream(paths))
 
-    def stream(self, paths: Iterable[str | Path], *, workers: int = 0) -> Iterator[Answer]:
+    def stream(self, paths: Iterable[sources.Where], *, workers: int = 0) -> Iterator[Answer]:
         """The same, one after another, for any number of files: the next ones are decoded while the network computes."""
         for path, found in each(self.net, paths, self._look, workers=workers):
             if isinstance(found, errors.UnreadableImage):
@@ -81,7 +81,7 @@ class Classifier:
 
 def each(
     net: raum_net.RaumNet,
-    paths: Iterable[str | Path],
+    paths: Iterable[sources.Where],
     look: Callable[[NDArray[np.float32]], Sequence[Looked]],
     *,
     workers: int = 0,
@@ -89,10 +89,10 @@ def each(
     """Each path with what `look` finds in its embedding (it gets a batch of them), or with why it cannot be read."""
     taken, side = collections.deque[str](), net.config.image_size
 
-    def noted() -> Iterator[str]:
+    def noted() -> Iterator[sources.Where]:
         for path in paths:
             taken.append(str(path))
-            yield taken[-1]
+            yield path
 
     for part in ahead.batches(noted(), side=side, batch=predict.good_batch(net), workers=workers):
         found: list[Any] = [None] * (len(part.images_NHWC) + len(part.problems))

@@ -5,14 +5,14 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from store import records, schema
+from store import records_work, schema
 
 _E, _A, _S = schema.label_events, schema.annotators, schema.image_state
 ASKED_FOR_ITSELF = ("uncertain", "typical", "gold")
 MANY_AT_ONCE = ("grid", "bulk")  # ways to answer in which the suggestion is the question
 
 
-def counts(tx: Connection) -> list[records.Following]:
+def counts(tx: Connection) -> list[records_work.Following]:
     """Count labels that stand, by person, suggested class and whether the suggestion was shown.
 
     `agree`: that are the suggested class. `judged`: whose image was settled otherwise than suggested by somebody else, a
@@ -38,6 +38,6 @@ def counts(tx: Connection) -> list[records.Following]:
     )
     query = query.group_by(_A.c.name, _E.c.suggestion_class_id, shown)
     return [
-        records.Following(name, class_id, bool(seen), *map(int, found))
+        records_work.Following(name, class_id, bool(seen), *map(int, found))
         for name, class_id, seen, *found in tx.execute(query)
     ]

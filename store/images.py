@@ -36,6 +36,22 @@ def known_paths(tx: Connection) -> dict[str, tuple[int, int]]:
     return {path: (mtime_ns, size) for path, mtime_ns, size in rows}
 
 
+def known_scenes(tx: Connection) -> dict[str, tuple[int, int, int, int]]:
+    """Map every file of which boxes are stored to (mtime_ns, bytes, width, height)."""
+    rows = tx.execute(
+        sa.select(_T.c.scene, _T.c.mtime_ns, _T.c.bytes, _T.c.scene_width, _T.c.scene_height)
+        .where(_T.c.scene.is_not(None))
+        .distinct()
+    )
+    return {scene: (mtime_ns, size, width, height) for scene, mtime_ns, size, width, height in rows}
+
+
+def of_scene(tx: Connection, scene: str) -> list[records.Image]:
+    """List the usable boxes of a file by id."""
+    query = sa.select(_T).where(_T.c.scene == scene, _T.c.status == "ok").order_by(_T.c.id)
+    return [_image(row) for row in tx.execute(query)]
+
+
 def ids_of(tx: Connection, paths: Sequence[str]) -> dict[str, int]:
     """Map those of these paths that are known to their ids."""
     found: dict[str, int] = {}

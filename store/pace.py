@@ -7,7 +7,7 @@ import statistics
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from store import records, schema
+from store import records_work, schema
 
 _E, _A = schema.label_events, schema.annotators
 _ANSWERS = ("label", "reject")
@@ -15,13 +15,13 @@ HOUR = 3600
 _LAST = 200  # answers of a person that tell his or her seconds
 
 
-def by_hour(tx: Connection, *, since: float) -> list[records.Hour]:
+def by_hour(tx: Connection, *, since: float) -> list[records_work.Hour]:
     """Count each annotator's answers on the page by the hour since then, oldest first; an import is no person's pace."""
     hour = sa.cast(sa.func.floor(_E.c.received_at / HOUR), sa.Integer)
     told = sa.func.count().label("answers")
     query = sa.select(_A.c.name, (hour * HOUR).label("at"), told).join_from(_E, _A, _A.c.id == _E.c.annotator_id)
     query = query.where(_E.c.received_at >= since, _E.c.kind.in_(_ANSWERS), _E.c.source == "page")
-    return [records.Hour(*row) for row in tx.execute(query.group_by(_A.c.name, hour).order_by(hour, _A.c.name))]
+    return [records_work.Hour(*row) for row in tx.execute(query.group_by(_A.c.name, hour).order_by(hour, _A.c.name))]
 
 
 def counts(tx: Connection, *, since: float) -> dict[str, int]:

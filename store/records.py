@@ -8,7 +8,10 @@ from typing import Any, NamedTuple
 
 @dataclass(frozen=True, kw_only=True)
 class NewImage:
-    """A file to add. `phash` is hexadecimal; `holdout` 0 no, 1 calibration half, 2 test half."""
+    """A file to add, or a box in one. `phash` is hexadecimal; `holdout` 0 no, 1 calibration half, 2 test half.
+
+    Of a box `scene` is the file; the box and the scene's size are pixels of the upright picture, width and height those
+    of what is cut out."""
 
     path: str
     digest: str | None = None
@@ -23,6 +26,25 @@ class NewImage:
     problem: str | None = None
     taken_at: float | None = None
     added_at: float = 0.0
+    scene: str | None = None
+    box_x: int | None = None
+    box_y: int | None = None
+    box_w: int | None = None
+    box_h: int | None = None
+    scene_width: int | None = None
+    scene_height: int | None = None
+
+    @property
+    def file(self) -> str:
+        """The file that holds it."""
+        return self.scene or self.path
+
+    @property
+    def box(self) -> tuple[int, int, int, int] | None:
+        """Left, top, width and height in its scene; None for a whole file."""
+        if self.box_x is None or self.box_y is None or self.box_w is None or self.box_h is None:
+            return None
+        return self.box_x, self.box_y, self.box_w, self.box_h
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,26 +52,6 @@ class Image(NewImage):
     """An image row."""
 
     id: int
-
-
-class Hour(NamedTuple):
-    """What one annotator answered in the hour that begins at `at`."""
-
-    name: str
-    at: float
-    answers: int
-
-
-class Following(NamedTuple):
-    """How often one annotator said what was suggested, for one suggested class; see following.counts."""
-
-    name: str
-    class_id: int
-    shown: bool
-    answers: int
-    agree: int
-    judged: int
-    misled: int
 
 
 class Hashes(NamedTuple):
@@ -278,18 +280,3 @@ class Command:
     finished_at: float | None
     result: dict[str, Any]
     error: str | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class WorkerState:
-    """The last sign of life of one background process."""
-
-    name: str
-    pid: int
-    phase: str
-    fraction: float | None
-    message: str
-    throughput: float | None
-    eta_s: float | None
-    device: str | None
-    beat_at: float

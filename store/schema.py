@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from store import columns, schema_accounts, schema_classes
 
 # Every revision this program knows, oldest first; the last is the one it works with.
-VERSIONS: tuple[str, ...] = ("0001", "0002", "0003", "0004", "0005")
+VERSIONS: tuple[str, ...] = ("0001", "0002", "0003", "0004", "0005", "0006")
 
 WATERMARK = "watermark"  # counters row: seq of the newest label event
 CLAIMS = "claims"  # counters row: locked while images are leased, so that PostgreSQL's claims queue up too
@@ -32,6 +32,8 @@ counters = sa.Table(
     sa.Column("value", sa.Integer, nullable=False),
 )
 
+_IN_A_SCENE = sa.text("scene IS NOT NULL")
+
 settings = sa.Table(
     "settings",
     metadata,
@@ -43,8 +45,8 @@ images = sa.Table(
     "images",
     metadata,
     _id(),
-    sa.Column("path", sa.Text, nullable=False),
-    sa.Column("digest", sa.String(128)),
+    sa.Column("path", sa.Text, nullable=False),  # of a box: its scene's with "#xywh=" and the box
+    sa.Column("digest", sa.String(128)),  # of the file, a box's too
     sa.Column("width", sa.Integer),
     sa.Column("height", sa.Integer),
     sa.Column("bytes", sa.BigInteger, nullable=False),
@@ -56,10 +58,18 @@ images = sa.Table(
     sa.Column("problem", sa.Text),  # why it is in quarantine
     sa.Column("taken_at", sa.Float),
     sa.Column("added_at", sa.Float, nullable=False),
+    sa.Column("scene", sa.Text),  # of a box: the file it is a part of; its place there in pixels of the upright picture
+    sa.Column("box_x", sa.Integer),
+    sa.Column("box_y", sa.Integer),
+    sa.Column("box_w", sa.Integer),
+    sa.Column("box_h", sa.Integer),
+    sa.Column("scene_width", sa.Integer),
+    sa.Column("scene_height", sa.Integer),
     sa.UniqueConstraint("path"),
     sa.CheckConstraint("holdout IN (0, 1, 2)", name="holdout"),
     _one_of("status", "ok", "quarantined"),
     sa.Index(None, "status", "holdout"),
+    sa.Index(None, "scene", sqlite_where=_IN_A_SCENE, postgresql_where=_IN_A_SCENE),
 )
 
 annotators = sa.Table(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from store import records, schema
+from store import records_work, schema
 
 _T = schema.workers
 
@@ -30,12 +30,12 @@ def beat(
         tx.execute(sa.insert(_T).values(name=name, **values))
 
 
-def workers(tx: Connection) -> list[records.WorkerState]:
+def workers(tx: Connection) -> list[records_work.WorkerState]:
     """List the processes that ever beat, by name; the caller judges by `beat_at` and pid whether they live."""
-    return [records.WorkerState(**row._asdict()) for row in tx.execute(sa.select(_T).order_by(_T.c.name))]
+    return [records_work.WorkerState(**row._asdict()) for row in tx.execute(sa.select(_T).order_by(_T.c.name))]
 
 
-def get(tx: Connection, name: str) -> records.WorkerState | None:
+def get(tx: Connection, name: str) -> records_work.WorkerState | None:
     """Read one process's last beat."""
     return next((state for state in workers(tx) if state.name == name), None)
 

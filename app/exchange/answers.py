@@ -47,8 +47,10 @@ class Answer:
 
 def fields(answer: Answer) -> dict[str, Any]:
     """What a format with fields of its own gives beside the image and its class; the names are those of rows.COLUMNS."""
+    box = answer.image.box
     return {
-        "path": answer.image.path, "digest": answer.image.digest, "state": answer.state, "class": answer.class_name,
+        "path": answer.image.file, "box_xywh": None if box is None else list(box), "digest": answer.image.digest,
+        "state": answer.state, "class": answer.class_name,
         "reason": answer.reason, "note": answer.event.note, "annotator": answer.annotator,
         "answered_at": written(answer.at), "source": answer.event.source, "share": SHARES[answer.image.holdout],
         "answers": answer.people, "agreement": answer.agreement, "soft_label": answer.soft,

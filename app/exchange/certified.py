@@ -17,10 +17,12 @@ import numpy as np
 
 from app import errors, finishing, predictions
 from app.exchange import answers, labels_csv
-from store import classes, images, labels
+from store import classes, images, labels, records
 from store.database import Database
 
-COLUMNS = ("image_id", "path", "class", "source", "confidence", "annotator", "event", "publication", "digest")
+COLUMNS = (
+    "image_id", "path", "class", "source", "confidence", "annotator", "event", "publication", "digest", *labels_csv.BOX,
+)  # fmt: skip
 PERSON, MODEL = "person", "model"
 
 
@@ -55,7 +57,7 @@ def collect(db: Database, workspace: Path, share: float, *, now: float) -> Certi
             name = names.get(stands_for.get(int(found.top_class_N[row]), -1))
             if name is not None:  # a class that was retired since labels nothing
                 sure, publication = round(float(score_N[row]), 4), told["publication"]
-                rows[image.id] = [image.id, image.path, name, MODEL, sure, None, None, publication, image.digest]
+                rows[image.id] = [image.id, image.file, name, MODEL, sure, None, None, publication, *_content(image)]
     ordered = [[labels_csv.safe(cell) for cell in rows[image_id]] for image_id in sorted(rows)]
     return Certified(ordered, _promise(told, share, ordered, best, now))
 
@@ -85,9 +87,13 @@ def _lines(rows: list[list[labels_csv.Cell]]) -> Iterator[str]:
 def _of_person(answer: answers.Answer) -> list[labels_csv.Cell]:
     event = answer.event
     return [
-        answer.image.id, answer.image.path, answer.class_name, PERSON, None, answer.annotator, event.seq,
-        event.publication_id, answer.image.digest,
+        answer.image.id, answer.image.file, answer.class_name, PERSON, None, answer.annotator, event.seq,
+        event.publication_id, *_content(answer.image),
     ]  # fmt: skip
+
+
+def _content(image: records.Image) -> list[labels_csv.Cell]:
+    return [image.digest, image.box_x, image.box_y, image.box_w, image.box_h]
 
 
 def _promise(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from app import ingest_files
+from app import ingest_files, pictures
 from app.exchange import imagefolder, rows
 from model.data import pixels
 
@@ -32,6 +33,10 @@ def read(folder: Path, splits: frozenset[str] = frozenset()) -> Iterator[rows.To
                 if reason
                 else {"class": names[0]}
             )
+            cut = pictures.cut_from(parts[-1])
+            if cut is not None:  # the crop's content is none that is known here
+                yield rows.row(number, {"image": cut[0], "box": json.dumps(cut[1])} | says)
+                continue
             name = ingest_files.printable("/".join(parts))
             yield rows.row(number, {"image": name, "digest": digest_of(Path(found.path)) or ""} | says)
         except rows.Wrong as wrong:

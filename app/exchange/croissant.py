@@ -36,7 +36,7 @@ CONTEXT = {
 
 def export(db: Database, folder: Path, up_to: int | None = None) -> imagefolder.Exported:
     """Copy the settled images and write both files into a new folder. Raises BadRequest when something is there already."""
-    done = imagefolder.Exported()
+    done = imagefolder.Exported(workspace=imagefolder.home(db))
     with beside.folder(folder) as new:
         with (new / LABELS).open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file)
@@ -47,7 +47,7 @@ def export(db: Database, folder: Path, up_to: int | None = None) -> imagefolder.
                     continue
                 done.labelled += answer.class_name is not None
                 done.rejected += answer.class_name is None
-                image = dataclasses.replace(answer.image, path=f"{IMAGES}/{copied.name}")
+                image = dataclasses.replace(answer.image, path=f"{IMAGES}/{copied.name}", scene=None)
                 writer.writerow(labels_csv.cells(dataclasses.replace(answer, image=image)))
         told = json.dumps(_metadata(folder.name, new / LABELS), indent=1, ensure_ascii=False)
         (new / METADATA).write_text(told + "\n", encoding="utf-8")

@@ -21,7 +21,7 @@ def of_cells(line: int, cells: Mapping[str, str]) -> Iterator[rows.Row | rows.Gu
     one = rows.row(line, cells)
     yield one
     if one is not None and cells.get("soft"):
-        yield rows.Guess(line, one.image, one.digest, shares(cells["soft"]), imported.SOFT)
+        yield rows.Guess(line, one.image, one.digest, shares(cells["soft"]), imported.SOFT, one.also)
 
 
 def shares(text: str) -> tuple[tuple[str, float], ...]:
@@ -42,9 +42,9 @@ def _text(name: str, role: str, value: Any) -> str:
         return ""
     if isinstance(value, str):
         return value
-    if isinstance(value, dict) and role == "soft":
+    if (isinstance(value, dict) and role == "soft") or (isinstance(value, list) and role == "box"):
         return json.dumps(value)
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and role == "at":
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and (role == "at" or role.startswith("box_")):
         return repr(value)
     told = rows.shown(json.dumps(value, default=str))
     raise rows.Wrong("not text", f"{rows.shown(name)} is {told}: write it as a text, in quotes")

@@ -15,7 +15,7 @@ from app import ingest_files
 from app.exchange import answers, beside, class_folders, fields, imagefolder, json_file, rows
 from store.database import Database
 
-OURS = ("state", "reason", "note", "annotator", "answered_at", "path", "digest", "soft_label")
+OURS = ("state", "reason", "note", "annotator", "answered_at", "path", "box_xywh", "digest", "soft_label")
 SAID = (
     "reason",
     "note",
@@ -23,6 +23,7 @@ SAID = (
     "answered_at",
     "digest",
     "soft_label",
+    "box_xywh",
 )  # what is read of it beside class and image
 TRUTH = "ground_truth"
 
@@ -32,7 +33,8 @@ def export(db: Database, folder: Path, up_to: int | None = None) -> imagefolder.
 
     Raises BadRequest when something is in the folder already.
     """
-    done, labels, rejected = imagefolder.Exported(), dict[str, Any](), dict[str, Any]()
+    done = imagefolder.Exported(workspace=imagefolder.home(db))
+    labels, rejected = dict[str, Any](), dict[str, Any]()
     with beside.folder(folder) as new:
         (new / "data").mkdir()
         for answer in answers.settled(db, up_to):

@@ -21,7 +21,7 @@ from store.database import Database
 NEEDED = "pyarrow>=19,<27"
 SPLITS = {"pool": "train", "calibration": "validation", "test": "test"}
 GROUP = 100  # images whose bytes are in memory at once
-TEXTS = ("path", "digest", "state", "reason", "note", "annotator", "answered_at", "soft_label")
+TEXTS = ("path", "digest", "state", "reason", "note", "annotator", "answered_at", "soft_label", "box_xywh")
 LABELS = ("label", "labels", "class", "category")  # columns that may hold the class of another's data set
 
 
@@ -34,7 +34,7 @@ def export(db: Database, folder: Path, up_to: int | None = None) -> imagefolder.
     settled = list(answers.settled(db, up_to))
     names = sorted({answer.class_name for answer in settled if answer.class_name is not None})
     schema = _schema(pa, names)
-    done = imagefolder.Exported()
+    done = imagefolder.Exported(workspace=imagefolder.home(db))
     with beside.folder(folder) as new, contextlib.ExitStack() as opened:
         (new / "data").mkdir()
         waiting: dict[str, list[dict[str, Any]]] = {}
@@ -88,17 +88,16 @@ def place(number: int) -> str:
 
 
 def _row(answer: answers.Answer, names: list[str], done: imagefolder.Exported) -> dict[str, Any] | None:
-    source = Path(answer.image.path)
-    if source.is_symlink() or not source.is_file():
-        done.missing.append(str(source))
+    content = imagefolder.content(answer.image, done)
+    if content is None:
         return None
     done.labelled += answer.class_name is not None
     done.rejected += answer.class_name is None
     told = answers.fields(answer)
-    soft = told["soft_label"]
-    told["soft_label"] = None if soft is None else json.dumps(soft, ensure_ascii=False)
+    for name in ("soft_label", "box_xywh"):
+        told[name] = None if told[name] is None else json.dumps(told[name], ensure_ascii=False)
     label = None if answer.class_name is None else names.index(answer.class_name)
-    image = {"bytes": source.read_bytes(), "path": source.name}
+    image = {"bytes": content[1], "path": content[0]}
     return {"image": image, "label": label, **{name: told[name] for name in TEXTS}}
 
 

@@ -9,7 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from app import errors, pictures
 from app.exchange import answers, beside
+from model import errors as model_errors
 from store import records
 from store.database import Database
 
@@ -27,6 +29,7 @@ class Exported:
     rejected: int = 0
     linked: int = 0
     missing: list[str] = field(default_factory=list)
+    workspace: Path | None = None  # where files from elsewhere are kept
 
 
 def export(
@@ -46,8 +49,14 @@ def export(
     folder is there already and not empty.
     """
     with beside.folder(folder) as new:
-        done = _fill(new, list(answers.settled(db, up_to)), place or by_class, link, progress)
+        done = Exported(workspace=home(db))
+        _fill(new, list(answers.settled(db, up_to)), place or by_class, link, progress, done)
     return done
+
+
+def home(db: Database) -> Path | None:
+    """The workspace of a database that is a file in it."""
+    return None if db.path is None else db.path.parent
 
 
 def safe_name(text: str) -> str:
@@ -66,8 +75,9 @@ def _fill(
     place: Place,
     link: bool,
     progress: Callable[[float, str], None] | None,
-) -> Exported:
-    done, folders = Exported(), Folders()
+    done: Exported,
+) -> None:
+    folders = Folders()
     for number, answer in enumerate(settled, start=1):
         into = place(answer, folders)
         if into is not None and bring(answer.image, new / into, link, done):
@@ -75,7 +85,6 @@ def _fill(
             done.rejected += answer.class_name is None
         if progress is not None and (number % 50 == 0 or number == len(settled)):
             progress(number / len(settled), f"exported {number:,} of {len(settled):,} images")
-    return done
 
 
 class Folders:
@@ -110,14 +119,21 @@ Place = Callable[[answers.Answer, Folders], Path | None]
 
 def bring(image: records.Image, folder: Path, link: bool, done: Exported) -> Path | None:
     """Put one file into the folder, under its name with the image's id when that is taken; None when it is gone."""
-    source = Path(image.path)
-    if source.is_symlink() or not source.is_file():
-        done.missing.append(str(source))
+    source = _there(image, done)
+    if source is None:
         return None
     folder.mkdir(parents=True, exist_ok=True)
-    target = folder / source.name
+    name = Path(pictures.name(image))
+    target = folder / name
     if target.exists():
-        target = folder / f"{source.stem}-{image.id}{source.suffix}"
+        target = folder / f"{name.stem}-{image.id}{name.suffix}"
+    if image.box is not None:
+        try:
+            target.write_bytes(pictures.crop(image, source))
+        except model_errors.UnreadableImage:
+            done.missing.append(image.path)
+            return None
+        return target
     if link:
         try:
             os.link(source, target)
@@ -127,3 +143,27 @@ def bring(image: records.Image, folder: Path, link: bool, done: Exported) -> Pat
             pass
     shutil.copyfile(source, target)
     return target
+
+
+def content(image: records.Image, done: Exported) -> tuple[str, bytes] | None:
+    """Name and bytes of an image's file, of a box those of what is cut out; None when it is gone."""
+    source = _there(image, done)
+    if source is None:
+        return None
+    try:
+        return pictures.name(image), source.read_bytes() if image.box is None else pictures.crop(image, source)
+    except model_errors.UnreadableImage:
+        done.missing.append(image.path)
+        return None
+
+
+def _there(image: records.Image, done: Exported) -> Path | None:
+    try:
+        source = pictures.file(image, done.workspace)
+    except errors.RemoteError:
+        done.missing.append(image.path)
+        return None
+    if source.is_symlink() or not source.is_file():
+        done.missing.append(image.path)
+        return None
+    return source

@@ -13,11 +13,12 @@ from pathlib import Path
 from app.exchange import answers, beside, fields, rows
 from store.database import Database
 
+BOX = ("box_x", "box_y", "box_w", "box_h")  # pixels of the upright picture at `path`; empty for a whole one
 COLUMNS = (
     "image_id", "path", "state", "class", "reason", "note", "annotator", "source", "answered_at", "share",
     "suggestion", "suggestion_probability", "suggestion_visible", "overlay", "overlay_visible", "answer_ms",
     "input_mode", "asked_as", "publication", "round", "event", "digest",
-    "answers", "agreement", "consensus_probability", "soft_label",
+    "answers", "agreement", "consensus_probability", "soft_label", *BOX,
 )  # fmt: skip
 
 _DELIMITERS = ",;\t"
@@ -105,13 +106,14 @@ def cells(answer: answers.Answer) -> list[Cell]:
     """One row, in the order of COLUMNS."""
     event, image = answer.event, answer.image
     cells: list[Cell] = [
-        image.id, image.path, answer.state, answer.class_name, answer.reason, event.note, answer.annotator,
+        image.id, image.file, answer.state, answer.class_name, answer.reason, event.note, answer.annotator,
         event.source, answers.written(answer.at), answers.SHARES[image.holdout],
         answer.suggestion, event.suggestion_probability, event.suggestion_visible, event.overlay_kind,
         event.overlay_visible, event.shown_ms,
         event.input_mode, event.queue_reason, event.publication_id, event.round_id, event.seq, image.digest,
         answer.people, None if answer.agreement is None else round(answer.agreement, 4), answer.probability,
         json.dumps(answer.soft, ensure_ascii=False) if answer.soft else None,
+        image.box_x, image.box_y, image.box_w, image.box_h,
     ]  # fmt: skip
     return [safe(cell) for cell in cells]
 

@@ -30,7 +30,8 @@ def export(db: Database, path: Path, up_to: int | None = None) -> dict[str, int]
     with db.read() as tx, beside.file(path) as new, new.open("w", encoding="utf-8") as file:
         guesses = predicted.of_all(tx, db.path)
         for number, image in enumerate(images.each_ok(tx)):
-            task: dict[str, Any] = {"id": image.id, "data": {"image": image.path, "digest": image.digest}}
+            task: dict[str, Any] = {"id": image.id, "data": {"image": image.file, "digest": image.digest}}
+            task["data"] |= {"box_xywh": list(image.box)} if image.box else {}
             task |= {"annotations": [], "predictions": [_prediction(*each) for each in guesses(image.id)]}
             if answer := said.get(image.id):
                 counts[answer.state] += 1
@@ -47,7 +48,9 @@ def read(path: Path) -> Iterator[rows.Told]:
         number = at * ANSWERS
         try:
             image, also = tasks.image(task)
-            digest = task["data"].get("digest")
+            digest, box = task["data"].get("digest"), task["data"].get("box_xywh")
+            if box is not None:
+                image, also = rows.boxed(image, rows.box({"box": json.dumps(box)}))
             place: dict[str, Any] = {
                 "image": image,
                 "digest": digest if isinstance(digest, str) else None,

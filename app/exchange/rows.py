@@ -5,12 +5,13 @@ from __future__ import annotations
 import difflib
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from app import clock, errors, ingest_files, labelling
+from app import clock, errors, ingest_files, labelling, scenes
 from store import classes
 
 LONGEST_LINE = 1 << 20  # bytes
@@ -28,9 +29,14 @@ COLUMNS = {  # what a column holds -> names it goes by
     "at": ("answered_at", "annotated_at", "time", "timestamp"),
     "source": ("source",),
     "soft": ("soft_label",),
+    "box": ("box_xywh",),  # left, top, width and height in pixels, as JSON; or each in a column of its own
+    **{side: (side,) for side in ("box_x", "box_y", "box_w", "box_h")},
 }
 ROLES = {name: role for role, names in COLUMNS.items() for name in names}
 STATES = {"labelled": "label", "labeled": "label", "label": "label", "rejected": "reject", "reject": "reject"}
+
+
+_NUMBER = re.compile(r"[0-9]{1,9}(\.[0-9]*)?")
 
 
 class Problem(NamedTuple):
@@ -167,12 +173,37 @@ def row(line: int, cells: Mapping[str, str]) -> Row | None:
         )
         raise Wrong("state", f"{shown(told)} is no state of an image: {hint}")
     kind = STATES[told] if told else "reject" if reason and not name else "label"
+    image, also = boxed(cells.get("image", ""), box(cells))
     return checked(
         Row(
-            line, cells.get("image", ""), cells.get("digest", "").strip() or None, kind, name or None, reason or None,
+            line, image, cells.get("digest", "").strip() or None, kind, name or None, reason or None,
             cells.get("note") or None, cells.get("annotator", "").strip() or None, moment(cells.get("at", "")),
+            also=also,
         )
     )  # fmt: skip
+
+
+def boxed(image: str, place: tuple[int, int, int, int] | None) -> tuple[str, str]:
+    """The name of a box in a file, and the file's own, which is meant where it is here whole."""
+    return (image, "") if place is None else (scenes.named(image, place), image)
+
+
+def box(cells: Mapping[str, str]) -> tuple[int, int, int, int] | None:
+    """The box that these cells give, None without; raises Wrong."""
+    sides = [cells.get(side, "").strip() for side in ("box_x", "box_y", "box_w", "box_h")]
+    told: Any = [float(side) if _NUMBER.fullmatch(side) else side for side in sides] if any(sides) else None
+    if cells.get("box", "").strip():
+        try:
+            told = json.loads(cells["box"])
+        except (ValueError, RecursionError):
+            told = cells["box"]
+    if told is None:
+        return None
+    numbers = isinstance(told, list) and len(told) == 4 and all(type(each) in (int, float) for each in told)
+    if not numbers or not all(0 <= each < 1e9 for each in told) or min(map(round, told[2:])) < 1:
+        raise Wrong("box", f"{shown(json.dumps(told))} is no box: write left, top, width and height in pixels")
+    x, y, w, h = map(round, told)
+    return x, y, w, h
 
 
 def checked(row: Row) -> Row:

@@ -27,6 +27,7 @@ OURS: dict[tuple[str, str], str] = {
     ("GET", "/api/v1/rounds"): READ,
     ("GET", "/image/{image_id}"): READ,
     ("GET", "/thumb/{image_id}"): READ,
+    ("GET", "/scene/{image_id}"): READ,
     ("GET", "/overlay/{publication}/{image_id}"): READ,
     ("GET", "/surface/{edition}/{name}"): READ,
     ("POST", "/api/v1/next"): LABEL,

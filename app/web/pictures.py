@@ -15,6 +15,7 @@ FOREVER = {
     "X-Content-Type-Options": "nosniff",  # a file that is a picture and a page at once is a picture
     "Content-Security-Policy": "default-src 'none'; sandbox",
 }
+SOME_TIME = {**FOREVER, "Cache-Control": "private, max-age=3600"}  # boxes may be added to a scene
 KIND = re.compile(r"[a-z0-9_-]{1,32}")
 
 router = APIRouter()
@@ -32,6 +33,17 @@ def thumb(image_id: plain.Id, request: Request) -> FileResponse:
     """The picture at 256 px."""
     path, media_type = display.thumbnail(_workspace(request), _image(request, image_id))
     return FileResponse(path, media_type=media_type, headers=FOREVER)
+
+
+@router.get("/scene/{image_id}")
+def scene(image_id: plain.Id, request: Request) -> FileResponse:
+    """The whole picture that a box is in, with its outline and those of the other boxes there."""
+    image = _image(request, image_id)
+    with request.app.state.db.read() as tx:
+        there = images.of_scene(tx, image.file) if image.box else []
+    others = [each.box for each in there if each.box and each.id != image.id]
+    path, media_type = display.scene(_workspace(request), image, others)
+    return FileResponse(path, media_type=media_type, headers=SOME_TIME)
 
 
 @router.get("/overlay/{publication}/{image_id}")

@@ -17,6 +17,7 @@ from app import (
     passing,
     progress,
     receipts,
+    remote,
     review,
     settings,
     taxonomy,
@@ -195,6 +196,11 @@ def _checked_ingest(payload: Json) -> Json:
     text = payload.get("folder")
     if not isinstance(text, str) or not text.strip():
         raise errors.BadRequest("type the path of a folder with images on this machine")
+    if remote.is_address(text.strip()):
+        raise errors.BadRequest(
+            "images at an address are read with this machine's credentials: name it where the program is started, "
+            f"launch.py serve --images {ingest_files.shown(text.strip())}"
+        )
     try:
         named = Path(text.strip()).expanduser().absolute()
         folder = named if archives.is_archive(named) and named.is_file() else ingest_files.root(named)
@@ -203,7 +209,14 @@ def _checked_ingest(payload: Json) -> Json:
     names = payload.get("classes") or []
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise errors.BadRequest("classes must be a list of names")
-    return {**payload, "folder": str(folder), "classes": [name.strip() for name in names if name.strip()]}
+    told: Json = {"folder": str(folder), "classes": [name.strip() for name in names if name.strip()]}
+    boxes = str(payload.get("boxes") or "").strip()
+    if boxes:
+        file = Path(boxes).expanduser().absolute()
+        if not file.is_file():
+            raise errors.BadRequest(f"there is no file {boxes!r} on this machine: give MegaDetector's or COCO's JSON")
+        told["boxes"] = {"file": str(file)}
+    return {**payload, "boxes": None, **told}
 
 
 def _person(request: Request, body: Json) -> tuple[str, str]:

@@ -7,18 +7,17 @@ import itertools
 import os
 from collections.abc import Iterable, Iterator
 from concurrent import futures
-from pathlib import Path
 
 import numpy as np
 
 from model import errors
-from model.data import pixels
+from model.data import pixels, sources
 
 AHEAD = 3  # batches that are decoded or being decoded at any time
 
 
 def batches(
-    paths: Iterable[str | Path], *, side: int, batch: int, workers: int = 0, ahead: int = AHEAD
+    paths: Iterable[sources.Where], *, side: int, batch: int, workers: int = 0, ahead: int = AHEAD
 ) -> Iterator[pixels.Batch]:
     """The images of `paths` in order, `batch` files at a time, each a square of `side`; unreadable ones are reported.
 
@@ -27,7 +26,7 @@ def batches(
     if batch < 1 or ahead < 1:
         raise errors.BadInput(f"batch is {batch} and ahead {ahead}; give at least 1")
 
-    def one(path: str | Path) -> pixels.Pixels | errors.UnreadableImage:
+    def one(path: sources.Where) -> pixels.Pixels | errors.UnreadableImage:
         try:
             return pixels.decode(path, size=side)
         except errors.UnreadableImage as problem:

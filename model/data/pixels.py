@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
+import math
 import os
 import stat
 import threading
@@ -19,17 +20,19 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from model import errors
+from model.data import sources
 
 Pixels = NDArray[np.uint8]
 SEGMENT_IMAGES = 1024
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")  # Pillow knows forty more, EPS runs Ghostscript: none is tried
 LARGE_PIXELS = 16_000_000  # decoding takes up to 20 bytes a pixel: of what is larger, one at a time
-_one_large = threading.Lock()
+ORIENTATION = 0x0112  # the EXIF tag
+_large = threading.Lock()
 _GREY_16_BIT = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")
 
 
-def decode(path: str | Path, *, short_side: int | None = None, size: int | None = None) -> Pixels:
-    """One image file as uint8 (H, W, 3), upright, its first frame; transparency is laid on white.
+def decode(path: sources.Where, *, short_side: int | None = None, size: int | None = None) -> Pixels:
+    """One image file, or the box in it, as uint8 (H, W, 3), upright, its first frame; transparency is laid on white.
 
     With `short_side` the image is scaled down (never up) until its shorter side has that many pixels; with `size` it
     becomes a square of that side, whatever its proportions: nothing is cut off, so a cell of the network's grid is the
@@ -38,15 +41,35 @@ def decode(path: str | Path, *, short_side: int | None = None, size: int | None 
     (twice Image.MAX_IMAGE_PIXELS, 179 million) are such a reason.
     """
     try:
-        with open_file(path) as file, Image.open(file, formats=FORMATS) as image:
-            image.draft("RGB", _draft_size(image, short_side or size))
-            with one_large(image):
-                upright = ImageOps.exif_transpose(image)
-                return np.array(_resized(_rgb(upright), short_side=short_side, size=size), dtype=np.uint8)
+        source = path if isinstance(path, sources.Source) else sources.Source(str(path))
+        with (
+            open_file(source.file()) as file,
+            Image.open(file, formats=FORMATS) as image,
+            cut(image, source.box, short_side or size) as upright,
+        ):
+            return np.array(_resized(_rgb(upright), short_side=short_side, size=size), dtype=np.uint8)
     except MemoryError as problem:
-        raise errors.UnreadableImage(path, "it takes more memory than there is for an image") from problem
+        raise errors.UnreadableImage(str(path), "it takes more memory than there is for an image") from problem
     except Exception as problem:  # decoders raise whatever they like on a broken file
-        raise errors.UnreadableImage(path, f"{type(problem).__name__}: {problem}") from problem
+        raise errors.UnreadableImage(str(path), f"{type(problem).__name__}: {problem}") from problem
+
+
+@contextlib.contextmanager
+def cut(image: Image.Image, box: sources.Box | None, side: int | None) -> Iterator[Image.Image]:
+    """An opened image upright and, with a box, only that and its margin; decoded no finer than its shorter side needs
+    to have `side` pixels. Large ones wait for each other until the context ends. Raises ValueError for a box outside."""
+    whole = image.size
+    image.draft("RGB", _draft_size(image, side, min(box[2:] if box else whole)))
+    with _one_large(image):
+        upright = ImageOps.exif_transpose(image)
+        if box is not None:
+            wide, high = whole[::-1] if image.getexif().get(ORIENTATION) in (5, 6, 7, 8) else whole
+            left, top, w, h = sources.crop_of(box, wide, high)
+            across, down = upright.width / wide, upright.height / high
+            right, bottom = math.ceil((left + w) * across), math.ceil((top + h) * down)
+            corner = math.floor(left * across), math.floor(top * down)
+            upright = upright.crop((*corner, min(right, upright.width), min(bottom, upright.height)))
+        yield upright
 
 
 def open_file(path: str | Path, *, links: bool = True) -> BinaryIO:
@@ -69,17 +92,18 @@ def open_file(path: str | Path, *, links: bool = True) -> BinaryIO:
 
 
 @contextlib.contextmanager
-def one_large(image: Image.Image) -> Iterator[None]:
+def _one_large(image: Image.Image) -> Iterator[None]:
     """Held while an image is decoded: large ones wait for each other, for many at once would fill the memory."""
-    with _one_large if image.width * image.height > LARGE_PIXELS else contextlib.nullcontext():
+    with _large if image.width * image.height > LARGE_PIXELS else contextlib.nullcontext():
         yield
 
 
-def _draft_size(image: Image.Image, side: int | None) -> tuple[int, int]:
-    """The size down to which a JPEG may be decoded coarsely: twice what is needed, so that scaling stays clean."""
+def _draft_size(image: Image.Image, side: int | None, shortest: int) -> tuple[int, int]:
+    """The size down to which a JPEG may be decoded coarsely, so that what is `shortest` now still has twice `side`
+    pixels: scaling then stays clean."""
     if side is None:
         return image.size
-    factor = max(1.0, min(image.size) / (2 * side))
+    factor = max(1.0, shortest / (2 * side))
     return round(image.width / factor), round(image.height / factor)
 
 
@@ -151,7 +175,7 @@ class PixelCache:
         """Bytes of pixels on disk that this process knows of."""
         return self._bytes
 
-    def get(self, ids: Sequence[int], paths: Sequence[str | Path]) -> Pixels:
+    def get(self, ids: Sequence[int], paths: Sequence[sources.Where]) -> Pixels:
         """The images in the order asked, uint8 (N, side, side, 3); raises UnreadableImage for the first bad one."""
         batch = self.read(ids, paths)
         if batch.problems:
@@ -159,7 +183,11 @@ class PixelCache:
         return batch.images_NHWC
 
     def read(
-        self, ids: Sequence[int], paths: Sequence[str | Path], *, progress: Callable[[float, str], None] | None = None
+        self,
+        ids: Sequence[int],
+        paths: Sequence[sources.Where],
+        *,
+        progress: Callable[[float, str], None] | None = None,
     ) -> Batch:
         """Like `get`, but an unreadable image is left out and reported, and never stops the others."""
         if len(ids) != len(paths):
@@ -183,7 +211,7 @@ class PixelCache:
         return Batch(images_NHWC if not problems else images_NHWC[kept], kept, list(problems.values()))
 
     def _fill(
-        self, images_NHWC: Pixels, positions: list[int], ids: Sequence[int], paths: Sequence[str | Path]
+        self, images_NHWC: Pixels, positions: list[int], ids: Sequence[int], paths: Sequence[sources.Where]
     ) -> dict[int, errors.UnreadableImage]:
         """Decode the positions into `images_NHWC`, store what could be read, return what could not by position."""
 

@@ -18,8 +18,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app import consensus_file, errors, imported, importing, ingest_read, predictions, settings
+from app import consensus_file, errors, imported, importing, ingest_read, predictions, scenes, settings
 from app.exchange import formats
+from model.data import sources
 from store import annotators, classes, database, images, labels, records
 
 NOW, THEN = 1_700_000_000.25, 1_600_000_000.5
@@ -28,6 +29,9 @@ COLUMNS = ("class", "reject", "soft label", "annotator", "time", "note", "image 
 LABELS = {"a/one.png": "Barn owl", "a/two.png": "Crow, carrion", "b/one.png": "Barn owl", "b/four.png": "Crow, carrion"}
 REJECTS = {"b/five.png": "bad_image"}
 UNSAID = "b/six.png"
+BOXES = ("b/one.png#xywh=2,3,10,8", "b/one.png#xywh=12,0,12,20")
+REJECTED_BOX = "a/two.png#xywh=0,0,24,20"
+REJECT_SURVIVES = {name: name != "yolo" for name in formats.EXPORTS}
 PATHS = [*LABELS, *REJECTS, UNSAID]
 
 
@@ -80,8 +84,9 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def make(tmp_path: Path, template: Path, pictures: Path) -> Iterator[Callable[..., World]]:
     made: list[World] = []
 
-    def new(name: str, *, prefix: str = "", at: Path | None = None) -> World:
-        """`prefix` renames every file; `at`: the images of another workspace, whose content is not known here."""
+    def new(name: str, *, prefix: str = "", at: Path | None = None, boxes: bool = False) -> World:
+        """`prefix` renames every file; `at`: the images of another workspace, whose content is not known here; `boxes`:
+        some boxes in them, too."""
         workspace, folder = tmp_path / name, at or tmp_path / f"{name} pictures"
         workspace.mkdir()
         shutil.copy(template, workspace / "raum.db")
@@ -93,15 +98,28 @@ def make(tmp_path: Path, template: Path, pictures: Path) -> Iterator[Callable[..
             digest = None if at else ingest_read.digest_of(target)
             held = {1: 1, 3: 2}.get(number, 0)
             rows.append(records.NewImage(path=str(target), digest=digest, width=24, height=20, holdout=held))
+        paths = [*PATHS, *((*BOXES, REJECTED_BOX) if boxes else ())]
+        rows += [boxed(folder, path) for path in paths[len(PATHS) :]]
         db = database.open(workspace / "raum.db")
         with db.write() as tx:
-            ids = dict(zip(PATHS, images.add_many(tx, rows), strict=True))
+            ids = dict(zip(paths, images.add_many(tx, rows), strict=True))
         made.append(World(settings.load(workspace), db, folder, ids))
         return made[-1]
 
     yield new
     for world in made:
         world.db.close()
+
+
+def boxed(folder: Path, path: str) -> records.NewImage:
+    """The row of a box, as ingest leaves it."""
+    inner, box = scenes.parted(path)
+    assert box is not None
+    scene, (x, y, w, h), (_, _, wide, high) = folder / inner, box, sources.crop_of(box, 24, 20)
+    return records.NewImage(
+        path=scenes.named(str(scene), box), digest=ingest_read.digest_of(scene), width=wide, height=high, scene=str(scene),
+        box_x=x, box_y=y, box_w=w, box_h=h, scene_width=24, scene_height=20,
+    )  # fmt: skip
 
 
 @pytest.fixture
@@ -161,9 +179,27 @@ def survives(full: World, make: Callable[..., World], target: Path, name: str) -
         "time": all(e.client_at and abs(e.client_at - origin[path].received_at) < 0.01 for path, e in events.items()),
         "note": events["b/one.png"].note == "from afar",
         "image path": found,
-        "boxes": False,
+        "boxes": boxes_survive(make, target.with_name(f"boxes {target.name}"), name),
         "predictions": guessed.get(UNSAID) == [("RAUM publication 7", {"Barn owl": 0.9})],
     }
+
+
+def boxes_survive(make: Callable[..., World], target: Path, name: str) -> bool:
+    """Whether two boxes of one picture, and its whole, come back as themselves: each its own class, or its reject."""
+    world = make("with boxes", boxes=True)
+    with world.db.write() as tx:
+        kinds = {kind: classes.add(tx, kind, NOW).id for kind in ("Fox", "Hare", "Scene")}
+        person = annotators.ensure(tx, "Ann", NOW).id
+        said = {**dict(zip(BOXES, ("Fox", "Hare"), strict=True)), "b/one.png": "Scene", REJECTED_BOX: None}
+        for path, kind in said.items():
+            told = {"kind": "label", "class_id": kinds[kind]} if kind else {"kind": "reject", "reason": "bad_image"}
+            ids = {"uuid": str(uuid.uuid4()), "image_id": world.ids[path], "annotator_id": person}
+            labels.append(tx, records.NewEvent(**ids, **told), NOW)
+    formats.export(world.db, target, name=name)
+    other = make("boxes elsewhere", boxes=True)
+    other.run(target, name)
+    said = {path: kind for path, kind in said.items() if kind or REJECT_SURVIVES[name]}
+    return other.said() == said
 
 
 def table() -> dict[str, dict[str, bool]]:
@@ -218,6 +254,41 @@ def test_renamed_images_are_found_by_their_content(
 
 
 THEIRS = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of other libraries, loud about each other
+
+
+def test_a_box_gives_its_class_to_the_whole_picture_only_where_that_is_the_image(
+    make: Callable[..., World], tmp_path: Path
+) -> None:
+    table = "path,class,box_x,box_y,box_w,box_h\n"
+    (tmp_path / "x.csv").write_text(f"{table}a/one.png,Fox,2,3.4,10,8\nb/four.png,Hare,,,,\n", encoding="utf-8")
+    whole = make("whole")
+    whole.run(tmp_path / "x.csv", "csv")
+    assert whole.said() == {"a/one.png": "Fox", "b/four.png": "Hare"}
+    cut = make("cut", boxes=True)
+    (tmp_path / "y.csv").write_text(f"{table}b/one.png,Fox,2,3,10,8\nb/one.png,Hare,12,0,12,20\n", encoding="utf-8")
+    cut.run(tmp_path / "y.csv", "csv")
+    assert cut.said() == {BOXES[0]: "Fox", BOXES[1]: "Hare"}
+
+
+def test_another_box_of_the_same_content_is_another_image(make: Callable[..., World], tmp_path: Path) -> None:
+    world = make("only boxes", boxes=True)
+    digest = ingest_read.digest_of(world.folder / "b/one.png")
+    lines = [{"digest": digest, "class": "Fox", "box_xywh": list(box)} for box in ((2, 3, 10, 8), (2, 3, 10, 9))]
+    (tmp_path / "x.json").write_text(json.dumps(lines[0]) + "\n", encoding="utf-8")
+    world.run(tmp_path / "x.json", "jsonl")
+    assert world.said() == {BOXES[0]: "Fox"}, "by content and box, without a path"
+    (tmp_path / "y.json").write_text(json.dumps(lines[1]) + "\n", encoding="utf-8")
+    with pytest.raises(importing.ImportRefused):
+        world.run(tmp_path / "y.json", "jsonl")
+
+
+@pytest.mark.parametrize("box", ["[1, 2, 3]", "[1, 2, 0, 4]", "[-1, 2, 3, 4]", '"all"', "[1, 2, NaN, 4]"])
+def test_a_box_that_is_none_is_refused_by_its_line(make: Callable[..., World], tmp_path: Path, box: str) -> None:
+    text = box.replace('"', '""')
+    (tmp_path / "x.csv").write_text(f'path,class,box_xywh\na/one.png,Fox,"{text}"\n', encoding="utf-8")
+    with pytest.raises(importing.ImportRefused) as refused:
+        make("w").run(tmp_path / "x.csv", "csv")
+    assert any("line 2" in line and "is no box" in line for line in refused.value.lines)
 
 
 @THEIRS

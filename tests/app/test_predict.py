@@ -12,6 +12,8 @@ from typer.testing import CliRunner
 import launch
 from app import bench_predict, errors, named_classes, pool_files, predictions, published_model
 from model import classifier
+from model.data import sources
+from tests import camera
 from tests.app import test_learning
 from tests.app.conftest import CLASSES, Workspace, leave_checkpoint
 
@@ -102,3 +104,22 @@ def test_bench_counts_the_same_images_both_ways(workspace: Workspace, ckpt: Path
     assert told["images"] == 20
     assert told["ratio"] == pytest.approx(told["predict"] / told["bare"])
     assert min(told["bare"], told["predict"], told["decoding"]) > 0
+
+
+def test_each_box_of_a_picture_gets_its_row(workspace: Workspace, ckpt: Path, tmp_path: Path) -> None:
+    folder = camera.season(tmp_path / "photos")
+    told = json.loads(camera.detected(tmp_path / "d.json").read_text(encoding="utf-8"))
+    told["images"][0]["detections"].append(camera.detection([0.9, 0.1, 0.5, 0.2]))
+    (tmp_path / "d.json").write_text(json.dumps(told), encoding="utf-8")
+    rows = list(csv.DictReader(predict(folder, "--ckpt", ckpt, "--boxes", tmp_path / "d.json").splitlines()))
+    found = {(row["path"], row["box_x"], row["box_y"], row["box_w"], row["box_h"]): row for row in rows}
+    assert len(found) == camera.ANIMALS + 1
+    image = sources.Source(str(folder / "cam b/IMG_0001.JPG"), (150, 20, 40, 120))
+    (answer,) = classifier.load(ckpt, names=[*CLASSES[::-1]])([image])
+    row = found["cam b/IMG_0001.JPG", "150", "20", "40", "120"]
+    assert (row["class"], float(row["probability"])) == (answer.name, pytest.approx(answer.probability, abs=1e-5))
+    (refused,) = (row for row in rows if row["problem"])
+    assert refused["path"] == "cam a/IMG_0001.JPG#box=4"
+    assert "reaches outside the picture" in refused["problem"]
+    lines = predict(folder, "--ckpt", ckpt, "--boxes", tmp_path / "d.json", "--format", "jsonl").splitlines()
+    assert [180, 120, 90, 60] in [json.loads(line)["box_xywh"] for line in lines]

@@ -1,7 +1,11 @@
-// A labelled neighbour enlarged beside the image, with the same zoom; digits go on answering, Esc leads back.
+// A labelled neighbour, or the scene an image was cut from, beside the image with the same zoom; digits go on answering, Esc leads back.
 
+import * as keys from "./keys.js";
 import { ROOT } from "./login.js";
 import { picture } from "./stock.js";
+
+// What the caption says of what stands beside.
+export const told = ({ scene, name }) => (scene ? "beside: the whole scene; Esc back" : `beside: labelled ${name}; ${keys.capOf("compare")} next, Esc back`);
 
 export class Beside {
   // host: {stage, part, shown() -> what prepare() made or null, caption() repaints the caption}
@@ -32,15 +36,27 @@ export class Beside {
     return chosen !== undefined;
   }
 
-  async open(id, name) {
-    const { stage } = this.host;
+  open(id, name) {
     if (this.shown?.id === id && this.shown.name === name) return this.close();
+    return this.#put(picture(`${ROOT}/image/${id}`, `labelled ${name}`), { id, name });
+  }
+
+  // Says whether the image is part of a scene; once more, and it goes.
+  scene() {
+    const item = this.host.shown()?.item;
+    if (!item?.scene) return false;
+    if (this.shown?.scene) return this.close();
+    void this.#put(picture(`${ROOT}/scene/${item.image_id}`, "the whole scene, the box of this image in it"), { scene: true });
+    return true;
+  }
+
+  async #put(image, what) {
+    const { stage } = this.host;
     const of = this.host.shown();
-    const image = picture(`${ROOT}/image/${id}`, `labelled ${name}`);
     this.wanted = image;
     await image.decode().catch(() => {});
     if (this.wanted !== image || this.host.shown() !== of || !image.naturalWidth) return undefined;
-    stage.beside = { id, name, image, width: image.naturalWidth, height: image.naturalHeight };
+    stage.beside = { ...what, image, width: image.naturalWidth, height: image.naturalHeight };
     return this.#drawn();
   }
 

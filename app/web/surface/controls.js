@@ -78,6 +78,7 @@ const ACTS = {
   },
   evidence: (label) => label.evidence.toggle(),
   compare: (label) => label.beside.next() || label.say("no labelled images to compare with yet"),
+  scene: (label) => label.beside.scene() || label.say("this is a whole picture: there is no scene around it"),
   earlier: (label) => label.walk.earlier(),
   later: (label) => label.walk.later(),
   escape: (label) => {

@@ -21,6 +21,7 @@ const LABEL = [
   ["higher", ["."], "the map's contour further in, at last none", "image"],
   ["evidence", ["e"], "then click or drag: the evidence is here", "image"],
   ["compare", ["c"], "a labelled image beside this one, then the next; Esc back", "image"],
+  ["scene", ["v"], "the whole scene that the image was cut from; Esc back", "image"],
   ["card", ["i"], "the class card: what it looks like", "image"],
   ["bigger", ["+", "="], "zoom in; the wheel, two fingers and a double click do, too", "image"],
   ["smaller", ["-"], "zoom out", "image"],

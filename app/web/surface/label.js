@@ -2,7 +2,7 @@
 
 import * as answers from "./answers.js";
 import { get, post } from "./api.js";
-import { Beside } from "./beside.js";
+import * as besides from "./beside.js";
 import * as controls from "./controls.js";
 import * as crop from "./crop.js";
 import { number, setText } from "./dom.js";
@@ -36,7 +36,7 @@ export class Label {
     this.answeredToday = 0;
     this.timings = [];
     this.stage = new Stage(root, identity);
-    this.panel = new Panel(root, { pick: (id, mode) => this.answer("label", { class_id: id }, mode), give: (code, mode) => this.reasons.give(code, mode) });
+    this.panel = new Panel(root, { pick: (id, mode) => this.answer("label", { class_id: id }, mode), give: (code, mode) => this.reasons.give(code, mode), scene: () => this.beside.scene() });
     this.search = new Search(root, { pick: (id, event) => this.answer("label", { class_id: id }, "search", event), add: (name) => answers.addClass(this, name), source: () => this.searchable() });
     this.stock = new Stock({ claim: (count) => leases.claim(this.identity, count), answering: () => this.outbox.size, changed: () => this.fill(), now: () => performance.now() });
     this.outbox = answers.outbox(this);
@@ -47,7 +47,7 @@ export class Label {
     this.flagging = new Flagging(this);
     this.passing = new Passing(this);
     this.evidence = new Evidence(this);
-    this.beside = new Beside({ stage: this.stage, part: this.part, shown: () => this.current, caption: () => this.showMapCaption() });
+    this.beside = new besides.Beside({ stage: this.stage, part: this.part, shown: () => this.current, caption: () => this.showMapCaption() });
     controls.dress(this);
     this.listen();
   }
@@ -145,7 +145,7 @@ export class Label {
     const map = this.stage.current();
     const older = this.current?.item.older && map ? " (from an older model)" : "";
     const { beside } = this.stage;
-    const told = beside ? `beside: labelled ${beside.name}; ${keys.capOf("compare")} next, Esc back` : map ? `${map.caption}${older}` : this.whyNoMap();
+    const told = beside ? besides.told(beside) : map ? `${map.caption}${older}` : this.whyNoMap();
     setText(this.part("map"), told);
     this.part("opacity").hidden = !map || beside !== null;
     crop.show(this.part("compare"), map, this.current);

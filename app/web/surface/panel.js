@@ -2,6 +2,7 @@
 
 import * as choices from "./choices.js";
 import { button, h, percent, setText } from "./dom.js";
+import { Inset } from "./inset.js";
 import * as keys from "./keys.js";
 
 export const REASONS = [
@@ -11,11 +12,12 @@ export const REASONS = [
 ];
 
 export class Panel {
-  // pick(class_id, mode) answers; give(reason, mode) names the reason of the reject just made.
-  constructor(root, { pick, give }) {
+  // pick(class_id, mode) answers; give(reason, mode) names the reason of the reject just made; scene() shows the scene large.
+  constructor(root, { pick, give, scene }) {
     this.note = root.querySelector('[data-part="note"]');
     this.list = root.querySelector('[data-part="choices"]');
     this.compare = root.querySelector('[data-part="compare"]');
+    this.inset = new Inset(this.compare, scene);
     this.rows = [];
     this.slots = Array.from({ length: choices.DIGITS }, (_, i) => this.#slot(i, pick));
     this.reasons = REASONS.map(([code, text], i) =>
@@ -50,6 +52,7 @@ export class Panel {
     }
     setText(this.note, noted(item, classes));
     this.note.classList.toggle("rm-blind", item.blind);
+    this.inset.show(item);
     this.#contrast(ready);
   }
 
@@ -76,6 +79,7 @@ export class Panel {
     this.rows = [];
     this.list.replaceChildren();
     this.compare.replaceChildren();
+    this.inset.show(null);
     setText(this.note, "");
   }
 

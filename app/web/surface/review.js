@@ -1,11 +1,10 @@
 // Reviewing: what is in doubt, one image at a time; every decision is one key, travels behind, and can be taken back.
 
 import { get } from "./api.js";
-import { Beside } from "./beside.js";
+import * as besides from "./beside.js";
 import * as crop from "./crop.js";
 import { number, setText } from "./dom.js";
 import { uuid } from "./identity.js";
-import * as keys from "./keys.js";
 import { Panel } from "./panel.js";
 import * as people from "./people.js";
 import { KINDS, build, described, empty, saidRows } from "./review_view.js";
@@ -33,13 +32,13 @@ export class Review {
     this.part = (name) => this.root.querySelector(`[data-part="${name}"]`);
     slot.replaceChildren(this.root);
     this.stage = new Stage(this.root, identity);
-    this.panel = new Panel(this.root, { pick: (id, mode) => this.decide("label", { class_id: id }, mode), give: () => {} });
+    this.panel = new Panel(this.root, { pick: (id, mode) => this.decide("label", { class_id: id }, mode), give: () => {}, scene: () => this.beside.scene() });
     this.search = new Search(this.root, {
       id: "rv-found", pick: (id) => this.decide("label", { class_id: id }, "search"), add: (name) => this.say(`there is no class ${name}: add it on the Classes tab first`),
       source: () => ({ classes: this.label.classes, suggestions: this.item?.suggestions ?? [] }),
     });
     label.review = this;
-    this.beside = new Beside({ stage: this.stage, part: this.part, shown: () => this.prepared(this.item), caption: () => this.caption() });
+    this.beside = new besides.Beside({ stage: this.stage, part: this.part, shown: () => this.prepared(this.item), caption: () => this.caption() });
     this.show();
     status.listen((value) => this.heard(value));
     new IntersectionObserver(() => this.visible() && this.opened()).observe(this.root);
@@ -126,7 +125,7 @@ export class Review {
   caption() {
     const { beside } = this.stage;
     const marked = this.item?.region ? "; the dashed box is what a person marked as evidence" : "";
-    setText(this.part("map"), beside ? `beside: labelled ${beside.name}; ${keys.capOf("compare")} next, Esc back` : `${this.stage.current()?.caption ?? ""}${marked}`);
+    setText(this.part("map"), beside ? besides.told(beside) : `${this.stage.current()?.caption ?? ""}${marked}`);
     crop.show(this.part("compare"), this.stage.current(), this.item && this.prepared(this.item));
   }
 

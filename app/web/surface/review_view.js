@@ -85,6 +85,7 @@ function act(review, action, mode) {
     search: () => review.search.open(),
     list: () => review.load(next),
     compare: () => review.beside.next(),
+    scene: () => review.beside.scene(),
     escape: () => review.beside.close(),
     cycle: () => { review.stage.cycle(); review.show(); },
     hide: () => { review.stage.toggle(); review.show(); },

@@ -13,6 +13,7 @@ export function state(status) {
 function screen(label) {
   const folder = h("input", { type: "text", id: "rm-folder", placeholder: "/home/me/pictures", spellcheck: "false", autocomplete: "off" });
   const names = h("textarea", { id: "rm-classes", rows: "5", placeholder: "House Sparrow\nTree Sparrow", spellcheck: "false" });
+  const boxes = h("input", { type: "text", id: "rm-boxes", placeholder: "detections.json", spellcheck: "false", autocomplete: "off" });
   const problem = h("p", { class: "rm-problem", role: "alert" });
   const ask = async (kind, payload) => {
     setText(problem, (await command(kind, payload)) ?? "");
@@ -22,11 +23,12 @@ function screen(label) {
     "form", { class: "rm-card" }, h("h2", {}, "Use my folder"),
     h("label", { for: "rm-folder" }, "Folder with images, on this machine. Nothing is uploaded."), folder,
     h("label", { for: "rm-classes" }, "Class names, one per line. They can be added later, too."), names,
+    h("label", { for: "rm-boxes" }, "Camera traps: the file of MegaDetector, or boxes as COCO. Each box becomes an image."), boxes,
     h("button", { type: "submit", class: "rm-button rm-strong" }, "Use this folder"),
   );
   own.addEventListener("submit", (event) => {
     event.preventDefault();
-    void ask("ingest", { folder: folder.value, classes: lines(names.value) });
+    void ask("ingest", { folder: folder.value, classes: lines(names.value), boxes: boxes.value });
   });
   const demo = h(
     "div", { class: "rm-card" }, h("h2", {}, "Try the demo"),
