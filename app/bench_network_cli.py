@@ -134,3 +134,27 @@ def predict(
     from app import bench_predict as measuring
 
     measuring.command(images=images, backbone=backbone, ckpt=ckpt, count=count, repeats=repeats, json_file=json_file)
+
+
+def last_layer(
+    images: Annotated[Path, typer.Option(help="one folder per class, with a metadata.csv that names train and test")],
+    backbone: options.OneBackbone = "vmamba_nano",
+    centre: Annotated[
+        bool,
+        typer.Option("--centre", help="show the network the middle of the picture, as ImageNet networks are tested"),
+    ] = False,
+    labels: Annotated[str, typer.Option(help="numbers of labels")] = "20,40,60,100,200",
+    seeds: int = 10,
+    first_seed: int = 1000,
+    cache: Annotated[Path, typer.Option(help="where embeddings are kept between runs")] = Path(
+        "workspace/cache/simulate"
+    ),
+    json_file: options.Json = None,
+) -> None:
+    """The refresh's classifier alone: accuracy by labels, on a long tail, its calibration, whether it knows its mistakes."""
+    from app import bench_last_layer as measuring
+
+    measuring.command(
+        images, backbone=backbone, centre=centre, budgets=[int(each) for each in options.names(labels)], seeds=seeds,
+        first_seed=first_seed, cache=cache, json_file=json_file,
+    )  # fmt: skip

@@ -56,9 +56,20 @@ class Material:
 
 
 def from_folder(
-    folder: Path, *, key: str, side: int, cache: Path, keep_pixels: bool, embed: Embed, progress: Progress
+    folder: Path,
+    *,
+    key: str,
+    side: int,
+    cache: Path,
+    keep_pixels: bool,
+    embed: Embed,
+    progress: Progress,
+    decode: Callable[[Path, int], NDArray[np.uint8]] | None = None,
 ) -> Material:
-    """An ImageFolder (one folder per class); metadata.csv with columns file and split (train, test) sets the split."""
+    """An ImageFolder (one folder per class); metadata.csv with columns file and split (train, test) sets the split.
+
+    `decode` makes a square of a file and its side (default: of the whole picture); `key` says what makes embeddings differ.
+    """
     files, names = image_folder(folder)
     if len(names) < 2:
         raise errors.BadRequest(
@@ -71,7 +82,7 @@ def from_folder(
         ).encode()
     ).hexdigest()[:16]
     kept = cache / f"simulate-{folder.name}-{digest}.npy"
-    images = None if kept.exists() and not keep_pixels else _decode(files, side, progress)
+    images = None if kept.exists() and not keep_pixels else _decode(files, side, progress, decode or _whole)
     if not kept.exists():
         assert images is not None
         cache.mkdir(parents=True, exist_ok=True)
@@ -202,10 +213,16 @@ def image_folder(folder: Path) -> tuple[list[Path], list[str]]:
     return files, sorted({file.parent.name for file in files})
 
 
-def _decode(files: list[Path], side: int, progress: Progress) -> NDArray[np.uint8]:
+def _whole(file: Path, side: int) -> NDArray[np.uint8]:
+    return pixels.decode(file, size=side)
+
+
+def _decode(
+    files: list[Path], side: int, progress: Progress, decode: Callable[[Path, int], NDArray[np.uint8]]
+) -> NDArray[np.uint8]:
     images = np.empty((len(files), side, side, 3), dtype=np.uint8)
     for at, file in enumerate(files):
-        images[at] = pixels.decode(file, size=side)
+        images[at] = decode(file, side)
         if at % 20 == 0:
             progress(at / len(files), f"decoding {len(files)} images")
     return images
