@@ -12,26 +12,24 @@ from numpy.typing import NDArray
 from app import (
     agreement,
     drawing,
+    judging,
     overlays,
-    pictures,
     pool,
     pool_files,
     predictions,
     ranking,
     receipts,
+    round_steps,
     snapshot,
     study_plan,
 )
 from app.settings import Settings
-from model import checkpoint, config, last_layer, predict, train
-from model.network import raum_net
+from model import checkpoint, last_layer
 from store import classes, images, queue, rounds
 from store.database import Database
 from store.records import NewPublication
 
 Progress = Callable[[str, float, str], None]  # phase, fraction of the round, message
-MOST_UNLABELLED = 6_000  # pool images that one round learns from
-TRAINED_SHARE = 0.8  # of a round's progress bar
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,7 +125,8 @@ def round_(
 ) -> int:
     """Train the network semi-supervised, calibrate, checkpoint, predict and publish; returns the publication's id.
 
-    Whatever goes wrong is recorded with its reason and raised again; the old queue stays.
+    A round that the holdout finds worse than what is shown is kept, not shown (app/judging.py). Whatever goes wrong is
+    recorded with its reason and raised again; the old queue stays.
     """
     began = clock()
     with db.read() as tx:
@@ -135,7 +134,8 @@ def round_(
         halves = {i.id: i.holdout for i in known if i.holdout}
         seen = snapshot.take(tx, holdout=halves, now=began, with_gold=study_plan.gold_rate(tx, settings.gold_rate) > 0)
     seen = agreement.recalled(seen, settings.workspace, settings=settings, rng=np.random.default_rng(settings.seed))
-    told = {"labels": len(seen.labelled), "backbone": settings.backbone, "method": settings.method}
+    told = {"labels": len(seen.labelled), "classes": seen.classes_seen, "backbone": settings.backbone}
+    told |= {"method": settings.method, "start": "pretrained"}  # each round anew, never on from the last one
     with db.write() as tx:
         seed = settings.seed + len(rounds.all_(tx))
         round_id = rounds.begin(tx, seed, told, seen.watermark, began)
@@ -166,13 +166,13 @@ def _run(
     began = clock()
     rng = np.random.default_rng(seed)
     network = dataclasses.replace(pool.network_config(settings, len(seen.class_ids)), seed=seed)
-    report, net = _train(settings, network, known, seen, rng, seed, progress, threads, stop)
-    progress("embedding", TRAINED_SHARE, "looking at every image again")
+    report, net = round_steps.train_on(settings, network, known, seen, rng, seed, progress, threads, stop)
+    progress("embedding", round_steps.TRAINED_SHARE, "looking at every image again")
     name = f"round-{round_id}"
     file = f"checkpoints/{name}.safetensors"
     held = pool.Pool(settings, net, file, name)
     held.class_ids = list(seen.class_ids)
-    _embed_all(held, known, progress)
+    round_steps.embed_all(held, known, progress)
     held.complete = True
     progress("publishing", 0.96, "ranking the pool")
     with db.read() as tx:
@@ -191,6 +191,8 @@ def _run(
     meta["class_names"] = [called[class_id] for class_id in seen.class_ids]
     checkpoint.save(settings.workspace / file, net, class_ids=seen.class_ids, meta=meta)
     pool_files.save(held)
+    if why := judging.worse(settings.workspace, found.predicted, fresh):
+        return _keep(db, round_id, _plain(metrics | {"kept_because": why}), file, now=clock())
     new = NewPublication(
         kind="round",
         round_id=round_id,
@@ -211,6 +213,14 @@ def _run(
     return published
 
 
+def _keep(db: Database, round_id: int, metrics: dict[str, Any], file: str, *, now: float) -> int:
+    """End a round well whose network is not shown; returns the publication that stays."""
+    with db.write(durable=True) as tx:
+        rounds.publish(tx, round_id, metrics, file, now)
+        shown = queue.current(tx)
+    return shown.id if shown else 0
+
+
 def _keep_predictions(settings: Settings, published: int, new: NewPublication, found: ranking.Ranking) -> None:
     """After the queue has flipped, so that people never wait for the files."""
     if found.predicted is None:
@@ -219,66 +229,6 @@ def _keep_predictions(settings: Settings, published: int, new: NewPublication, f
     more["embeddings"] = new.embeddings
     told = dataclasses.replace(found.predicted, meta=found.predicted.meta | more)
     predictions.write(settings.workspace, published, told)
-
-
-def _train(
-    settings: Settings,
-    network: config.NetworkConfig,
-    known: list[Any],
-    seen: snapshot.Snapshot,
-    rng: np.random.Generator,
-    seed: int,
-    progress: Progress,
-    threads: Callable[[], int] | None,
-    stop: Callable[[], bool] | None,
-) -> tuple[train.TrainReport, Any]:
-    progress("reading", 0.0, "decoding the images")
-    cache = pool.open_cache(settings, network)
-    paths = {image.id: pictures.source(image, settings.workspace) for image in known}
-    chosen = [image_id for image_id in seen.labelled if image_id in paths]
-    labelled = cache.read(chosen, [paths[image_id] for image_id in chosen])
-    labels_N = np.array([seen.labelled[chosen[int(at)]] for at in labelled.positions_N], np.int64)
-    apart = seen.settled | seen.holdout.keys()
-    others = [image.id for image in known if image.id not in apart]
-    if len(others) > MOST_UNLABELLED:
-        others = sorted(rng.choice(np.array(others), MOST_UNLABELLED, replace=False).tolist())
-    unlabelled = cache.read(others, [paths[image_id] for image_id in others])
-    net = raum_net.build(network).to(pool.device())
-    report = train.train(
-        net,
-        labelled_images=labelled.images_NHWC,
-        labels_N=labels_N,
-        unlabelled_images=unlabelled.images_NHWC,
-        targets_NK=seen.targets([chosen[int(at)] for at in labelled.positions_N]),
-        config=config.training(
-            network,
-            on_cpu=pool.device().type == "cpu",
-            steps=settings.steps,
-            method=settings.method,
-            occlusion_rate=settings.occlusion_rate,
-            seed=seed,
-        ),
-        progress=lambda fraction, text: progress("training", TRAINED_SHARE * fraction, text),
-        threads=threads,
-        stop=stop,
-    )
-    return report, net
-
-
-def _embed_all(held: pool.Pool, known: list[Any], progress: Progress) -> None:
-    step = 256
-    for at in range(0, len(known), step):
-        part = known[at : at + step]
-        batch = held.cache.read(
-            [image.id for image in part], [pictures.source(image, held.settings.workspace) for image in part]
-        )
-        kept = [part[int(position)] for position in batch.positions_N]
-        if kept:
-            pool.add(held, [image.id for image in kept], predict.embed(held.net, batch.images_NHWC).embeddings_ND)
-        pool.remember_images(held, part)
-        held.last_id = part[-1].id
-        done = min(1.0, (at + step) / len(known))
-        progress("embedding", TRAINED_SHARE + 0.15 * done, f"looking at every image again: {at + len(part):,}")
 
 
 def _round_of(held: pool.Pool) -> int | None:

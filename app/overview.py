@@ -57,6 +57,7 @@ def _round(each: Round, workspace: Path) -> dict[str, Any]:
         "error": each.error,
         "seed": each.seed,
         "kept": kept,  # whether one can go back to it
+        "kept_because": each.metrics.get("kept_because"),  # why it was not shown though it ended well
         **{name: each.settings.get(name) for name in ("backbone", "method")},
         **{name: each.metrics.get(name) for name in TOLD},
         "labels": each.settings.get("labels"),

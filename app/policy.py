@@ -9,7 +9,8 @@ FEW_LABELS = 5  # what must be new for a round by time, or for another try after
 
 
 def round_is_due(tx: Connection, settings: Settings, *, failed_at: int, now: float, untrained: bool = False) -> bool:
-    """Enough new labels, or a few and enough time; never by one label, and after a failure not at once again.
+    """Enough new labels, half as many where a class is among them that the last round did not know, or a few and enough
+    time; never by one label, and after a failure not at once again.
 
     `failed_at` is the watermark at which the last round failed, -1 when it did not. `untrained`: the network that is
     shown is none of a round, though there may have been rounds, of another backbone.
@@ -23,4 +24,6 @@ def round_is_due(tx: Connection, settings: Settings, *, failed_at: int, now: flo
         return True
     new = counted["labels"] - int(last.settings["labels"])
     waited = now - (last.finished_at or last.begun_at)
-    return new >= settings.round_after_labels or (new >= FEW_LABELS and waited >= 60 * settings.round_after_minutes)
+    known = last.settings.get("classes")  # rounds of older programs do not say
+    enough = settings.round_after_labels / (2 if known is not None and counted["classes"] > known else 1)
+    return new >= enough or (new >= FEW_LABELS and waited >= 60 * settings.round_after_minutes)

@@ -162,6 +162,8 @@ def _last_failure(tx: Connection) -> str | None:
     every = rounds.all_(tx)
     newest = every[-1] if every else None
     failed = [f"round {newest.id} failed: {newest.error}"] if newest is not None and newest.status == "failed" else []
+    if newest is not None and newest.metrics.get("kept_because"):
+        failed = [f"round {newest.id} is {newest.metrics['kept_because']}"]
     backup = stored.get_setting(tx, "backup_failed")
     return "; ".join([*failed, *([f"no backup today: {backup}"] if backup else [])]) or None
 

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from app import policy, progress
 from store import commands, queue, rounds, workers
 from store.records import NewPublication
@@ -69,3 +71,14 @@ def test_a_round_is_due_by_labels_or_by_time_never_by_one_label(workspace: Works
     label(workspace, workspace.ids[21:25])
     assert not due(now=7.0)
     assert due(now=6.0 + 60 * chosen.round_after_minutes)
+
+
+@pytest.mark.parametrize(("known", "soon"), [(2, True), (3, False), (None, False)])
+def test_a_class_that_the_last_round_did_not_know_makes_the_next_one_come_sooner(
+    workspace: Workspace, known: int | None, soon: bool
+) -> None:
+    label(workspace, workspace.ids[:20])
+    with workspace.db.write() as tx:
+        told = {"labels": 0} if known is None else {"labels": 0, "classes": known}
+        rounds.publish(tx, rounds.begin(tx, 0, told, 20, 5.0), {}, None, 6.0)
+        assert policy.round_is_due(tx, workspace.settings, failed_at=-1, now=10.0) == soon

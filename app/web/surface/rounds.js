@@ -92,6 +92,7 @@ export function verdict(a, b) {
 function stateText(each, shown) {
   if (each.round === shown) return "in use";
   if (each.status === "failed") return each.error ?? "failed";
+  if (each.kept_because) return each.kept_because;
   if (each.status === "published") return each.kept ? "kept" : "file is gone";
   return each.status;
 }
