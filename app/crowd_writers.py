@@ -15,7 +15,7 @@ QUEUE_LENGTH = 512
 
 
 def page(writer: Writer) -> None:
-    """All annotators as threads of this process, which take turns at its one write connection."""
+    """All annotators as threads of this process, which share its connections."""
     db, plan = database.open(writer.plan.database), writer.plan
     with futures.ThreadPoolExecutor(plan.clients) as threads:
         each = [threads.submit(annotate, Writer(plan, f"p{number}"), db) for number in range(plan.clients)]
@@ -34,7 +34,7 @@ def annotate(writer: Writer, db: database.Database | None = None) -> None:
     me, said = writer.patient(enter)
 
     def claim() -> list[records.Lease]:
-        with db.write() as tx:
+        with db.write(shared=True) as tx:
             return queue.claim(
                 tx, annotator_id=me, client=writer.name, count=writer.plan.count, now=time.time(),
                 lease_seconds=LEASE_SECONDS, rng=writer.rng,
@@ -47,7 +47,7 @@ def annotate(writer: Writer, db: database.Database | None = None) -> None:
         )  # fmt: skip
 
         def append() -> bool:
-            with db.write(durable=True) as tx:
+            with db.write(durable=True, shared=True) as tx:
                 return labels.append(tx, new, time.time())[1]
 
         began = time.perf_counter()
