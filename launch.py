@@ -41,8 +41,10 @@ def main(
     demo: Annotated[
         bool, typer.Option("--demo", help="make the demo pool unasked when the workspace is empty")
     ] = False,
+    database: options.Database = None,
 ) -> None:
     """Label images with single keys while a classifier trains in the background."""
+    options.keep_database(database)
     if context.invoked_subcommand is None:
         serve(demo=demo)
 
@@ -171,7 +173,7 @@ def export(
 
 
 for verb in (
-    import_cli.import_labels, safety_cli.backup, safety_cli.restore, safety_cli.verify, safety_cli.replay,
+    import_cli.import_labels, safety_cli.backup, safety_cli.restore, safety_cli.verify, safety_cli.replay, safety_cli.move,
     simulate_cli.simulate, training_cli.train, training_cli.evaluate, explain_cli.explain,
     predict_cli.predict, predict_cli.export_model,
 ):  # fmt: skip
@@ -225,6 +227,9 @@ def doctor(workspace: Workspace = HOME) -> None:
     from app import doctor as examination
 
     examination.print_report(workspace)
+
+
+options.with_database(app)
 
 
 def run() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -45,7 +46,7 @@ def verify(settings: Settings, *, every_byte: bool = False, progress: Tell | Non
     `every_byte` reads each image file; otherwise only those whose size or time is another than ingest saw. Raises
     BadRequest where there is no workspace.
     """
-    if not settings.database.is_file():
+    if not settings.exists:
         raise errors.BadRequest(f"there is no workspace at {settings.workspace}: name it with --workspace")
     return _everything(settings, every_byte, progress or (lambda fraction, what: None))
 
@@ -92,15 +93,24 @@ def rebuild(settings: Settings, *, now: float) -> str:
 
 
 def _database(settings: Settings) -> tuple[list[Finding], bool]:
-    """The file itself; and whether it is whole and of this program's version, so that its rows can be looked at."""
+    """The file itself; and whether it is whole and of this program's version, so that its rows can be looked at.
+
+    A server's files are its own to check (pg_amcheck): there it is the version alone.
+    """
     try:
-        found = backup.look(settings.database)
+        if isinstance(settings.database, Path):
+            found = backup.look(settings.database).version
+        else:
+            with contextlib.closing(database.Database(settings.database)) as db:
+                found = database.version(db) or "none"
+    except store_errors.Unreachable:  # nothing is known of it
+        raise
     except store_errors.NewerDatabase as problem:
         return [Finding("database", str(settings.database), str(problem), "install the newer program again")], False
     except store_errors.StoreError as problem:
         return [Finding("database", str(settings.database), str(problem), RESTORE)], False
-    if found.version != schema.VERSIONS[-1]:
-        why = f"it has version {found.version}, this program works with {schema.VERSIONS[-1]}: its rows were not looked at"
+    if found != schema.VERSIONS[-1]:
+        why = f"it has version {found}, this program works with {schema.VERSIONS[-1]}: its rows were not looked at"
         return [Finding("database", str(settings.database), why, "start launch.py: it backs up, then migrates")], False
     return [], True
 

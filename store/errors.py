@@ -8,6 +8,8 @@ StoreError
         Damaged             its pages do not hold together
         NoDriver            the package that speaks to the server is not installed
     BackupFailed            no copy was made: the disk is full, the place cannot be written, the source is damaged
+    NotEmpty                a database that was to take a copy holds rows already
+    CopyDiffers             a copy came out otherwise than what was copied
     Busy                    another process kept the write lock too long
         Unreachable         the database server does not answer
     CannotWrite             the disk is full, broken, or may only be read
@@ -65,6 +67,14 @@ class NoDriver(CannotOpen):
 
 class BackupFailed(StoreError):
     """No copy of the database was made; nothing is left of it."""
+
+
+class NotEmpty(StoreError):
+    """The database that was to take a copy holds rows already."""
+
+
+class CopyDiffers(StoreError):
+    """A copy came out otherwise than what was copied; it was not kept."""
 
 
 class Busy(StoreError):

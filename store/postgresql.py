@@ -51,7 +51,9 @@ def named(text: str) -> sa.URL:
         raise errors.NotADatabase("that is no database URL: give postgresql+psycopg://USER@HOST/DATABASE") from None
     kind = url.drivername.partition("+")[0]
     if kind in ("postgresql", "postgres"):
-        return url.set(drivername="postgresql+psycopg")
+        url = url.set(drivername="postgresql+psycopg")
+        hidden = url.query.get("password")  # of a URL's parts, only its own password is never shown
+        return url.set(password=str(hidden)).difference_update_query(["password"]) if hidden else url
     if kind == "sqlite":
         return url
     raise errors.NotADatabase(f"{kind} is not a kind of database that serves here: SQLite and PostgreSQL do")

@@ -295,6 +295,9 @@ def test_urls_that_name_no_database_are_refused_without_repeating_them() -> None
         with pytest.raises(errors.NotADatabase) as told:
             database.to_url(text)
         assert "secret" not in str(told.value)
+    asked = database.to_url("postgres://u@h/d?password=secret&sslmode=require")
+    assert (asked.password, "secret" in f"{asked} {asked!r}") == ("secret", False)
+    assert asked.query == {"sslmode": "require"}
 
 
 def test_no_search_reads_the_whole_pool(make: Callable[..., World]) -> None:
