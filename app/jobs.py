@@ -10,7 +10,7 @@ from pathlib import Path
 from rich import console
 from rich import progress as bars
 
-from app import archives, errors, importing, ingest_files, ingest_labels, processes, settings
+from app import archives, errors, importing, ingest_files, ingest_labels, processes, settings, standby
 from store import database, images, queue, workers
 
 BEAT_SECONDS = 0.5
@@ -103,7 +103,7 @@ def refresh(workspace: Path, *, backbone: str | None) -> None:
 
     processes.keep_memory()
     chosen = settings.load(workspace, backbone=backbone)
-    with opened(chosen) as db, processes.only_one(chosen.workspace, "worker"), shown(db, "worker", False) as tell:
+    with opened(chosen) as db, standby.learning(chosen, wait=False), shown(db, "worker", False) as tell:
         chosen = backbones.settle(db, chosen, pool.machine(), say=print)
         with db.read() as tx:
             known, current = images.all_ok(tx), queue.current(tx)

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from app import backups, errors, processes
 from app.settings import Settings, located
-from store import backup, copying, database, workers
+from store import backup, copying, database, duties, workers
 from store import errors as store_errors
 
 FILE = "sqlite"  # --to sqlite: back into the workspace's own file
@@ -47,8 +47,11 @@ def move(settings: Settings, to: str, *, now: float, tell: copying.Tell = lambda
 
 
 def _check_at_rest(source: database.Database) -> None:
-    """On a server, a worker elsewhere may be at work."""
+    """On a server, page or worker may be at work on another machine."""
     with source.read() as tx:
+        others = duties.others(tx) if tx.dialect.name != "sqlite" else []
+        if others:
+            raise errors.WorkspaceBusy(f"another program is connected to the database ({others[0]}): end it, then move")
         live = [each for each in workers.workers(tx) if each.pid and time.time() - each.beat_at < ALIVE_SECONDS]
     if live:
         raise errors.WorkspaceBusy(f"{live[0].name!r} is at work (process {live[0].pid}): end it, then move")

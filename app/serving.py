@@ -58,7 +58,9 @@ def page(workspace: Path, *, insecure: bool, **listening: Any) -> None:
     longer."""
     gc.disable()
     chosen = checked(settings.load(workspace, **listening), insecure=insecure)
-    with processes.only_one(chosen.workspace, "page"):
+    # on a server several pages serve one workspace, each at an address of its own
+    role = "page" if isinstance(chosen.database, Path) else f"page-{chosen.port}"
+    with processes.only_one(chosen.workspace, role):
         processes.end_with(processes.parent())
         from app.web import server
 

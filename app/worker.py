@@ -21,6 +21,7 @@ from app import (
     pool_files,
     processes,
     reviewing,
+    standby,
     switching,
 )
 from app.settings import Settings
@@ -37,16 +38,21 @@ GROWTH_FIRST_SHOWN = 48  # embedded images from which a first queue is worth pub
 
 
 def run(settings: Settings) -> None:
-    """Own the learning of one workspace until SIGTERM. Raises WorkspaceBusy naming the pid of a worker already there."""
-    with processes.only_one(processes.writable(settings.workspace), "worker"):
-        ending = processes.Ending()
-        worker = Worker(settings)
-        try:
-            worker.loop(ending)
-        except KeyboardInterrupt:
-            log.info("asked to end")
-        finally:
-            worker.end()
+    """Own the learning of one workspace until SIGTERM. Raises WorkspaceBusy naming the pid of a worker already there.
+
+    Where the database is on a server, several may be there, on any machine: one learns, the others stand by.
+    """
+    ending = processes.Ending()
+    try:
+        while not ending.asked:
+            with standby.learning(settings) as duty:
+                worker = Worker(settings)
+                try:
+                    worker.loop(ending, duty)  # comes back where the duty is lost, to stand by
+                finally:
+                    worker.end()
+    except KeyboardInterrupt:
+        log.info("asked to end")
 
 
 class Worker:
@@ -71,9 +77,12 @@ class Worker:
         self.beat_at = 0.0
         self.phase, self.message, self.fraction = "starting", "reading the workspace", None  # type: str, str, float | None
 
-    def loop(self, ending: processes.Ending) -> None:
-        """Look, act, sleep a little; an expected failure of one act is told and the next look goes on."""
-        while not ending.asked:
+    def loop(self, ending: processes.Ending, duty: standby.Duty | None = None) -> None:
+        """Look, act, sleep a little; an expected failure of one act is told and the next look goes on.
+
+        Ends once the duty to learn is lost, too: what is held in memory may be another worker's past by then.
+        """
+        while not ending.asked and not (duty and duty.lost(time.monotonic())):
             busy = False
             asked = (self.children.look_after_children, self.children.obey)
             for act in (

@@ -17,6 +17,8 @@ it. Anything that dies rolls back and lets its locks go; keepalives find a machi
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -27,6 +29,7 @@ from sqlalchemy.engine import Connection, Engine
 from store import errors
 
 PACKAGE = "psycopg[binary]==3.3.9"  # as in requirements-postgresql.txt
+NAMED = "raum "  # begins the name that our connections have at the server
 LOCK = 0x5241554D  # "RAUM"; advisory locks are a database's own
 READERS, WRITERS = 24, 8  # most connections of a process
 WAIT_S = 30  # for a lock, or for a free connection
@@ -69,7 +72,7 @@ def engine(url: sa.URL, *, writes: bool) -> Engine:
     try:
         made = sa.create_engine(
             url,
-            connect_args={"application_name": "raum", **given},
+            connect_args={"application_name": own_name(), **given},
             pool_size=kept,
             max_overflow=most - kept,
             pool_timeout=WAIT_S,
@@ -79,6 +82,19 @@ def engine(url: sa.URL, *, writes: bool) -> Engine:
         raise errors.NoDriver(f"PostgreSQL needs one more package: pip install '{PACKAGE}'") from problem
     sa.event.listen(made, "connect", _prepare if writes else _prepare_reader)
     return made
+
+
+def alone(url: sa.URL) -> Engine:
+    """Make an engine each of whose connections is closed after its use, and begins no transaction by itself."""
+    named_ = {"application_name": own_name(), "connect_timeout": CONNECT_S}
+    made = sa.create_engine(url, connect_args=named_, poolclass=sa.pool.NullPool, isolation_level="AUTOCOMMIT")
+    sa.event.listen(made, "connect", _prepare)
+    return made
+
+
+def own_name() -> str:
+    """What the server calls this process's connections."""
+    return f"{NAMED}{os.getpid()}@{socket.gethostname()}"[:63]
 
 
 def begin(tx: Connection, *, durable: bool, shared: bool) -> None:
