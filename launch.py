@@ -77,7 +77,7 @@ def serve(
     )  # fmt: skip
 
 
-@app.command(hidden=True)
+@app.command()
 def page(
     workspace: Workspace = HOME,
     host: str | None = None,
@@ -87,7 +87,7 @@ def page(
     root_path: options.RootPath = None,
     insecure: options.Insecure = False,
 ) -> None:
-    """The page process alone; `serve` starts it."""
+    """The page alone, as `serve` starts it; with PostgreSQL several may serve one workspace."""
     from app import serving
 
     serving.page(
@@ -95,9 +95,9 @@ def page(
     )
 
 
-@app.command(hidden=True)
+@app.command()
 def worker(workspace: Workspace = HOME, backbone: options.Backbone = None) -> None:
-    """The worker process alone; `serve` starts it."""
+    """The worker alone, as `serve` starts it; with PostgreSQL more of them stand by."""
     from app import serving
 
     serving.worker(workspace, backbone=backbone)
