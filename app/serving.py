@@ -58,9 +58,8 @@ def page(workspace: Path, *, insecure: bool, **listening: Any) -> None:
     longer."""
     gc.disable()
     chosen = checked(settings.load(workspace, **listening), insecure=insecure)
-    # on a server several pages serve one workspace, each at an address of its own
-    role = "page" if isinstance(chosen.database, Path) else f"page-{chosen.port}"
-    with processes.only_one(chosen.workspace, role):
+    alone = isinstance(chosen.database, Path)  # on a server several pages may serve one workspace
+    with processes.only_one(chosen.workspace, "page") if alone else contextlib.nullcontext():
         processes.end_with(processes.parent())
         from app.web import server
 
