@@ -3,6 +3,7 @@
 Latency beside the bare cost of a durable commit on the same disk, and whether anything acknowledged was lost.
 """
 
+import dataclasses
 import json
 import os
 import platform
@@ -22,7 +23,7 @@ from store.records import NewImage
 BARE_SECONDS = 5.0
 HOLDOUT = 400
 CLASSES = 20
-RATES = ("claims_a_second", "answers_a_second")
+RATES = ("claims_a_second", "answers_a_second", "claims_alone_a_second")
 CHECKS = {
     "lost": "acknowledged answers that are not in the store",
     "altered": "acknowledged answers that are stored otherwise than they were given",
@@ -125,6 +126,7 @@ def run(
         for name, act in rows.items()
     }
     answers = latency["answer"]["n"]
+    claims = _claims_alone(folder, plan, bare_seconds)
     with closing(database.open(path)) as db, db.read() as tx:
         engine = f"{tx.dialect.name} {'.'.join(map(str, tx.dialect.server_version_info or ()))}"
     return {
@@ -132,8 +134,13 @@ def run(
         "how": HOW,
         "clients": clients, "clients_are": "threads of one process" if threads else "processes",
         "pool": pool, **went, "failed": len(went["failed"]),
-        "latency_ms": {**latency, **{name: latencies(times) for name, times in alone.items()}},
+        "latency_ms": {
+            **latency,
+            "claim, nothing else": latencies(claims),
+            **{name: latencies(times) for name, times in alone.items()},
+        },
         "claims_a_second": round(latency["claim"]["n"] / went["seconds"], 1),
+        "claims_alone_a_second": round(len(claims) / bare_seconds, 1),
         "answers_a_second": round(answers / went["seconds"], 1),
         "bare_commits_a_second": {name: round(len(times) / bare_seconds, 1) for name, times in alone.items()},
         "answers": answers,
@@ -141,6 +148,14 @@ def run(
         "busy": sum(journal.busy for journal in found.values()),
         "checks": {**check(path, found), "failed": len(went["failed"])},
     }  # fmt: skip
+
+
+def _claims_alone(folder: Path, plan: crowd_journal.Plan, seconds: float) -> list[float]:
+    """Seconds of each claim of as many processes that do nothing but claim, and give back, on the store that was left."""
+    noted = folder / "claimers"
+    noted.mkdir()
+    crowd.run(dataclasses.replace(plan, folder=str(noted), seconds=seconds, kills=0, scorer=False, kind="claimer"))
+    return [each for journal in crowd_journal.journals(noted).values() for each in journal.seconds.get("claim", [])]
 
 
 def make(path: Path | str, pool: int) -> None:
@@ -158,7 +173,7 @@ def make(path: Path | str, pool: int) -> None:
     db.close()
 
 
-def check(path: str, found: dict[str, crowd_journal.Journal]) -> dict[str, int]:
+def check(path: Path | str, found: dict[str, crowd_journal.Journal]) -> dict[str, int]:
     """Compare what the writers were told with what the store holds; counts of everything that is wrong, by CHECKS."""
     asked = {each: said for journal in found.values() for each, said in journal.asked.items()}
     saved = {each for journal in found.values() for each in journal.saved}
@@ -173,7 +188,7 @@ def check(path: str, found: dict[str, crowd_journal.Journal]) -> dict[str, int]:
     db.close()
     stored = {event.uuid: (event.image_id, event.class_id) for event in events}
     told = []
-    if "://" not in path:
+    if "://" not in str(path):
         with closing(sqlite3.connect(path, timeout=60)) as raw:
             told = [text for (text,) in raw.execute("PRAGMA integrity_check") if text != "ok"]
             told += raw.execute("PRAGMA foreign_key_check").fetchall()
@@ -203,10 +218,12 @@ def told(figures: dict[str, Any]) -> str:
     """The figures as a table and sentences."""
     lines = [f"{'milliseconds':>26}" + "".join(f"{name:>11}" for name in ("n", "p50", "p95", "p99", "max"))]
     for name, row in figures["latency_ms"].items():
-        lines.append(f"{name:>26}" + "".join(f"{row.get(key, '-'):>11,}" for key in ("n", "p50", "p95", "p99", "max")))
+        cells = (f"{row[key]:>11,}" if key in row else f"{'-':>11}" for key in ("n", "p50", "p95", "p99", "max"))
+        lines.append(f"{name:>26}" + "".join(cells))
     bare = ", ".join(f"{name}: {rate:,}" for name, rate in figures["bare_commits_a_second"].items())
     lines += [
-        f"{figures['claims_a_second']:,} claims and {figures['answers_a_second']:,} answers a second by "
+        f"{figures['claims_a_second']:,} claims and {figures['answers_a_second']:,} answers a second "
+        f"({figures['claims_alone_a_second']:,} claims where nobody answers) by "
         f"{figures['clients']} {figures['clients_are']} ({bare}), "
         f"{figures['seconds']:.0f} s, pool of {figures['pool']:,}",
         f"{figures['kills']:,} writers killed with -9, {figures['kills_of_scorer']} of them the scorer; "

@@ -28,4 +28,4 @@ def shared_data() -> Path:
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[postgres.Server]:
     """A running PostgreSQL server; a test that needs it skips by name where none is installed."""
-    yield from postgres.serve(postgres.Server)
+    yield from postgres.serve()

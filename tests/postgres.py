@@ -5,7 +5,9 @@ import pwd
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
+from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -105,19 +107,26 @@ def empty(db: database.Database) -> None:
         tx.exec_driver_sql("SELECT setval(seqrelid, 1, false) FROM pg_sequence")
 
 
-def serve(factory: Any) -> Any:
+CLEAN = """
+import pathlib, shutil, subprocess, sys
+sys.stdin.read()  # until whoever started the server has ended, however that was
+folder, owner, *stop = sys.argv[1:]
+subprocess.run(stop, cwd="/", capture_output=True, **({"user": owner, "group": owner, "extra_groups": []} if owner else {}))
+shutil.rmtree(folder, ignore_errors=True)
+"""
+
+
+def serve(settings: tuple[str, ...] = FAST) -> Iterator[Server]:
     """What the session's fixture yields: a server with an empty database of the newest version named `template`."""
-    if programs() is None:
+    bin_ = programs()
+    if bin_ is None:
         assert not os.environ.get(REQUIRED), "PostgreSQL's programs are to be there, but no pg_ctl was found"
         pytest.skip("PostgreSQL is not installed here")
     folder = Path(tempfile.mkdtemp(prefix="raum-pg-"))
-    try:
-        server = factory(folder)
-        try:
-            server.sql("CREATE DATABASE template")
-            database.open(server.url("template")).close()
-            yield server
-        finally:
-            server.stop()
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    stop = [str(bin_ / "pg_ctl"), "stop", "-D", str(folder / "data"), "-m", "immediate"]
+    command = [sys.executable, "-c", CLEAN, str(folder), "" if os.getuid() else "postgres", *stop]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True):
+        server = Server(folder, settings)
+        server.sql("CREATE DATABASE template")
+        database.open(server.url("template")).close()
+        yield server

@@ -150,3 +150,28 @@ def test_behind_a_proxy_a_browser_meets_both_and_notices_nothing(
     context.close()
     met = set(log.read_text(encoding="utf-8").split())
     assert met == {f"127.0.0.1:{two.one}", f"127.0.0.1:{two.two}"}
+
+
+def test_while_the_server_is_away_nothing_is_lost_and_both_pages_come_back(
+    two: Two, postgresql: postgres.Server
+) -> None:
+    with two.client(two.one) as one, two.client(two.two) as other:
+        ben = team.session(one, "Ben")
+        [image] = _next(one, ben, 1)
+        said = {
+            "uuid": str(uuid4()),
+            "image_id": image["image_id"],
+            "lease": image["lease"],
+            "kind": "label",
+            "class_id": 1,
+        }
+        postgresql.stop("fast")
+        try:
+            for client in (one, other):
+                answer = client.post("/api/v1/events", json={**said, "client": "tab"}, headers=ben)
+                assert answer.status_code == 503, answer.text
+                assert "cannot be reached" in answer.json()["error"]
+        finally:
+            postgresql.start()
+        ids = {client.post("/api/v1/events", json=said, headers=ben).json()["event_id"] for client in (one, other, one)}
+        assert len(ids) == 1, "said again at either page it counts once"
