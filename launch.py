@@ -43,8 +43,10 @@ def main(
     demo: Annotated[
         bool, typer.Option("--demo", help="make the demo pool unasked when the workspace is empty")
     ] = False,
+    database: options.Database = None,
 ) -> None:
     """Label images with single keys while a classifier trains in the background."""
+    options.keep_database(database)
     if context.invoked_subcommand is None:
         serve(demo=demo)
 
@@ -80,7 +82,7 @@ def serve(
     )  # fmt: skip
 
 
-@app.command(hidden=True)
+@app.command()
 def page(
     workspace: Workspace = HOME,
     host: str | None = None,
@@ -90,7 +92,7 @@ def page(
     root_path: options.RootPath = None,
     insecure: options.Insecure = False,
 ) -> None:
-    """The page process alone; `serve` starts it."""
+    """The page alone, as `serve` starts it; with PostgreSQL several may serve one workspace."""
     from app import serving
 
     serving.page(
@@ -98,9 +100,9 @@ def page(
     )
 
 
-@app.command(hidden=True)
+@app.command()
 def worker(workspace: Workspace = HOME, backbone: options.Backbone = None) -> None:
-    """The worker process alone; `serve` starts it."""
+    """The worker alone, as `serve` starts it; with PostgreSQL more of them stand by."""
     from app import serving
 
     serving.worker(workspace, backbone=backbone)
@@ -181,7 +183,7 @@ def export(
 
 
 for verb in (
-    import_cli.import_labels, safety_cli.backup, safety_cli.restore, safety_cli.verify, safety_cli.replay,
+    import_cli.import_labels, safety_cli.backup, safety_cli.restore, safety_cli.verify, safety_cli.replay, safety_cli.move,
     simulate_cli.simulate, training_cli.train, training_cli.evaluate, explain_cli.explain,
     predict_cli.predict, predict_cli.export_model,
 ):  # fmt: skip
@@ -235,6 +237,9 @@ def doctor(workspace: Workspace = HOME) -> None:
     from app import doctor as examination
 
     examination.print_report(workspace)
+
+
+options.with_database(app)
 
 
 def run() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import os
 import shlex
@@ -11,7 +12,7 @@ from pathlib import Path
 
 from app import errors
 from app.settings import Settings
-from store import backup, database, labels, queue, records
+from store import backup, copying, database, labels, queue, records
 from store import errors as store_errors
 
 DAILY = "daily-"
@@ -33,22 +34,31 @@ def by_hand(settings: Settings, to: Path | None, *, now: float) -> str:
     Without `to` it is the database alone, beside the daily ones. Returns a sentence. Raises BadRequest where there is
     nothing to back up, store.errors.BackupFailed where it could not be done; then nothing is left of it.
     """
-    if not settings.database.is_file():
+    if not settings.exists:
         raise errors.BadRequest(f"there is no workspace at {settings.workspace}: name it with --workspace")
     stamp = _utc(now).strftime("%Y-%m-%d-%H%M%S")
     if to is None:
         to = folder(settings) / f"raum-{stamp}.db"
     if to.suffix == ".db":
-        done = backup.write(settings.database, to)
+        done = _write(settings, to)
         return _told(settings, to, done, missing=["the settings", "the trained network"])
     return _whole(settings, to / f"{settings.workspace.name}-{stamp}")
+
+
+def _write(settings: Settings, target: Path) -> records.Contents:
+    """Copy the database to a file; that of a server row by row, into a file such as a workspace has without one."""
+    if isinstance(settings.database, Path):
+        return backup.write(settings.database, target)
+    with contextlib.closing(database.open(settings.database)) as db:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return copying.to_file(db, target)
 
 
 def _whole(settings: Settings, target: Path) -> str:
     """Everything but the images, in a folder that appears under its name when it is complete."""
     beside = target.with_name(f".{target.name}.{os.getpid()}.half")
     try:
-        done = backup.write(settings.database, beside / DATABASE)
+        done = _write(settings, beside / DATABASE)
         wanted = [SETTINGS] if (settings.workspace / SETTINGS).exists() else []
         wanted += named(beside / DATABASE)
         missing = [name for name in wanted if not _bring(settings.workspace, name, beside)]
@@ -94,7 +104,7 @@ def due(db: database.Database, settings: Settings, *, now: float) -> bool:
 def daily(settings: Settings, *, now: float) -> str:
     """Make today's backup and remove those that rotation gives up; returns a sentence. Raises store.errors.BackupFailed."""
     target = folder(settings) / f"{DAILY}{_utc(now).date().isoformat()}.db"
-    done = backup.write(settings.database, target)
+    done = _write(settings, target)
     made = daily_ones(settings)
     given_up = set(made) - kept(made, days=settings.backup_days, weeks=settings.backup_weeks)
     for day in given_up:

@@ -231,6 +231,9 @@ def bench_store(
         Path | None, typer.Option(help="folder on the disk to measure; without it the system's for temporary files")
     ] = None,
     seed: int = 0,
+    server: Annotated[
+        str | None, typer.Option("--database", metavar="URL", help="then the same in this empty PostgreSQL database")
+    ] = None,
     json_file: options.Json = None,
 ) -> None:
     """Claims and answers by many processes while queues are published: latency beside bare commits, and nothing lost."""
@@ -238,7 +241,7 @@ def bench_store(
 
     measuring.command(
         clients=clients, pool=images, seconds=seconds, kills=kills, threads=threads, seed=seed, place=place,
-        json_file=json_file,
+        json_file=json_file, server=server,
     )  # fmt: skip
 
 

@@ -93,7 +93,7 @@ def run(
     return {
         "machine": f"{os.cpu_count()} cores, {platform.machine()}, load {os.getloadavg()[0]:.1f}",
         "images": pool, "answers": answers, "made_s": round(made, 1),
-        "database_mb": round(chosen.database.stat().st_size / 1e6, 1),
+        "database_mb": round(chosen.file.stat().st_size / 1e6, 1),
         "daily_backups_left": len(backups.daily_ones(chosen)),
         "steps": rows,
         "bare_commit_ms": bench_store.latencies(bare),

@@ -3,6 +3,7 @@
 Latency beside the bare cost of a durable commit on the same disk, and whether anything acknowledged was lost.
 """
 
+import dataclasses
 import json
 import os
 import platform
@@ -10,19 +11,19 @@ import sqlite3
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 from app import crowd, crowd_journal, errors
-from store import classes, database, images, labels
+from store import classes, copying, database, images, labels
 from store.records import NewImage
 
 BARE_SECONDS = 5.0
 HOLDOUT = 400
 CLASSES = 20
-LEFT_FREE_GB = 1.0
+RATES = ("claims_a_second", "answers_a_second", "claims_alone_a_second")
 CHECKS = {
     "lost": "acknowledged answers that are not in the store",
     "altered": "acknowledged answers that are stored otherwise than they were given",
@@ -31,12 +32,13 @@ CHECKS = {
     "double_leases": "images leased to two people at once",
     "wrong_states": "images whose state is not the fold of their events",
     "gaps": "gaps in the sequence of events",
-    "damage": "complaints of PRAGMA integrity_check and foreign_key_check",
+    "damage": "complaints of PRAGMA integrity_check and foreign_key_check (SQLite)",
     "failed": "writers that ended with an error",
 }
 HOW = (
     "seconds from asking for the write lock to the end of the commit, in the process that writes; claims commit with "
-    "synchronous=NORMAL, answers with FULL, all in WAL mode; bare: BEGIN IMMEDIATE, one row of an answer's size, "
+    "synchronous=NORMAL, answers with FULL, all in WAL mode (PostgreSQL: synchronous_commit off and on); bare: BEGIN "
+    "IMMEDIATE, one row of an answer's size, "
     "COMMIT with synchronous=FULL, through sqlite3 alone"
 )
 
@@ -51,19 +53,46 @@ def command(
     seed: int,
     place: Path | None,
     json_file: Path | None,
+    server: str | None = None,
 ) -> None:
-    """Measure in a folder of its own below `place`, print, write; raises BadRequest when a check fails."""
+    """Measure in a folder of its own below `place`, and then in the empty database `server`; print, write.
+
+    Raises BadRequest when a check fails."""
     if os.name != "posix":
         raise errors.BadRequest("bench store forks and kills processes: it needs Linux or macOS")
+    options: dict[str, Any] = {"clients": clients, "pool": pool, "seconds": seconds, "kills": kills}
+    options |= {"threads": threads, "seed": seed}
     with tempfile.TemporaryDirectory(prefix="raum-bench-", dir=place) as folder:
-        figures = run(
-            Path(folder), clients=clients, pool=pool, seconds=seconds, kills=kills, threads=threads, seed=seed
-        )
+        figures = run(Path(folder), **options)
     print(told(figures))
+    if server:
+        with tempfile.TemporaryDirectory(prefix="raum-bench-", dir=place) as folder, _emptied(server) as url:
+            figures["postgresql"] = run(Path(folder), **options, server=url)
+        print(f"\nthe same on PostgreSQL:\n{told(figures['postgresql'])}\n{_beside(figures)}")
     if json_file is not None:
         json_file.write_text(json.dumps(figures, indent=1), encoding="utf-8")
-    if sum(figures["checks"].values()):
-        raise errors.BadRequest(f"the store did not keep its promise: {figures['checks']}")
+    for each in (figures, figures.get("postgresql", figures)):
+        if sum(each["checks"].values()):
+            raise errors.BadRequest(f"the store did not keep its promise: {each['checks']}")
+
+
+@contextmanager
+def _emptied(server: str) -> Iterator[str]:
+    """An empty database, as it is before and after; raises BadRequest for one that holds anything."""
+    url = database.to_url(server)
+    with closing(database.Database(url)) as db:
+        if database.version(db) is not None:
+            raise errors.BadRequest(f"{url} is in use: bench store needs an empty database of its own")
+    try:
+        yield url.render_as_string(hide_password=False)
+    finally:
+        with closing(database.open(url)) as db:
+            copying.unmake(db)
+
+
+def _beside(figures: dict[str, Any]) -> str:
+    told = [f"{name} {figures[name]:,} and {figures['postgresql'][name]:,}" for name in RATES]
+    return f"SQLite and PostgreSQL: {', '.join(told).replace('_', ' ')}"
 
 
 def run(
@@ -76,16 +105,17 @@ def run(
     threads: bool = False,
     seed: int = 0,
     bare_seconds: float = BARE_SECONDS,
+    server: str = "",
 ) -> dict[str, Any]:
-    """Make a store of `pool` images in `folder`, let the crowd work on it, and look at everything that it left."""
-    path = folder / "raum.db"
+    """Make a store of `pool` images in `folder` (or on `server`), let the crowd work on it, look at all that it left."""
+    path = server or str(folder / "raum.db")
     make(path, pool)
     alone = {f"bare commit, {number}": bare(folder, number, bare_seconds) for number in sorted({1, clients})}
     noted = folder / "journals"
     noted.mkdir()
     kind = "page" if threads else "annotator"
     plan = crowd_journal.Plan(
-        str(path), str(noted), clients, seconds=seconds, kills=kills, scorer=True, kind=kind, seed=seed
+        path, str(noted), clients, seconds=seconds, kills=kills, scorer=True, kind=kind, seed=seed
     )
     load = os.getloadavg()[0]
     went = crowd.run(plan)
@@ -96,12 +126,21 @@ def run(
         for name, act in rows.items()
     }
     answers = latency["answer"]["n"]
+    claims = _claims_alone(folder, plan, bare_seconds)
+    with closing(database.open(path)) as db, db.read() as tx:
+        engine = f"{tx.dialect.name} {'.'.join(map(str, tx.dialect.server_version_info or ()))}"
     return {
-        "machine": f"{os.cpu_count()} cores, {platform.machine()}, load {load:.1f} before, SQLite {sqlite3.sqlite_version}",
+        "machine": f"{os.cpu_count()} cores, {platform.machine()}, load {load:.1f} before, {engine}",
         "how": HOW,
         "clients": clients, "clients_are": "threads of one process" if threads else "processes",
         "pool": pool, **went, "failed": len(went["failed"]),
-        "latency_ms": {**latency, **{name: latencies(times) for name, times in alone.items()}},
+        "latency_ms": {
+            **latency,
+            "claim, nothing else": latencies(claims),
+            **{name: latencies(times) for name, times in alone.items()},
+        },
+        "claims_a_second": round(latency["claim"]["n"] / went["seconds"], 1),
+        "claims_alone_a_second": round(len(claims) / bare_seconds, 1),
         "answers_a_second": round(answers / went["seconds"], 1),
         "bare_commits_a_second": {name: round(len(times) / bare_seconds, 1) for name, times in alone.items()},
         "answers": answers,
@@ -111,7 +150,15 @@ def run(
     }  # fmt: skip
 
 
-def make(path: Path, pool: int) -> None:
+def _claims_alone(folder: Path, plan: crowd_journal.Plan, seconds: float) -> list[float]:
+    """Seconds of each claim of as many processes that do nothing but claim, and give back, on the store that was left."""
+    noted = folder / "claimers"
+    noted.mkdir()
+    crowd.run(dataclasses.replace(plan, folder=str(noted), seconds=seconds, kills=0, scorer=False, kind="claimer"))
+    return [each for journal in crowd_journal.journals(noted).values() for each in journal.seconds.get("claim", [])]
+
+
+def make(path: Path | str, pool: int) -> None:
     """A store whose pool has `pool` images; their files are never opened."""
     db = database.open(path)
     held = min(HOLDOUT, pool // 5)
@@ -126,7 +173,7 @@ def make(path: Path, pool: int) -> None:
     db.close()
 
 
-def check(path: Path, found: dict[str, crowd_journal.Journal]) -> dict[str, int]:
+def check(path: Path | str, found: dict[str, crowd_journal.Journal]) -> dict[str, int]:
     """Compare what the writers were told with what the store holds; counts of everything that is wrong, by CHECKS."""
     asked = {each: said for journal in found.values() for each, said in journal.asked.items()}
     saved = {each for journal in found.values() for each in journal.saved}
@@ -140,9 +187,11 @@ def check(path: Path, found: dict[str, crowd_journal.Journal]) -> dict[str, int]
         wrong = labels.rebuild(tx)
     db.close()
     stored = {event.uuid: (event.image_id, event.class_id) for event in events}
-    with closing(sqlite3.connect(path, timeout=60)) as raw:
-        told = [text for (text,) in raw.execute("PRAGMA integrity_check") if text != "ok"]
-        told += raw.execute("PRAGMA foreign_key_check").fetchall()
+    told = []
+    if "://" not in str(path):
+        with closing(sqlite3.connect(path, timeout=60)) as raw:
+            told = [text for (text,) in raw.execute("PRAGMA integrity_check") if text != "ok"]
+            told += raw.execute("PRAGMA foreign_key_check").fetchall()
     return {
         "lost": len(saved - stored.keys()),
         "altered": sum(stored[each] != asked[each] for each in saved & stored.keys()),
@@ -169,10 +218,13 @@ def told(figures: dict[str, Any]) -> str:
     """The figures as a table and sentences."""
     lines = [f"{'milliseconds':>26}" + "".join(f"{name:>11}" for name in ("n", "p50", "p95", "p99", "max"))]
     for name, row in figures["latency_ms"].items():
-        lines.append(f"{name:>26}" + "".join(f"{row.get(key, '-'):>11,}" for key in ("n", "p50", "p95", "p99", "max")))
+        cells = (f"{row[key]:>11,}" if key in row else f"{'-':>11}" for key in ("n", "p50", "p95", "p99", "max"))
+        lines.append(f"{name:>26}" + "".join(cells))
     bare = ", ".join(f"{name}: {rate:,}" for name, rate in figures["bare_commits_a_second"].items())
     lines += [
-        f"{figures['answers_a_second']:,} answers a second by {figures['clients']} {figures['clients_are']} ({bare}), "
+        f"{figures['claims_a_second']:,} claims and {figures['answers_a_second']:,} answers a second "
+        f"({figures['claims_alone_a_second']:,} claims where nobody answers) by "
+        f"{figures['clients']} {figures['clients_are']} ({bare}), "
         f"{figures['seconds']:.0f} s, pool of {figures['pool']:,}",
         f"{figures['kills']:,} writers killed with -9, {figures['kills_of_scorer']} of them the scorer; "
         f"{figures['said_again_after_a_kill']['again']} answers were on their way then and were said again, "

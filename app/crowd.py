@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 
 from app import crowd_journal, crowd_writers, processes
 from app.crowd_journal import STOP, Plan, Writer
+from store import database
 
 SCORER = "scorer"
 
@@ -32,6 +33,8 @@ def herd(plan: Plan) -> dict[str, Any]:
 
     Where there is a scorer, the others and the time begin with its first queue.
     """
+    if "://" in plan.database:
+        database.Database(database.to_url(plan.database)).close()  # its driver is imported once, before the forks
     stop = Path(plan.folder) / STOP
     stop.unlink(missing_ok=True)
     crowd = _Herd(plan)

@@ -22,8 +22,8 @@ STOP = "stop"  # a file of this name beside the journals ends the writers
 class Plan:
     """Who writes where and for how long.
 
-    `kind`: "annotator", each a process; "page", one process with a thread for each annotator, as the page has; "bare",
-    processes that commit one row durably and do no more.
+    `kind`: "annotator", each a process; "page", one process with a thread for each annotator, as the page has; "claimer",
+    processes that claim and give back; "bare", processes that commit one row durably and do no more.
     """
 
     database: str

@@ -15,7 +15,7 @@ QUEUE_LENGTH = 512
 
 
 def page(writer: Writer) -> None:
-    """All annotators as threads of this process, which take turns at its one write connection."""
+    """All annotators as threads of this process, which share its connections."""
     db, plan = database.open(writer.plan.database), writer.plan
     with futures.ThreadPoolExecutor(plan.clients) as threads:
         each = [threads.submit(annotate, Writer(plan, f"p{number}"), db) for number in range(plan.clients)]
@@ -27,18 +27,7 @@ def annotate(writer: Writer, db: database.Database | None = None) -> None:
     """Claim and answer until nothing is left; what was on its way when the one before was killed is said again first."""
     db = db or database.open(writer.plan.database)
 
-    def enter() -> tuple[int, list[int]]:
-        with db.write() as tx:
-            return annotators.ensure(tx, writer.name, time.time()).id, [each.id for each in classes.all_(tx)]
-
-    me, said = writer.patient(enter)
-
-    def claim() -> list[records.Lease]:
-        with db.write() as tx:
-            return queue.claim(
-                tx, annotator_id=me, client=writer.name, count=writer.plan.count, now=time.time(),
-                lease_seconds=LEASE_SECONDS, rng=writer.rng,
-            )  # fmt: skip
+    me, said = _enter(writer, db)
 
     def submit(identifier: str, image_id: int, class_id: int, lease: records.Lease | None) -> None:
         new = records.NewEvent(
@@ -47,7 +36,7 @@ def annotate(writer: Writer, db: database.Database | None = None) -> None:
         )  # fmt: skip
 
         def append() -> bool:
-            with db.write(durable=True) as tx:
+            with db.write(durable=True, shared=True) as tx:
                 return labels.append(tx, new, time.time())[1]
 
         began = time.perf_counter()
@@ -60,7 +49,7 @@ def annotate(writer: Writer, db: database.Database | None = None) -> None:
         submit(identifier, image_id, class_id, None)
     while not writer.ends:
         began = time.perf_counter()
-        leases = writer.patient(claim)
+        leases = writer.patient(lambda: _claim(writer, db, me))
         writer.note(f"claim {time.perf_counter() - began:.6f}")
         if not leases:
             return
@@ -70,6 +59,41 @@ def annotate(writer: Writer, db: database.Database | None = None) -> None:
             identifier, class_id = str(uuid.uuid4()), writer.rng.choice(said)
             writer.note(f"asks {identifier} {lease.image_id} {class_id}")
             submit(identifier, lease.image_id, class_id, lease)
+
+
+def claim(writer: Writer) -> None:
+    """Claim, and give back what was claimed: what claiming alone takes while everybody wants the same head of the queue."""
+    db = database.open(writer.plan.database)
+    me, _ = _enter(writer, db)
+
+    def give_back() -> None:
+        with db.write(shared=True) as tx:
+            queue.release(tx, me, writer.name)
+
+    while not writer.ends:
+        began = time.perf_counter()
+        writer.patient(lambda: _claim(writer, db, me))
+        writer.note(f"claim {time.perf_counter() - began:.6f}")
+        writer.patient(give_back)
+
+
+def _enter(writer: Writer, db: database.Database) -> tuple[int, list[int]]:
+    """The annotator's id and those of the classes."""
+
+    def enter() -> tuple[int, list[int]]:
+        with db.write() as tx:
+            return annotators.ensure(tx, writer.name, time.time()).id, [each.id for each in classes.all_(tx)]
+
+    found: tuple[int, list[int]] = writer.patient(enter)
+    return found
+
+
+def _claim(writer: Writer, db: database.Database, me: int) -> list[records.Lease]:
+    with db.write(shared=True) as tx:
+        return queue.claim(
+            tx, annotator_id=me, client=writer.name, count=writer.plan.count, now=time.time(),
+            lease_seconds=LEASE_SECONDS, rng=writer.rng,
+        )  # fmt: skip
 
 
 def score(writer: Writer) -> None:
@@ -113,4 +137,6 @@ def commit(writer: Writer) -> None:
         writer.note(f"commit {time.perf_counter() - began:.6f}")
 
 
-KINDS: dict[str, Callable[[Writer], None]] = {"annotator": annotate, "page": page, "scorer": score, "bare": commit}
+KINDS: dict[str, Callable[[Writer], None]] = {
+    "annotator": annotate, "page": page, "claimer": claim, "scorer": score, "bare": commit,
+}  # fmt: skip

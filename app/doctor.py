@@ -77,7 +77,7 @@ def _backbone(workspace: Path) -> str:
 
     chosen = settings.load(workspace)
     with contextlib.ExitStack() as opened:
-        new = not chosen.database.is_file()
+        new = not chosen.exists
         db = None if new else opened.enter_context(contextlib.closing(database.open(chosen.database)))
         return backbones.sentence(backbones.look(db, chosen, pool.machine())).removeprefix("backbone ")
 

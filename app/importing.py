@@ -129,7 +129,7 @@ def role(settings: Settings) -> Iterator[None]:
 @contextlib.contextmanager
 def opened(settings: Settings) -> Iterator[Database]:
     """The database of a workspace that is there; raises BadRequest where none is."""
-    if not settings.database.is_file():
+    if not settings.exists:
         raise errors.BadRequest(f"there is no workspace at {settings.workspace}: name it with --workspace")
     db = database.open(settings.database)
     try:

@@ -12,7 +12,7 @@ from typing import Any
 from rich import console
 from rich import progress as bars
 
-from app import errors, importing, ingest_files, ingest_labels, processes, remote, settings
+from app import errors, importing, ingest_files, ingest_labels, processes, remote, settings, standby
 from store import database, images, queue, workers
 
 BEAT_SECONDS = 0.5
@@ -124,7 +124,7 @@ def refresh(workspace: Path, *, backbone: str | None) -> None:
 
     processes.keep_memory()
     chosen = settings.load(workspace, backbone=backbone)
-    with opened(chosen) as db, processes.only_one(chosen.workspace, "worker"), shown(db, "worker", False) as tell:
+    with opened(chosen) as db, standby.learning(chosen, wait=False), shown(db, "worker", False) as tell:
         chosen = backbones.settle(db, chosen, pool.machine(), say=print)
         with db.read() as tx:
             known, current = images.all_ok(tx), queue.current(tx)

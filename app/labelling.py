@@ -6,6 +6,7 @@ import uuid as uuids
 from typing import Any
 
 import numpy as np
+from sqlalchemy import Connection
 
 from app import class_names, errors, items, passing, regions, study_plan
 from store import annotators, gold, labels, queue
@@ -36,7 +37,8 @@ def next_images(
     if not 1 <= count <= 100:
         raise errors.BadRequest(f"count must be between 1 and 100, not {count}")
     name = checked_name(annotator)
-    with db.write() as tx:
+
+    def claim(tx: Connection) -> list[dict[str, Any]]:
         person = annotators.ensure(tx, name, now)
         leases = queue.claim(
             tx,
@@ -50,6 +52,8 @@ def next_images(
             gold_rate=study_plan.gold_rate(tx, gold_rate),
         )
         return items.build(tx, study_plan.assign(tx, leases, now), hidden_rate)
+
+    return db.attempt(claim)
 
 
 def ask_several(db: Database, *, overlap: int, overlap_rate: float) -> None:
@@ -75,17 +79,19 @@ def submit(db: Database, event: dict[str, Any], *, now: float) -> dict[str, Any]
     _reason(event)
     name = checked_name(event.get("annotator"))
     checked_uuid(event.get("uuid"))
+
+    def append(tx: Connection) -> dict[str, Any]:
+        person = annotators.ensure(tx, name, now)
+        new = dataclasses.replace(new_event(event, person.id), asked_id=passing.asked(tx, event, person.id))
+        saved, _ = labels.append(tx, _completed(tx, new), now)
+        return {"saved": True, "event_id": saved.seq, **class_names.late(tx, [saved.class_id])}
+
     try:
-        with db.write(durable=True) as tx:
-            person = annotators.ensure(tx, name, now)
-            new = dataclasses.replace(new_event(event, person.id), asked_id=passing.asked(tx, event, person.id))
-            saved, _ = labels.append(tx, _completed(tx, new), now)
-            note = class_names.late(tx, [saved.class_id])
+        return db.attempt(append, durable=True)
     except store_errors.UnknownImage as problem:
         raise errors.NotFound(str(problem)) from problem
     except (store_errors.Unknown, store_errors.Refused) as problem:
         raise errors.BadRequest(str(problem)) from problem
-    return {"saved": True, "event_id": saved.seq, **note}
 
 
 def _completed(tx: Any, event: NewEvent) -> NewEvent:
@@ -123,7 +129,9 @@ def undo(
     together, and so is a page of the grid. Repeating a uuid changes nothing. `lease_now`: the leases' own time.
     """
     name, identifier = checked_name(annotator), checked_uuid(uuid)
-    with db.write(durable=True) as tx:
+
+    def take_back(tx: Connection) -> dict[str, Any]:
+        labels.lock_watermark(tx)  # what is taken back still stands
         person = annotators.ensure(tx, name, now)
         known = labels.get_by_uuid(tx, identifier)
         if known is not None:
@@ -142,7 +150,9 @@ def undo(
             return {"undone": True, "event_id": event_id, "item": None}
         item, names = items.build(tx, [lease], hidden_rate)[0], class_names.now(tx)
         item["previous"] = said(tx, taken, names)
-    return {"undone": True, "event_id": event_id, "item": item}
+        return {"undone": True, "event_id": event_id, "item": item}
+
+    return db.attempt(take_back, durable=True)
 
 
 def said(tx: Any, event: Event, names: class_names.Names) -> dict[str, Any]:
@@ -154,16 +164,16 @@ def said(tx: Any, event: Event, names: class_names.Names) -> dict[str, Any]:
 
 def renew(db: Database, *, annotator: str, client: str, now: float, lease_seconds: float = 300.0) -> dict[str, Any]:
     """Keep this tab's images its own for another lease; returns how many it holds."""
-    with db.write() as tx:
-        person = annotators.ensure(tx, checked_name(annotator), now)
-        return {"renewed": queue.renew(tx, person.id, client, now, lease_seconds)}
+    name = checked_name(annotator)
+    return db.attempt(
+        lambda tx: {"renewed": queue.renew(tx, annotators.ensure(tx, name, now).id, client, now, lease_seconds)}
+    )
 
 
 def release(db: Database, *, annotator: str, client: str, now: float) -> dict[str, Any]:
     """Give this tab's images back to everybody; returns how many."""
-    with db.write() as tx:
-        person = annotators.ensure(tx, checked_name(annotator), now)
-        return {"released": queue.release(tx, person.id, client)}
+    name = checked_name(annotator)
+    return db.attempt(lambda tx: {"released": queue.release(tx, annotators.ensure(tx, name, now).id, client)})
 
 
 def _meant(tx: Any, annotator_id: int, target: str | None, only: bool) -> Any:
@@ -194,14 +204,8 @@ def _together(taken: Any, before: Any) -> bool:
 
 
 def _append_retract(tx: Any, taken: Any, identifier: str, annotator_id: int, now: float) -> int:
-    event = NewEvent(
-        uuid=identifier,
-        image_id=taken.image_id,
-        annotator_id=annotator_id,
-        kind="retract",
-        target_seq=taken.seq,
-        source="page",
-    )
+    about = {"image_id": taken.image_id, "target_seq": taken.seq}
+    event = NewEvent(uuid=identifier, annotator_id=annotator_id, kind="retract", source="page", **about)
     saved, _ = labels.append(tx, event, now)
     return saved.seq
 

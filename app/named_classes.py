@@ -39,7 +39,7 @@ def file_of(source: Path) -> Path:
 def home(ckpt: Path) -> Path | None:
     """The workspace in whose checkpoints/ the file lies, if it does."""
     folder = ckpt.absolute().parent
-    return folder.parent if folder.name == "checkpoints" and (folder.parent / "raum.db").is_file() else None
+    return folder.parent if folder.name == "checkpoints" and settings.load(folder.parent).exists else None
 
 
 def there(chosen: settings.Settings) -> settings.Settings:

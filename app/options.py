@@ -1,15 +1,56 @@
 """What several verbs of the command line take alike."""
 
+import functools
+import inspect
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from app import errors
+from app import errors, settings
 
 Json = Annotated[Path | None, typer.Option("--json", help="write the figures to this file")]
+
+
+Database = Annotated[
+    str | None,
+    typer.Option(
+        help="keep the answers in PostgreSQL instead of the workspace's own file: postgresql+psycopg://USER@HOST/NAME",
+        metavar="URL",
+    ),
+]
+
+
+def with_database(app: typer.Typer) -> None:
+    """Let every verb that takes --workspace take --database, too."""
+    for group in app.registered_groups:
+        if group.typer_instance is not None:
+            with_database(group.typer_instance)
+    for info in app.registered_commands:
+        if info.callback is not None and "workspace" in inspect.signature(info.callback).parameters:
+            info.callback = _taking_database(info.callback)
+
+
+def keep_database(url: str | None) -> None:
+    """Hand --database on: by the environment, to the processes that a verb starts as well, and in no list of processes."""
+    if url:
+        os.environ[settings.DATABASE] = url
+
+
+def _taking_database(verb: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(verb)
+    def taking(*args: Any, database: str | None = None, **more: Any) -> Any:
+        keep_database(database)
+        return verb(*args, **more)
+
+    shown = inspect.signature(verb)
+    added = inspect.Parameter("database", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Database)
+    taking.__signature__ = shown.replace(parameters=[*shown.parameters.values(), added])  # type: ignore[attr-defined]
+    taking.__annotations__ = {**verb.__annotations__, "database": Database}
+    return taking
 
 
 def names(listed: str) -> list[str]:

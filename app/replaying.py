@@ -17,7 +17,7 @@ def replay(settings: Settings, at: str, to: Path, *, format: str) -> str:
     an event, as the exports give it: then everything up to and with that event counts. Classes are named and merged as
     they were then. Raises BadRequest for neither.
     """
-    if not settings.database.is_file():
+    if not settings.exists:
         raise errors.BadRequest(f"there is no workspace at {settings.workspace}: name it with --workspace")
     db = database.open(settings.database)
     try:

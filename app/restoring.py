@@ -34,19 +34,19 @@ def restore(settings: Settings, source: Path, *, now: float) -> str:
     given = source / backups.DATABASE if source.is_dir() else source
     settings.workspace.mkdir(parents=True, exist_ok=True)
     with processes.only_one(settings.workspace, "page"), processes.only_one(settings.workspace, "worker"):
-        fresh = settings.database.with_name(f"{settings.database.name}.restored-{os.getpid()}")
+        fresh = settings.file.with_name(f"{settings.file.name}.restored-{os.getpid()}")
         try:
             done = _copied(given, fresh)
             kept, later, same = _put_aside(settings, fresh, now=now)
             _forget(settings.workspace, keep_images=same)
-            os.replace(fresh, settings.database)
+            os.replace(fresh, settings.file)
             backup.flush(settings.workspace)
         finally:
             for left in (fresh, *_beside(fresh)):
                 left.unlink(missing_ok=True)
         brought = _bring(source, settings) if source.is_dir() else []
         network = _start_over_without_network(settings, now=now)
-        with contextlib.closing(database.open(settings.database)) as db:
+        with contextlib.closing(database.open(settings.file)) as db:
             people = accounts.restored(db, now=now)
     told = [f"restored {done} from {given}"]
     if kept is not None:
@@ -80,7 +80,7 @@ def _copied(given: Path, fresh: Path) -> str:
         said = str(problem).replace(str(fresh), str(given))
         raise type(problem)(f"{said}; nothing was restored") from problem
     database.open(fresh).close()  # an older version is migrated; the backup itself stays as it is
-    _alone(fresh)
+    _let_alone(fresh)
     backup.flush(fresh)
     return f"{found.answers:,} answers about {found.images:,} images (up to event {found.watermark:,})"
 
@@ -90,11 +90,11 @@ def _put_aside(settings: Settings, fresh: Path, *, now: float) -> tuple[Path | N
 
     Returns that name, how many events the backup lacks, and whether both know the same images under the same ids.
     """
-    old = settings.database
+    old = settings.file
     if not old.exists():
         return None, 0, False
     with contextlib.suppress(sqlite3.DatabaseError):  # damaged: kept as it is, with its log
-        _alone(old)
+        _let_alone(old)
     later, same = _compared(old, fresh)
     stamp = datetime.datetime.fromtimestamp(now, tz=datetime.timezone.utc).strftime("%Y-%m-%d-%H%M%S")
     kept = backups.folder(settings) / f"replaced-{stamp}.db"
@@ -110,19 +110,13 @@ def _put_aside(settings: Settings, fresh: Path, *, now: float) -> tuple[Path | N
     return kept, later, same
 
 
-def _alone(path: Path) -> None:
-    """Fold the log into the file and take the file out of the logging mode, which only the last user of it can."""
-    with contextlib.closing(sqlite3.connect(path, timeout=1.0)) as raw:
-        try:
-            mode = raw.execute("PRAGMA journal_mode=DELETE").fetchone()[0]
-        except sqlite3.OperationalError as problem:
-            if "locked" not in str(problem):
-                raise
-            mode = "locked"
-    if mode != "delete":
+def _let_alone(path: Path) -> None:
+    try:
+        backup.alone(path)
+    except store_errors.Busy as problem:
         raise errors.WorkspaceBusy(
             f"another program has {path} open (an ingest, a round or an export by hand): let it end, then restore again"
-        )
+        ) from problem
 
 
 def _compared(old: Path, fresh: Path) -> tuple[int, bool]:
@@ -164,7 +158,7 @@ def _forget(workspace: Path, *, keep_images: bool) -> None:
 def _bring(source: Path, settings: Settings) -> list[str]:
     """Take checkpoint and embeddings from the folder of a backup, and the settings where the workspace has none."""
     brought = []
-    for name in backups.named(settings.database):
+    for name in backups.named(settings.file):
         theirs, ours = source / name, settings.workspace / name
         beside = ours.with_name(f"{ours.name}.tmp")
         ours.parent.mkdir(parents=True, exist_ok=True)
@@ -188,7 +182,7 @@ def _bring(source: Path, settings: Settings) -> list[str]:
 
 def _start_over_without_network(settings: Settings, *, now: float) -> list[str]:
     """Where the network of the publication shown is not there, show an empty queue of none: people label, rounds train."""
-    db = database.open(settings.database)
+    db = database.open(settings.file)
     try:
         with db.write(durable=True) as tx:
             shown = queue.current(tx)

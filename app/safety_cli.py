@@ -77,3 +77,17 @@ def replay(
     from app import replaying, settings
 
     print(replaying.replay(settings.load(workspace), at, to, format=format))
+
+
+def move(
+    to: Annotated[
+        str, typer.Option(help="an empty database: postgresql+psycopg://USER@HOST/NAME; sqlite: a file again")
+    ],
+    workspace: Workspace = HOME,
+) -> None:
+    """Move the workspace's database to PostgreSQL or back, compare every row, and name it in the settings."""
+    from app import jobs, moving, settings
+
+    with jobs.bar("move") as tell:
+        told = moving.move(settings.load(workspace), to, now=time.time(), tell=tell)
+    print(told)

@@ -59,7 +59,8 @@ def page(workspace: Path, *, insecure: bool, **listening: Any) -> None:
     longer."""
     gc.disable()
     chosen = checked(settings.load(workspace, **listening), insecure=insecure)
-    with processes.only_one(chosen.workspace, "page"):
+    alone = isinstance(chosen.database, Path)  # on a server several pages may serve one workspace
+    with processes.only_one(chosen.workspace, "page") if alone else contextlib.nullcontext():
         processes.end_with(processes.parent())
         from app.web import server
 

@@ -1,15 +1,21 @@
 """The frozen settings of one workspace: defaults, then settings.toml, then the command line; unknown names are refused."""
 
+from __future__ import annotations
+
 import dataclasses
 import difflib
 import ipaddress
+import os
 import re
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from app import backbone_names, errors
 from model import config
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -22,6 +28,8 @@ class Settings:
     """Everything that a person may choose. Times are seconds, shares are 0..1, sizes are pixels unless said otherwise."""
 
     workspace: Path = Path("workspace")
+    # raum.db of the workspace, or what `database` of settings.toml, RAUM_DATABASE or --database names: a PostgreSQL URL
+    database: Path | sa.URL = Path("workspace/raum.db")
     host: str = "127.0.0.1"
     port: int = 7860
     tls_cert: str = ""  # PEM files, the certificate with its chain; a relative path starts at the workspace
@@ -67,8 +75,19 @@ class Settings:
     remote_gigabytes: float = 10.0  # disk for files of images that lie elsewhere; what is not there is fetched again
 
     @property
-    def database(self) -> Path:
-        return self.workspace / "raum.db"
+    def file(self) -> Path:
+        """The database as a file, for what only a file allows; raises BadRequest where it is on a server."""
+        if isinstance(self.database, Path):
+            return self.database
+        raise errors.BadRequest(
+            f"this workspace's database is on a server ({self.database}), where files are not put back: restore into a new "
+            "workspace, then launch.py move --to an empty database"
+        )
+
+    @property
+    def exists(self) -> bool:
+        """Whether the workspace has a database; one on a server is taken to be there where the folder is."""
+        return self.database.is_file() if isinstance(self.database, Path) else self.workspace.is_dir()
 
     @property
     def log_dir(self) -> Path:
@@ -76,6 +95,7 @@ class Settings:
 
 
 CONSENSUS = ("auto", "dawid_skene_model", "dawid_skene", "crowdlab", "majority")
+DATABASE = "RAUM_DATABASE"  # environment variable: how --database reaches the processes that a verb starts
 FIELDS = {field.name: field for field in dataclasses.fields(Settings)}
 
 
@@ -87,8 +107,26 @@ def load(workspace: Path | str, **overrides: Any) -> Settings:
     folder = Path(workspace).expanduser().absolute()
     values = _from_file(folder / "settings.toml")
     values.update({name: value for name, value in overrides.items() if value is not None})
+    place = located(folder, os.environ.get(DATABASE) or values.pop("database", ""))
+    values.pop("database", None)
     checked = {name: _checked(name, value) for name, value in values.items()}
-    return dataclasses.replace(Settings(workspace=folder), **checked)
+    return dataclasses.replace(Settings(workspace=folder, database=place), **checked)
+
+
+def located(folder: Path, text: Any) -> Path | sa.URL:
+    """Where the database is: without a word, raum.db of the workspace."""
+    if not text:
+        return folder / "raum.db"
+    if not isinstance(text, str) or "://" not in text:
+        raise errors.SettingsError("setting 'database' is a URL: postgresql+psycopg://USER@HOST/DATABASE")
+    from store import database  # only where it is needed: the command line starts without it
+    from store import errors as store_errors
+
+    try:
+        url = database.to_url(text)
+    except store_errors.NotADatabase as problem:
+        raise errors.SettingsError(f"setting 'database': {problem}") from None
+    return Path(url.database).absolute() if database.is_sqlite(url) and url.database else url
 
 
 def _from_file(path: Path) -> dict[str, Any]:

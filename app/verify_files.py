@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import re
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,10 @@ DTYPE_BYTES = {
     "BOOL": 1, "U8": 1, "I8": 1, "F8_E4M3": 1, "F8_E5M2": 1, "U16": 2, "I16": 2, "F16": 2, "BF16": 2,
     "U32": 4, "I32": 4, "F32": 4, "U64": 8, "I64": 8, "F64": 8,
 }  # fmt: skip
+MADE_IN = ("cache", "embeddings", "checkpoints", "predictions", "overlays", "thumbnails", "backups")
+UNFINISHED = re.compile(  # how things are called while they are written beside their place
+    r".*\.tmp|tmp-.*|\..*\.half|new(-\d+)?|.*\.db\.restored-\d+(-wal|-shm)?|.*\.json\.\d+"
+)
 
 
 def checkpoint(path: Path) -> str | None:
@@ -90,3 +97,13 @@ def jpeg(path: Path) -> str | None:
             return "it is not a JPEG" if begins else "it is empty"
         file.seek(-2, 2)
         return None if file.read(2) == b"\xff\xd9" else "it ends halfway"
+
+
+def written_beside(workspace: Path) -> Iterator[Path]:
+    """Whatever has the name of something half written; what lies in such a folder is not told again."""
+    yield from (path for path in sorted(workspace.iterdir()) if UNFINISHED.fullmatch(path.name))
+    for top in MADE_IN:
+        for folder, folders, files in os.walk(workspace / top):
+            half = [name for name in (*folders, *files) if UNFINISHED.fullmatch(name)]
+            yield from (Path(folder) / name for name in sorted(half))
+            folders[:] = [name for name in folders if name not in half]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import os
-import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -18,10 +17,6 @@ from store import errors as store_errors
 
 AT_ONCE = 5000  # images read from the database
 NAMED = 5  # of each kind of fault in the terminal; --json names all
-MADE_IN = ("cache", "embeddings", "checkpoints", "predictions", "overlays", "thumbnails", "backups")
-UNFINISHED = re.compile(  # how things are called while they are written beside their place
-    r".*\.tmp|tmp-.*|\..*\.half|new(-\d+)?|.*\.db\.restored-\d+(-wal|-shm)?|.*\.json\.\d+"
-)
 UNFINISHED_SECONDS = 3600.0  # a younger one is being written
 RESTORE = "end page and worker, then run: python launch.py restore with one of the files in backups/"
 REBUILD = "run: python launch.py verify --rebuild (it backs up first)"
@@ -45,7 +40,7 @@ def verify(settings: Settings, *, every_byte: bool = False, progress: Tell | Non
     `every_byte` reads each image file; otherwise only those whose size or time is another than ingest saw. Raises
     BadRequest where there is no workspace.
     """
-    if not settings.database.is_file():
+    if not settings.exists:
         raise errors.BadRequest(f"there is no workspace at {settings.workspace}: name it with --workspace")
     return _everything(settings, every_byte, progress or (lambda fraction, what: None))
 
@@ -92,15 +87,24 @@ def rebuild(settings: Settings, *, now: float) -> str:
 
 
 def _database(settings: Settings) -> tuple[list[Finding], bool]:
-    """The file itself; and whether it is whole and of this program's version, so that its rows can be looked at."""
+    """The file itself; and whether it is whole and of this program's version, so that its rows can be looked at.
+
+    A server's files are its own to check (pg_amcheck): there it is the version alone.
+    """
     try:
-        found = backup.look(settings.database)
+        if isinstance(settings.database, Path):
+            found = backup.look(settings.database).version
+        else:
+            with contextlib.closing(database.Database(settings.database)) as db:
+                found = database.version(db) or "none"
+    except store_errors.Unreachable:  # nothing is known of it
+        raise
     except store_errors.NewerDatabase as problem:
         return [Finding("database", str(settings.database), str(problem), "install the newer program again")], False
     except store_errors.StoreError as problem:
         return [Finding("database", str(settings.database), str(problem), RESTORE)], False
-    if found.version != schema.VERSIONS[-1]:
-        why = f"it has version {found.version}, this program works with {schema.VERSIONS[-1]}: its rows were not looked at"
+    if found != schema.VERSIONS[-1]:
+        why = f"it has version {found}, this program works with {schema.VERSIONS[-1]}: its rows were not looked at"
         return [Finding("database", str(settings.database), why, "start launch.py: it backs up, then migrates")], False
     return [], True
 
@@ -240,7 +244,7 @@ def _backups(workspace: Path) -> Iterator[Finding]:
 
 
 def _unfinished(workspace: Path) -> Iterator[Finding]:
-    for path in _written_beside(workspace):
+    for path in verify_files.written_beside(workspace):
         try:
             age = time.time() - path.stat().st_mtime
         except FileNotFoundError:  # finished meanwhile
@@ -248,16 +252,6 @@ def _unfinished(workspace: Path) -> Iterator[Finding]:
         if age > UNFINISHED_SECONDS:
             why = f"it was being written {age / 3600:.0f} hours ago and never finished"
             yield Finding("unfinished", str(path.relative_to(workspace)), why, "remove it; nothing reads it")
-
-
-def _written_beside(workspace: Path) -> Iterator[Path]:
-    """Whatever has the name of something half written; what lies in such a folder is not told again."""
-    yield from (path for path in sorted(workspace.iterdir()) if UNFINISHED.fullmatch(path.name))
-    for top in MADE_IN:
-        for folder, folders, files in os.walk(workspace / top):
-            half = [name for name in (*folders, *files) if UNFINISHED.fullmatch(name)]
-            yield from (Path(folder) / name for name in sorted(half))
-            folders[:] = [name for name in folders if name not in half]
 
 
 class Counted:

@@ -20,6 +20,7 @@ from app import (
     pool_files,
     processes,
     refreshing,
+    standby,
     switching,
 )
 from app.settings import Settings
@@ -37,16 +38,21 @@ GROWTH_FIRST_SHOWN = 48  # embedded images from which a first queue is worth pub
 
 
 def run(settings: Settings) -> None:
-    """Own the learning of one workspace until SIGTERM. Raises WorkspaceBusy naming the pid of a worker already there."""
-    with processes.only_one(processes.writable(settings.workspace), "worker"):
-        ending = processes.Ending()
-        worker = Worker(settings)
-        try:
-            worker.loop(ending)
-        except KeyboardInterrupt:
-            log.info("asked to end")
-        finally:
-            worker.end()
+    """Own the learning of one workspace until SIGTERM. Raises WorkspaceBusy naming the pid of a worker already there.
+
+    Where the database is on a server, several may be there, on any machine: one learns, the others stand by.
+    """
+    ending = processes.Ending()
+    try:
+        while not ending.asked:
+            with standby.learning(settings) as duty:
+                worker = Worker(settings)
+                try:
+                    worker.loop(ending, duty)  # comes back where the duty is lost, to stand by
+                finally:
+                    worker.end()
+    except KeyboardInterrupt:
+        log.info("asked to end")
 
 
 class Worker:
@@ -72,13 +78,16 @@ class Worker:
         self.beat_at = 0.0
         self.phase, self.message, self.fraction = "starting", "reading the workspace", None  # type: str, str, float | None
 
-    def loop(self, ending: processes.Ending) -> None:
-        """Look, act, sleep a little; an expected failure of one act is told and the next look goes on."""
-        while not ending.asked:
+    def loop(self, ending: processes.Ending, duty: standby.Duty | None = None) -> None:
+        """Look, act, sleep a little; an expected failure of one act is told and the next look goes on.
+
+        Ends once the duty to learn is lost, too: what is held in memory may be another worker's past by then.
+        """
+        while not ending.asked and not (duty and duty.lost(time.monotonic())):
             busy = False
             for act in (
                 self.children.look_after_children, self.children.obey, self._adopt, self._refresh, self._grow, self._switch,
-                self._start_round, self._back_up, self._finish_import, self._look_closer,
+                self._start_round, self.children.start_backup_when_due, self._finish_import, self._look_closer,
             ):  # fmt: skip
                 busy = self._guarded(act) or busy
             self._beat()
@@ -191,15 +200,12 @@ class Worker:
             if (self.seen <= self.published and self.classes_seen <= self.classes_published) or self.seen < 0:
                 self.first_unseen = now
             self.seen, self.classes_seen, self.last_unseen = watermark, classes, now
-        quick = self.refresher.is_quick(self.pool, classes)
-        waited = (
-            now >= self.free_at
-            if quick
-            else now - self.last_unseen >= self.settings.refresh_delay
-            or now - self.first_unseen >= self.settings.refresh_max_delay
-        )
+        delay, most = self.settings.refresh_delay, self.settings.refresh_max_delay
+        waited = now - self.last_unseen >= delay or now - self.first_unseen >= most
+        if self.refresher.is_quick(self.pool, classes):
+            waited = now >= self.free_at  # labels are taken in one by one
         fresh = waited and (watermark > self.published or classes > self.classes_published)
-        resting = now - self.last_unseen >= RESTING_FROM * self.settings.refresh_max_delay
+        resting = now - self.last_unseen >= RESTING_FROM * most
         ended = self.refresher.wants(self.pool, classes, resting=resting)
         grown = self.refresher.running is None and self._pool_has_grown()
         if not (fresh or ended or grown or self._maps_are_due(now)):
@@ -252,9 +258,6 @@ class Worker:
         wanted = self.settings.rounds and self.pool.wants_rounds and not self.switch.due
         untrained = self.pool.checkpoint is None and self.pool.asked is None
         return wanted and self.pool.complete and self.children.start_round_when_due(untrained=untrained)
-
-    def _back_up(self) -> bool:
-        return self.children.start_backup_when_due()
 
     def _finish_import(self) -> bool:
         """A step of an import whose process was killed; looked for once a second."""

@@ -10,6 +10,9 @@ from sqlalchemy.engine import Connection
 from store import errors, records, schema
 
 _T = schema.annotators
+_ADD = sa.text(  # another tab may add the same name at the same moment
+    "INSERT INTO annotators (name, role, added_at) VALUES (:name, :role, :added_at) ON CONFLICT DO NOTHING"
+)
 
 
 def ensure(tx: Connection, name: str, now: float, role: str = "annotator") -> records.Annotator:
@@ -20,7 +23,7 @@ def ensure(tx: Connection, name: str, now: float, role: str = "annotator") -> re
     found = by_name(tx, name)
     if found is not None:
         return found
-    tx.execute(sa.insert(_T).values(name=name, role=role, added_at=now))
+    tx.execute(_ADD, {"name": name, "role": role, "added_at": now})
     added = by_name(tx, name)
     assert added is not None
     return added

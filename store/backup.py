@@ -99,6 +99,21 @@ def fingerprint_of(path: Path) -> str | None:
         db.close()
 
 
+def alone(path: Path) -> None:
+    """Fold the log into the file and take the file out of the logging mode, which only the last user of it can.
+
+    Raises errors.Busy while another program has it open."""
+    with closing(sqlite3.connect(path, timeout=1.0)) as raw:
+        try:
+            mode = raw.execute("PRAGMA journal_mode=DELETE").fetchone()[0]
+        except sqlite3.OperationalError as problem:
+            if "locked" not in str(problem):
+                raise
+            mode = "locked"
+    if mode != "delete":
+        raise errors.Busy(f"another program has {path} open")
+
+
 def flush(path: Path) -> None:
     """Return once the file, or the names in the folder, are on the disk."""
     if path.is_dir() and os.name != "posix":  # other systems flush names with the files

@@ -1,7 +1,9 @@
-"""Opening the database, and the two kinds of transaction: read (a snapshot) and write (one at a time).
+"""Opening the database, and the two kinds of transaction: read (a snapshot) and write (one at a time, or `shared`).
 
 SQLite: every write begins IMMEDIATE, so it waits at BEGIN and never fails halfway; a plain BEGIN loses the race when it
 upgrades, whatever the busy timeout. SQLite's own busy handler is unfair (tails of seconds), hence the lock in front.
+PostgreSQL: a write waits for the others at its beginning, too, but the shared ones (claims, answers) go side by side;
+postgresql.py says under which rules.
 """
 
 from __future__ import annotations
@@ -9,18 +11,20 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
+import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
-from store import errors, schema, turns
+from store import errors, postgresql, schema, turns
 
 log = logging.getLogger("raum.store")
+T = TypeVar("T")
 
 SLOW_S = 1.0  # a write that takes longer is told in the log
 BUSY_S = 10  # how long SQLite itself waits for another process's lock
@@ -46,26 +50,31 @@ class Database:
         self._reader = _engine(url, writes=False)
         self._writer = _engine(url, writes=True)
         self._turns = turns.Turns()
+        self._writing = threading.local()  # PostgreSQL: whether this thread writes
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """Give a snapshot that sees no later commit and cannot write."""
         self._check_process()
-        with _damage_explained(self.url), self._reader.connect() as tx, tx.begin():
+        with explained(self.url), self._reader.connect() as tx, tx.begin():
             yield tx
 
     @contextmanager
-    def write(self, durable: bool = False) -> Iterator[Connection]:
+    def write(self, durable: bool = False, shared: bool = False) -> Iterator[Connection]:
         """Give the write transaction; `durable` returns only when the commit is on the disk.
 
-        Raises errors.Busy when the lock stays taken, errors.CannotWrite when the disk refuses, errors.Damaged when what
-        is there does not hold together, errors.NestedWrite inside another write of this thread.
+        `shared` lets others that say so write at the same time, where the server can: for the few acts that keep to the
+        rules in postgresql.py. Raises errors.Busy when the lock stays taken, errors.Unreachable when the server is lost,
+        errors.CannotWrite when the disk refuses, errors.Damaged when what is there does not hold together,
+        errors.NestedWrite inside another write of this thread.
         """
         self._check_process()
         asked = time.monotonic()
-        with self._turn(), _damage_explained(self.url), _disk_explained(self.url), self._writer.connect() as tx:
+        with self._turn(), explained(self.url), _disk_explained(self.url), self._writer.connect() as tx:
             _set_synchronous(tx, durable)
             with _begun(tx):
+                if not is_sqlite(self.url):
+                    postgresql.begin(tx, durable=durable, shared=shared)
                 began = time.monotonic()
                 yield tx
                 ended = time.monotonic()
@@ -73,6 +82,20 @@ class Database:
         if took > SLOW_S:
             waited, committed = began - asked, asked + took - ended
             log.info(f"a write took {took:.1f} s: {waited:.1f} s for its turn, {committed:.1f} s for the disk")
+
+    def attempt(self, act: Callable[[Connection], T], *, durable: bool = False) -> T:
+        """Do `act` in a shared write; once more where the server was lost or two acts stood in each other's way.
+
+        The first may have been stored all the same: only for acts that, done twice, do the same as once.
+        """
+        try:
+            with self.write(durable, shared=True) as tx:
+                return act(tx)
+        except errors.Busy:
+            if is_sqlite(self.url):  # its lock was waited for already
+                raise
+        with self.write(durable, shared=True) as tx:
+            return act(tx)
 
     def checkpoint(self) -> None:
         """Fold the write-ahead log back into the file; for idle moments."""
@@ -93,8 +116,15 @@ class Database:
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
-        if self._turns.held_by_me():
+        if self._turns.held_by_me() or getattr(self._writing, "now", False):
             raise errors.NestedWrite("this thread is already writing: pass its transaction on instead of opening one")
+        if not is_sqlite(self.url):  # the server keeps the turns
+            self._writing.now = True
+            try:
+                yield
+            finally:
+                self._writing.now = False
+            return
         if not self._turns.acquire(BUSY_S * BEGIN_TRIES):
             raise errors.Busy(f"other threads have been writing to {self.url} for {BUSY_S * BEGIN_TRIES} s")
         try:
@@ -103,7 +133,7 @@ class Database:
             self._turns.release()
 
 
-def open(path_or_url: str | Path) -> Database:
+def open(path_or_url: str | Path | sa.URL) -> Database:
     """Open the database, making or migrating it first where needed.
 
     Raises errors.NotADatabase for a foreign file, NewerDatabase for one of a later version, Damaged for a broken one,
@@ -125,11 +155,13 @@ def open(path_or_url: str | Path) -> Database:
     return db
 
 
-def to_url(path_or_url: str | Path) -> sa.URL:
+def to_url(path_or_url: str | Path | sa.URL) -> sa.URL:
     """Turn a file path or a database URL into a URL."""
     text = str(path_or_url)
+    if isinstance(path_or_url, sa.URL):
+        return path_or_url
     if "://" in text:
-        return sa.make_url(text)
+        return postgresql.named(text)
     return sa.URL.create("sqlite", database=str(Path(text).absolute()))
 
 
@@ -154,6 +186,11 @@ def version(db: Database) -> str | None:
             f"{db.url} has version {found}, this program knows up to {schema.VERSIONS[-1]}: update the program"
         )
     return found
+
+
+def explained(url: sa.URL) -> AbstractContextManager[None]:
+    """Turn what the engine says into our own errors."""
+    return _damage_explained(url) if is_sqlite(url) else postgresql.explained(url)
 
 
 @contextmanager
@@ -185,7 +222,7 @@ def _disk_explained(url: sa.URL) -> Iterator[None]:
 
 def _engine(url: sa.URL, *, writes: bool) -> Engine:
     if not is_sqlite(url):
-        return sa.create_engine(url)
+        return postgresql.engine(url, writes=writes)
     size = {"pool_size": 1, "max_overflow": 0} if writes else {"pool_size": 8, "max_overflow": 56}
     engine = sa.create_engine(url, connect_args={"timeout": BUSY_S, "check_same_thread": False}, **size)
     sa.event.listen(engine, "connect", _prepare_writer if writes else _prepare_reader)

@@ -1,7 +1,14 @@
-"""The search behind a claim: which images nobody holds come next, and why each is asked."""
+"""The search behind a claim: which images nobody holds come next, and why each is asked.
+
+On PostgreSQL claims go side by side. A search locks the rows it finds and passes over locked ones; but it looks at leases
+as they were when it began, and a claim that has just ended may have leased what it finds free. So what it has locked is
+looked at again: nobody else can lease that now. Leases that have run out are removed before, as a holder whose clock is
+behind might still renew one.
+"""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
@@ -89,15 +96,26 @@ class Draw:
         return out
 
     def _take(self, query: sa.Select[Any], limit: int, **more: Any) -> list[Found]:
-        if limit <= 0:
-            return []
-        values = self.known | more | {"taken": sorted(self.taken), "count": limit}
-        out = []
-        for image_id, queued, position, propensity, lane in self.tx.execute(query, values):
-            reason = "holdout" if lane == schema.HOLDOUT else queued or "random"
-            out.append(Found(image_id, reason, position, propensity))
-            self.taken.add(image_id)
+        out: list[Found] = []
+        while limit > len(out):
+            values = self.known | more | {"taken": sorted(self.taken), "count": limit - len(out)}
+            rows = self.tx.execute(query, values).all()
+            free = self._still_free(query, values, rows)
+            for image_id, queued, position, propensity, lane in free:
+                reason = "holdout" if lane == schema.HOLDOUT else queued or "random"
+                out.append(Found(image_id, reason, position, propensity))
+                self.taken.add(image_id)
+            if len(free) == len(rows):
+                break
         return out
+
+    def _still_free(self, query: sa.Select[Any], values: dict[str, Any], rows: Sequence[Any]) -> Sequence[Any]:
+        """Those of the rows found, and locked by that, that nobody has leased meanwhile."""
+        if self.tx.dialect.name == "sqlite" or not rows:
+            return rows
+        ids = [row[0] for row in rows]
+        self.tx.execute(sa.delete(_L).where(_L.c.image_id.in_(ids), _L.c.expires_at <= self.known["now"]))
+        return self.tx.execute(_among(query), values | {"these": ids}).all()
 
 
 def mine(annotator_id: int) -> str:
@@ -131,7 +149,14 @@ def _held(*conditions: sa.ColumnElement[bool]) -> sa.Exists:
 
 def _untaken(query: sa.Select[Any]) -> sa.Select[Any]:
     taken: sa.BindParameter[Any] = sa.bindparam("taken", expanding=True)
-    return query.where(_S.c.image_id.not_in(taken)).limit(sa.bindparam("count", type_=sa.Integer))
+    query = query.where(_S.c.image_id.not_in(taken)).limit(sa.bindparam("count", type_=sa.Integer))
+    return query.with_for_update(of=_S, skip_locked=True)
+
+
+@functools.cache
+def _among(query: sa.Select[Any]) -> sa.Select[Any]:
+    """The same search among `these` images alone."""
+    return query.where(_S.c.image_id.in_(sa.bindparam("these", expanding=True)))
 
 
 def _skips(column: sa.ColumnElement[Any], events: Any = _E) -> sa.Select[Any]:

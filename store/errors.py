@@ -6,8 +6,12 @@ StoreError
         NewerDatabase       a newer version of this program wrote it
         BrokenMigration     a migration left rows that point nowhere
         Damaged             its pages do not hold together
+        NoDriver            the package that speaks to the server is not installed
     BackupFailed            no copy was made: the disk is full, the place cannot be written, the source is damaged
+    NotEmpty                a database that was to take a copy holds rows already
+    CopyDiffers             a copy came out otherwise than what was copied
     Busy                    another process kept the write lock too long
+        Unreachable         the database server does not answer
     CannotWrite             the disk is full, broken, or may only be read
     NestedWrite             a write was begun inside a write of the same thread
     WrongProcess            a database opened before a fork was used after it
@@ -22,6 +26,7 @@ StoreError
         BadReference        a reference image that is no image, or named twice
         NotActive           a class to be changed that is retired or merged
         ChangedSince        a change to be undone on which another one rests
+        BadValue            a number or text outside what the database can hold
         BadEvent            an event that contradicts itself
         UuidTaken           another event already carries this uuid
         BadQueue            a queue with repeated images or non-finite numbers
@@ -56,12 +61,28 @@ class Damaged(CannotOpen):
     """The file's pages do not hold together."""
 
 
+class NoDriver(CannotOpen):
+    """The package that speaks to the database server is not installed."""
+
+
 class BackupFailed(StoreError):
     """No copy of the database was made; nothing is left of it."""
 
 
+class NotEmpty(StoreError):
+    """The database that was to take a copy holds rows already."""
+
+
+class CopyDiffers(StoreError):
+    """A copy came out otherwise than what was copied; it was not kept."""
+
+
 class Busy(StoreError):
     """Another process kept the write lock too long."""
+
+
+class Unreachable(Busy):
+    """The database server does not answer; nothing is known of what was on its way."""
 
 
 class CannotWrite(StoreError):
@@ -146,6 +167,10 @@ class NotActive(Refused):
 
 class ChangedSince(Refused):
     """Another change rests on the one that was to be undone."""
+
+
+class BadValue(Refused):
+    """A number or text is outside what the database can hold."""
 
 
 class BadEvent(Refused):

@@ -34,9 +34,9 @@ def claim(
 
     Given are open images of the pool that nobody has skipped and no other client holds, and no audit of the current
     queue. What this client held before and neither gets again nor names in `keep` goes back to everybody (None: nothing).
-    Leases younger than `seen` stay, and are not given again: the client did not know of them when it asked.
+    Leases younger than `seen` stay, and are not given again: the client did not know of them when it asked. In a write
+    that goes alone, not in a shared one.
     """
-    tx.execute(sa.select(schema.counters).where(schema.counters.c.name == schema.CLAIMS).with_for_update())
     mine = (_L.c.annotator_id == annotator_id, _L.c.client == client)
     unknown: set[int] = set()
     if keep is not None and seen is not None:

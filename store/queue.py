@@ -125,7 +125,8 @@ def claim(
     and blind; a share `gold_rate` are gold images of the queue (gold.py). Other images that are settled, held by as many
     as are to answer, or `exclude`d are never given, nor any that this annotator has answered.
     """
-    tx.execute(sa.select(schema.counters).where(schema.counters.c.name == schema.CLAIMS).with_for_update())
+    me = sa.select(schema.annotators.c.id).where(schema.annotators.c.id == annotator_id)
+    tx.execute(me.with_for_update(key_share=True))  # a person's tabs take turns
     renew(tx, annotator_id, client, now, lease_seconds)
     own = _own(tx, annotator_id, client, now=now, exclude=exclude)[:count]
     wanted = count - len(own)
@@ -182,6 +183,7 @@ def lease_for(
 
     Reason, publication, rank and propensity default to those of the annotator's last event on it.
     """
+    tx.execute(sa.select(_S.c.image_id).where(_S.c.image_id == image_id).with_for_update())  # against claims beside it
     said = draw.last_said(tx, image_id, annotator_id)
     free = gold.decided_by_another(tx, image_id, annotator_id)  # any number may hold it at once
     held = not free and _held_by_others(tx, image_id, annotator_id, client, now)

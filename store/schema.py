@@ -14,7 +14,6 @@ from store import columns, schema_accounts, schema_classes
 VERSIONS: tuple[str, ...] = ("0001", "0002", "0003", "0004", "0005", "0006")
 
 WATERMARK = "watermark"  # counters row: seq of the newest label event
-CLAIMS = "claims"  # counters row: locked while images are leased, so that PostgreSQL's claims queue up too
 
 OVERLAP = "overlap"  # settings row: how many people are to answer an image, see overlap.py
 

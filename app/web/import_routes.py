@@ -1,11 +1,13 @@
 """Importing labels from the page: the file is streamed into the workspace, checked and stored by a process of its own."""
 
 import asyncio
+import contextlib
 import json
 import os
 import shutil
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -74,10 +76,12 @@ async def import_labels(
     return JSONResponse(answer, status_code={0: 200, 2: 400}.get(code, 503))
 
 
-def clear(workspace: Path) -> None:
-    """Remove what a killed page left of files on their way."""
+def clear(workspace: Path, *, older_than: float = 0.0) -> None:
+    """Remove what a killed page left of files on their way, so many seconds ago or more."""
     for folder in workspace.glob(f"{UPLOADS}*"):
-        shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - folder.stat().st_mtime >= older_than:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 async def _received(request: Request, path: Path) -> int:

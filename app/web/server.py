@@ -4,6 +4,7 @@ import asyncio
 import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -61,7 +62,8 @@ def create_app(settings: Settings) -> FastAPI:
         db.close()
 
     app = FastAPI(title="RAUM", openapi_url=None, docs_url=None, redoc_url=None, lifespan=lifespan)
-    import_routes.clear(settings.workspace)
+    alone = isinstance(settings.database, Path)  # on a server other pages may serve this workspace
+    import_routes.clear(settings.workspace, older_than=0.0 if alone else 3600.0)
     app.state.settings, app.state.db = settings, db
     app.state.board = mode_board.Board(settings.workspace)
     app.state.browser = browse.Browser(db, settings.workspace, app.state.board.reader)

@@ -8,12 +8,13 @@ from pathlib import Path
 import sqlalchemy as sa
 from alembic import command, config
 
-from store import backup, errors, schema
-from store.database import Database
+from store import backup, errors, postgresql, schema
+from store.database import Database, explained, is_sqlite
 
 
 def upgrade(db: Database, *, version: str | None) -> None:
-    """Migrate from `version` (None: a new database) to the newest; a SQLite file is copied first.
+    """Migrate from `version` (None: a new database) to the newest; a SQLite file is copied first, PostgreSQL takes all or
+    nothing.
 
     Raises errors.BackupFailed, and changes nothing, where that copy cannot be made. Another process doing the same
     waits for the write lock and then finds nothing left to do.
@@ -22,7 +23,9 @@ def upgrade(db: Database, *, version: str | None) -> None:
         backup.before_migration(db.path, version=version)
     engine = _engine(db)
     try:
-        with engine.connect() as tx, tx.begin():
+        with explained(db.url), engine.connect() as tx, tx.begin():
+            if not is_sqlite(db.url):
+                postgresql.begin(tx, durable=True, shared=False)
             settings = config.Config()
             settings.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
             settings.attributes["connection"] = tx

@@ -25,9 +25,26 @@ def test_overrides_win_over_the_file_and_the_file_over_defaults(tmp_path: Path) 
         ("audit_rate = 1.5", "between 0 and 1"),
         ("workspace = 'x'", "unknown setting"),
         ("port = ", "not valid TOML"),
+        ("database = 3", "is a URL"),
+        ("database = 'raum.db'", "is a URL"),
+        ("database = 'mysql://u:secret@h/d'", "mysql is not a kind of database"),
     ],
 )
 def test_what_cannot_be_used_is_refused_by_name(tmp_path: Path, line: str, said: str) -> None:
     (tmp_path / "settings.toml").write_text(line, encoding="utf-8")
     with pytest.raises(errors.SettingsError, match=said):
         settings.load(tmp_path)
+
+
+def test_the_database_is_a_file_until_a_url_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "settings.toml").write_text("database = 'postgresql://ada@one/raum'\n", encoding="utf-8")
+    served = settings.load(tmp_path)
+    assert str(served.database) == "postgresql+psycopg://ada@one/raum"
+    with pytest.raises(errors.BadRequest, match="is on a server"):
+        _ = served.file
+    monkeypatch.setenv(settings.DATABASE, "postgresql+psycopg://ada:secret@two/raum")
+    chosen = settings.load(tmp_path, port=9000)
+    assert getattr(chosen.database, "host", None) == "two", "--database, by the environment, goes before the file"
+    assert "secret" not in f"{chosen} {chosen!r} {chosen.database}"
+    monkeypatch.setenv(settings.DATABASE, f"sqlite:///{tmp_path}/other.db")
+    assert settings.load(tmp_path).file == tmp_path / "other.db"

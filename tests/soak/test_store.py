@@ -20,14 +20,15 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="kill -9 needs POSIX"
 
 
 @pytest.mark.timeout(3000 if LONG else 120)
-@pytest.mark.parametrize("threads", [False, True], ids=["processes", "threads"])
-def test_kills_lose_nothing_and_give_nothing_twice(tmp_path: Path, threads: bool) -> None:
+@pytest.mark.parametrize("form", ["processes", "threads", "processes on a server"])
+def test_kills_lose_nothing_and_give_nothing_twice(tmp_path: Path, form: str, request: pytest.FixtureRequest) -> None:
+    more = {"threads": form == "threads", "kills": KILLS}
+    if form.endswith("server"):
+        more["server"] = request.getfixturevalue("postgresql").new().render_as_string(hide_password=False)
     if LONG:
-        figures = bench_store.run(tmp_path, clients=32, pool=100_000, seconds=560, kills=KILLS, threads=threads)
+        figures = bench_store.run(tmp_path, clients=32, pool=100_000, seconds=560, **more)
     else:
-        figures = bench_store.run(
-            tmp_path, clients=6, pool=2000, seconds=4, kills=KILLS, threads=threads, bare_seconds=0.3
-        )
+        figures = bench_store.run(tmp_path, clients=6, pool=2000, seconds=4, bare_seconds=0.3, **more)
     print(bench_store.told(figures))
     assert figures["checks"] == dict.fromkeys(bench_store.CHECKS, 0)
     assert figures["kills"] == KILLS

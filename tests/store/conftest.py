@@ -1,4 +1,4 @@
-"""Databases for the store's tests: one template is made by the migrations, every test gets a copy of the file."""
+"""Databases for the store's tests: one template is made by the migrations, every test gets a copy of it, on each engine."""
 
 import random
 import shutil
@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects import postgresql as dialect
 
 from store import annotators, classes, database, images, labels, queue, records
+from tests import postgres
 
 _compiled: set[str] = set()  # statements that were seen to compile for PostgreSQL
 
@@ -27,9 +28,31 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def db(request: pytest.FixtureRequest) -> database.Database:
+    """An open, empty database of its own, once of each engine: the contract that both keep."""
+    opened: database.Database = request.getfixturevalue(f"{request.param}_db")
+    return opened
+
+
+@pytest.fixture(scope="session")
+def opened_once(postgresql: postgres.Server) -> Iterator[database.Database]:
+    """One database for the whole session: a copy for each test would take longer than the test."""
+    opened = database.open(postgresql.new("template"))
+    yield opened
+    opened.close()
+
+
 @pytest.fixture
-def db(template: Path, tmp_path: Path) -> Iterator[database.Database]:
-    """An open, empty database of its own; every statement run on it must also compile for PostgreSQL."""
+def postgresql_db(opened_once: database.Database) -> database.Database:
+    """The same on a server: emptied."""
+    postgres.empty(opened_once)
+    return opened_once
+
+
+@pytest.fixture
+def sqlite_db(template: Path, tmp_path: Path) -> Iterator[database.Database]:
+    """The same in a file; every statement run on it must also compile for PostgreSQL, where none is installed."""
     opened = database.open(shutil.copy(template, tmp_path / "raum.db"))
     for engine in (opened._reader, opened._writer):
         sa.event.listen(engine, "before_cursor_execute", _compiles_for_postgresql)
@@ -39,7 +62,7 @@ def db(template: Path, tmp_path: Path) -> Iterator[database.Database]:
 
 def _compiles_for_postgresql(_tx: Any, _cursor: Any, sql: str, _params: Any, context: Any, _many: Any) -> None:
     if context is not None and context.compiled is not None and sql not in _compiled:
-        context.compiled.statement.compile(dialect=postgresql.dialect())
+        context.compiled.statement.compile(dialect=dialect.dialect())
         _compiled.add(sql)
 
 
@@ -89,8 +112,7 @@ class World:
             return queue.publish(tx, new, more.pop("rows", rows), **more)
 
 
-@pytest.fixture
-def make_world(db: database.Database) -> Callable[..., World]:
+def make_in(db: database.Database) -> Callable[..., World]:
     """Fill the database with `pool` and `holdout` images, three classes and three people."""
 
     def make(pool: int = 20, holdout: int = 4) -> World:
@@ -110,6 +132,18 @@ def make_world(db: database.Database) -> Callable[..., World]:
 
 
 @pytest.fixture
+def make_world(db: database.Database) -> Callable[..., World]:
+    """Make a world of any size, on each engine."""
+    return make_in(db)
+
+
+@pytest.fixture
 def world(make_world: Callable[..., World]) -> World:
     """Twenty images of the pool and four of the holdout."""
     return make_world()
+
+
+@pytest.fixture
+def sqlite_world(sqlite_db: database.Database) -> World:
+    """The same, on SQLite alone."""
+    return make_in(sqlite_db)()

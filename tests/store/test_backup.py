@@ -15,6 +15,12 @@ from tests.store.conftest import World
 
 
 @pytest.fixture
+def db(sqlite_db: database.Database) -> database.Database:
+    """A file: a server's copies are made with its own programs."""
+    return sqlite_db
+
+
+@pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of one megabyte; skips by name where none may be mounted."""
     folder = tmp_path / "small"

@@ -245,7 +245,8 @@ def test_an_undo_of_what_somebody_holds_now_gives_a_lease_that_has_run_out(world
 
 
 @pytest.mark.parametrize("name", ["_QUEUED", "_RANDOM", "_SKIPPED", "_SAID_BY", "_MORE", "_PASSED_ON"])
-def test_no_search_reads_the_whole_pool(world: World, name: str) -> None:
+def test_no_search_reads_the_whole_pool(sqlite_world: World, name: str) -> None:
+    world = sqlite_world
     values = {"publication": 1, "now": 1.0, "taken": [1], "count": 5, "lane": "pool", "annotator": 1}
     values |= {"watermark": 1, "mine": ",1,", "said_by": ",2,", "free": 1}
     query = getattr(draw, name)

@@ -1,4 +1,4 @@
-"""Many processes on one file: no image leased twice, nothing locked, everybody's answers there. Kills: tests/soak."""
+"""Many processes on one database: no image leased twice, nothing locked, everybody's answers there. Kills: tests/soak."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +10,7 @@ from tests.store.conftest import World
 
 def _crowd(world: World, folder: Path, size: int) -> list[crowd_journal.Journal]:
     """Let annotators in processes of their own label until nothing is left; returns what each noted."""
-    told = crowd.run(crowd_journal.Plan(str(world.db.path), str(folder), size))
+    told = crowd.run(crowd_journal.Plan(world.db.url.render_as_string(hide_password=False), str(folder), size))
     assert told["failed"] == []
     found = list(crowd_journal.journals(folder).values())
     assert [journal.busy for journal in found] == [0] * size

@@ -8,8 +8,8 @@ from collections.abc import Callable
 import pytest
 import sqlalchemy as sa
 
-from store import labels, overlap, queue, records, schema
-from tests.store.conftest import World
+from store import database, labels, overlap, queue, records, schema
+from tests.store.conftest import World, make_in
 
 
 def _several(world: World, answers: int = 2, rate: float = 1.0) -> None:
@@ -169,9 +169,9 @@ def test_who_skips_a_question_asked_again_is_not_asked_it_again(world: World) ->
 
 
 def test_claims_stay_fast_when_one_person_has_answered_ten_thousand_of_a_hundred_thousand(
-    make_world: Callable[..., World],
+    sqlite_db: database.Database,
 ) -> None:
-    world = make_world(pool=1, holdout=0)
+    world = make_in(sqlite_db)(pool=1, holdout=0)
     _several(world, 2, 0.1)
     _add_a_hundred_thousand(world)
     took, reasons = [], Counter[str]()

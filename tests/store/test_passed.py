@@ -125,7 +125,8 @@ def test_the_fold_knows_a_skip_and_nothing_is_wrong_after_a_rebuild(world: World
     assert (event.asked_id, event.note) == (world.people[BEN], "a wren?")
 
 
-def test_the_searches_go_by_the_few_that_were_passed(world: World) -> None:
+def test_the_searches_go_by_the_few_that_were_passed(sqlite_world: World) -> None:
+    world = sqlite_world
     values = {"publication": 1, "now": 1.0, "taken": [1], "count": 5, "annotator": 2, "mine": ",2,"}
     for query in (draw._PASSED_ON, draw._ASKERS):
         known = {key: value for key, value in values.items() if key in query.compile().params}

@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from store.migrations import triggers
+
 revision = "0001"
 down_revision = None
 
@@ -12,12 +14,7 @@ def upgrade() -> None:
     _tables()
     counters = sa.table("counters", sa.column("name", sa.String), sa.column("value", sa.Integer))
     op.bulk_insert(counters, [{"name": "watermark", "value": 0}, {"name": "claims", "value": 0}])
-    if op.get_bind().dialect.name == "sqlite":
-        for verb in ("UPDATE", "DELETE"):
-            op.execute(
-                f"CREATE TRIGGER label_events_no_{verb.lower()} BEFORE {verb} ON label_events "
-                "BEGIN SELECT RAISE(ABORT, 'label events are never changed: append a retract'); END"
-            )
+    triggers.append_only("label_events", "label events are never changed: append a retract")
 
 
 def _tables() -> None:

@@ -5,6 +5,8 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
+from store.migrations import triggers
+
 revision = "0003"
 down_revision = "0002"
 
@@ -12,12 +14,7 @@ down_revision = "0002"
 def upgrade() -> None:
     """Make the six tables, and the triggers that keep acts as they were written."""
     _tables()
-    if op.get_bind().dialect.name == "sqlite":
-        for verb in ("UPDATE", "DELETE"):
-            op.execute(
-                f"CREATE TRIGGER acts_no_{verb.lower()} BEFORE {verb} ON acts "
-                "BEGIN SELECT RAISE(ABORT, 'acts are never changed'); END"
-            )
+    triggers.append_only("acts", "acts are never changed")
 
 
 def _column(name: str, kind: Any, nullable: bool = False) -> sa.Column[Any]:

@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from store.migrations import triggers
+
 revision = "0004"
 down_revision = "0003"
 
@@ -80,9 +82,4 @@ def _history() -> None:
         sa.PrimaryKeyConstraint("seq", name=op.f("pk_class_acts")),
     )
     op.create_index(op.f("ix_class_acts_class_id"), "class_acts", ["class_id"])
-    if op.get_bind().dialect.name == "sqlite":
-        for verb in ("UPDATE", "DELETE"):
-            op.execute(
-                f"CREATE TRIGGER class_acts_no_{verb.lower()} BEFORE {verb} ON class_acts "
-                "BEGIN SELECT RAISE(ABORT, 'the history of classes is never changed: append an undo'); END"
-            )
+    triggers.append_only("class_acts", "the history of classes is never changed: append an undo")
