@@ -178,7 +178,8 @@ def told(figures: dict[str, Any]) -> str:
         return f"{name:>44}" + "".join(cells)
 
     def of(key: str, at: str = "") -> NDArray[np.floating]:
-        return np.array([[(seed[at] if at else seed)[budget][key] for budget in budgets] for seed in found])
+        rows = [[(seed[at] if at else seed)[budget][key] for budget in budgets] for seed in found]
+        return np.array(rows, dtype=float)  # nan where there are no mistakes to find
 
     lines = [f"{'labels':>44}" + "".join(f"{budget:>14}" for budget in budgets)]
     lines += [row("accuracy, last layer", of("accuracy")), row("logistic regression", of("logistic"))]

@@ -57,7 +57,8 @@ def make(
 ) -> Callable[[int], int]:
     """A workspace of drawn pictures under many names whose embeddings are made up; returns the truth of an image."""
     demo.make(folder / "pictures", count=bench_pool.PICTURES, seed=0)
-    made = bench_pool.rows(sorted((folder / "pictures").glob("*.jpg")), count, held=min(HOLDOUT, count // 5))
+    held_out = min(HOLDOUT, count // 5)
+    made = bench_pool.rows(sorted((folder / "pictures").glob("*.jpg")), count, held=held_out)
     rng = np.random.default_rng(0)
     truth_N = rng.integers(0, class_count, count)
     centres_KD = rng.standard_normal((class_count, dims)).astype(np.float32)
@@ -78,7 +79,7 @@ def make(
     new = [
         NewEvent(uuid=str(uuid.uuid4()), image_id=image_id, annotator_id=oracle, kind="label",
                  class_id=said[truth_N[at]], source="oracle")
-        for at, image_id in enumerate(ids[: HOLDOUT + labelled])
+        for at, image_id in enumerate(ids[: held_out + labelled])
     ]  # fmt: skip
     with db.write() as tx:
         label_batches.append_many(tx, new, time.time())

@@ -1,0 +1,66 @@
+"""`bench refresh` and `bench last-layer` on a small scale: a real worker, and figures that add up."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from typer.testing import CliRunner
+
+import launch
+
+
+def test_every_answer_is_waited_for_until_a_publication_knows(tmp_path: Path) -> None:
+    file = tmp_path / "told.json"
+    words = [
+        "bench",
+        "refresh",
+        "--images",
+        "300",
+        "--dims",
+        "24",
+        "--classes",
+        "3",
+        "--labelled",
+        "30",
+        "--answers",
+        "3",
+        "--pause",
+        "0",
+        "--idle",
+    ]
+    ran = CliRunner().invoke(launch.app, [*words, "--json", str(file)], catch_exceptions=False)
+    assert ran.exit_code == 0, ran.output
+    figures = json.loads(file.read_text())
+    row = figures["until_known_ms"]["at rest"]
+    assert row["n"] == 3
+    assert 0 < row["p50"] <= row["max"]
+    assert figures["refresh_itself_ms"]["at rest"]["p50"] <= row["max"]
+    assert "300 images of 24 dimensions, 3 classes" in ran.output
+
+
+def test_the_last_layer_alone_is_told_by_labels_beside_logistic_regression(tmp_path: Path) -> None:
+    folder, rng, rows = tmp_path / "pictures", np.random.default_rng(0), []
+    for number in range(90):
+        label = number % 3
+        name = f"{'abc'[label]}/{number}.png"
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        picture = rng.integers(0, 60, (40, 40, 3)).astype(np.uint8)
+        picture[..., label] += 120
+        Image.fromarray(picture).save(folder / name)
+        rows.append({"file": name, "split": "test" if number % 2 else "train"})
+    with (folder / "metadata.csv").open("w", newline="") as handle:
+        told = csv.DictWriter(handle, ["file", "split"])
+        told.writeheader()
+        told.writerows(rows)
+    file = tmp_path / "told.json"
+    words = ["bench", "last-layer", "--images", str(folder), "--labels", "6,12", "--seeds", "2"]
+    words += ["--cache", str(tmp_path / "cache"), "--json", str(file)]
+    ran = CliRunner().invoke(launch.app, words, catch_exceptions=False)
+    assert ran.exit_code == 0, ran.output
+    figures = json.loads(file.read_text())
+    assert (figures["pool"], figures["test"]) == (45, 45)
+    assert all(seed["12"]["accuracy"] > 0.9 for seed in figures["found"])  # three colours
+    assert all(0 <= seed["6"]["ece_perfect"] < 0.5 for seed in figures["found"])
+    assert "tenfold tail" in ran.output
