@@ -25,7 +25,6 @@ from app import (
     ingest_scenes,
     ingest_similar,
     ingest_sources,
-    remote,
 )
 from store import images, records
 from store.database import Database
@@ -52,32 +51,25 @@ def ingest(
     progress: Callable[[float, str], None] | None = None,
     stop: Callable[[], bool] | None = None,
 ) -> IngestReport:
-    """Add the images under `folder` that are not known yet; classes from a file, a list, or an ImageFolder's folders.
+    """Add the images of a folder or an address that are not known yet; classes from a file, a list, or class folders.
 
     Files are read in random order and committed in short batches; what cannot be read is quarantined with its reason.
-    Without `classes_file` and `class_names`, the subfolders of an ImageFolder become classes when the store has none;
+    Without `classes_file` and `class_names`, the subfolders of an ImageFolder become classes when the store has none.
     With `boxes` each box is an image, and folders are no classes unasked: they are often those of cameras.
     `labels_from_folders` makes them classes in any case and imports them as labels of images nobody has answered.
     Raises IngestError when there is no folder, no image in it, or a class list that cannot be used.
     """
-    away = isinstance(folder, str) and remote.is_address(folder)
-    root = Path() if away else ingest_files.root(folder)
-    whole = remote.checked(str(folder)) if away else str(root)
+    source = ingest_sources.of(folder, workspace)
     names = ingest_labels.given_names(classes_file, class_names)
     tell = progress or (lambda fraction, message: None)
-
-    def found(number: int) -> None:
-        tell(0.0, f"found {number:,} images so far")
-
-    walk = remote.walk(whole, tell=found) if away else ingest_files.walk(root, skip=workspace.resolve(), tell=found)
+    walk = source.walk(lambda number: tell(0.0, f"found {number:,} images so far"))
     if not walk.files:
-        raise IngestError(_nothing_in(whole, walk))
-    report = IngestReport(found=len(walk.files), links=walk.links, closed=walk.closed)
-    files, by_folder = _with_boxes(db, walk.files, whole, boxes, report)
+        raise IngestError(_nothing_in(source.root, walk))
+    report = IngestReport(found=len(walk.files), links=walk.links, closed=walk.closed, unfetched=source.unfetched)
+    files, by_folder = _with_boxes(db, walk.files, source.root, boxes, report)
     with db.write() as tx:
         of = walk.files if by_folder or labels_from_folders else []
         report.classes = ingest_labels.add_classes(tx, names, of, labels_from_folders, now)
-    source = ingest_sources.Away(remote.cache(workspace), report) if away else ingest_sources.Here()
     fresh = _fresh(db, files, source, report)
     total = sum(file.count for file in fresh)
     if not fresh and not labels_from_folders:

@@ -1,4 +1,4 @@
-"""How ingest opens the files it found: where they lie, or fetched from elsewhere a little ahead of their turn."""
+"""Where ingest finds and opens files: in a folder, or at an address, fetched a little ahead of their turn."""
 
 from __future__ import annotations
 
@@ -7,16 +7,31 @@ import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
-from app import errors, ingest_apart, ingest_files, ingest_labels, ingest_read, remote
+from app import errors, ingest_apart, ingest_files, ingest_read, remote
+
+
+def of(folder: str | Path, workspace: Path) -> Here:
+    """A folder, or an address of images; raises IngestError or RemoteError where there can be none."""
+    if isinstance(folder, str) and remote.is_address(folder):
+        return Away(remote.checked(folder), workspace)
+    return Here(str(ingest_files.root(folder)), workspace)
 
 
 class Here(contextlib.AbstractContextManager["Here"]):
-    """Files of this machine."""
+    """A folder of this machine."""
 
     soon: Callable[[str], None] | None = None  # told which paths will be asked for next
 
+    def __init__(self, root: str, workspace: Path) -> None:
+        """`unfetched` grows with what could not be had, and why."""
+        self.root, self.workspace, self.unfetched = root, workspace, list[str]()
+
     def __exit__(self, *_: object) -> None:
         """Nothing to end."""
+
+    def walk(self, tell: Callable[[int], None]) -> ingest_files.Walk:
+        """Every image there; not those of the workspace itself."""
+        return ingest_files.walk(Path(self.root), skip=self.workspace.resolve(), tell=tell)
 
     def digest(self, found: ingest_files.Found) -> str | None:
         """The SHA-256 of a file as it is now."""
@@ -34,11 +49,11 @@ class Here(contextlib.AbstractContextManager["Here"]):
 
 
 class Away(Here):
-    """Files at addresses. One that cannot be fetched is reported, and not stored: it may be had the next time."""
+    """Files below an address. One that cannot be fetched is reported, and not stored: it may be had the next time."""
 
-    def __init__(self, cache: remote.Cache, report: ingest_labels.IngestReport) -> None:
-        self.cache, self.report = cache, report
-        self._fetching = contextlib.ExitStack()
+    def __init__(self, root: str, workspace: Path) -> None:
+        super().__init__(root, workspace)
+        self.cache, self._fetching = remote.cache(workspace), contextlib.ExitStack()
 
     def __enter__(self) -> Away:
         self.soon = self._fetching.enter_context(remote.ahead(self.cache))
@@ -47,11 +62,14 @@ class Away(Here):
     def __exit__(self, *_: object) -> None:
         self._fetching.close()
 
+    def walk(self, tell: Callable[[int], None]) -> ingest_files.Walk:
+        return remote.walk(self.root, tell=tell)
+
     def digest(self, found: ingest_files.Found) -> str | None:
         try:
             return ingest_read.digest_of(self.cache.fetch(found.path, again=True))
         except errors.AppError as problem:
-            self.report.unfetched.append(str(problem))
+            self.unfetched.append(str(problem))
             return None
 
     def taken_at(self, apart: ingest_apart.Readers, path: str) -> float | None:
@@ -67,7 +85,7 @@ class Away(Here):
             try:
                 local = self.cache.fetch(found.path)
             except errors.AppError as problem:
-                self.report.unfetched.append(str(problem))
+                self.unfetched.append(str(problem))
                 return []
             with contextlib.suppress(FileNotFoundError):  # the cache let it go before it was opened
                 here = dataclasses.replace(found, path=str(local), bytes=local.stat().st_size)

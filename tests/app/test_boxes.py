@@ -155,6 +155,15 @@ def test_times_that_only_the_box_file_knows_make_bursts(db: Database, folder: Pa
     assert len(set(found.values())) == 1
 
 
+def test_folders_are_labels_of_boxes_where_that_is_asked_for(db: Database, folder: Path, detected: Path) -> None:
+    asked = ingest_scenes.Asked(str(detected))
+    assert db.path is not None
+    options: dict[str, Any] = {"workspace": db.path.parent, "now": NOW, "labels_from_folders": True}
+    report = ingest.ingest(db, folder, boxes=asked, **options)
+    assert (report.classes, report.labels) == (["cam a", "cam b"], camera.ANIMALS)
+    assert ingest.ingest(db, folder, boxes=asked, **options).labels == 0
+
+
 # --- what a file may say
 
 

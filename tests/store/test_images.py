@@ -99,3 +99,23 @@ def test_the_random_order_does_not_follow_the_paths(db: database.Database) -> No
     order = sorted(range(400), key=draws.__getitem__)
     assert len(set(draws)) == 400
     assert 60 < sum(at < 200 for at in order[:200]) < 140  # a fair shuffle: 100 +- 5 sigma is 75 to 125
+
+
+def test_boxes_of_a_file_are_images_beside_it(db: database.Database) -> None:
+    place = {"scene": "a.jpg", "box_y": 2, "box_w": 30, "box_h": 40, "scene_width": 640, "scene_height": 480}
+    rows = [
+        records.NewImage(path="a.jpg", digest="d", bytes=5, mtime_ns=7),
+        records.NewImage(path="a.jpg#xywh=1,2,30,40", digest="d", bytes=5, mtime_ns=7, box_x=1, **place),
+        records.NewImage(path="a.jpg#xywh=9,2,30,40", digest="d", bytes=5, mtime_ns=7, box_x=9, **place),
+    ]
+    with db.write() as tx:
+        whole, *boxes = images.add_many(tx, rows)
+        assert images.add_many(tx, rows) == []
+        assert images.known_scenes(tx) == {"a.jpg": (7, 5, 640, 480)}
+        assert [image.id for image in images.of_scene(tx, "a.jpg")] == boxes
+        found = images.get_many(tx, [whole, *boxes])
+    assert [(image.file, image.box) for image in found] == [
+        ("a.jpg", None),
+        ("a.jpg", (1, 2, 30, 40)),
+        ("a.jpg", (9, 2, 30, 40)),
+    ]

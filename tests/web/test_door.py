@@ -97,6 +97,7 @@ def test_no_address_opens_a_file(shared: Page) -> None:
         "",
         "image",
         "thumb",
+        "scene",
         "overlay/1",
         "surface/x",
         "assets",

@@ -102,7 +102,8 @@ SOUND: dict[str, Any] = {
     "act": "rename", "seq": 1, "into": 2,
 }  # fmt: skip
 GETS = (
-    "/healthz", "/image/{image_id}", "/thumb/{image_id}", "/overlay/{publication}/{image_id}", "/surface/{edition}/{name}",
+    "/healthz", "/image/{image_id}", "/thumb/{image_id}", "/scene/{image_id}",
+    "/overlay/{publication}/{image_id}", "/surface/{edition}/{name}",
     "/login", "/invite", "/api/v1/me", "/api/v1/users", "/api/v1/acts",
     "/api/v1/modes", "/api/v1/answers", "/api/v1/receipts", "/api/v1/others", "/api/v1/study", "/api/v1/browse",
     "/api/v1/browse/ids", "/api/v1/browse/choices",

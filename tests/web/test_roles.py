@@ -37,6 +37,7 @@ ROWS = {
     "GET /surface/{edition}/{name}": READERS,
     "GET /image/{image_id}": READERS,
     "GET /thumb/{image_id}": READERS,
+    "GET /scene/{image_id}": READERS,
     "GET /overlay/{publication}/{image_id}": READERS,
     "GET /api/v1/me": READERS,
     "GET /api/v1/status": READERS,
@@ -107,8 +108,9 @@ QUERIES = {
     "PUT /api/v1/uploads/{upload}": {"name": "a.png"},
     "GET /api/v1/classes/{class_id}/preview": {"act": "retire"},
 }
-ENDINGS = {  # nobody has looked at these images; the file is empty; no such change
+ENDINGS = {  # nobody has looked at these images; they are whole pictures; the file is empty; no such change
     "GET /api/v1/browse/map": (404,),
+    "GET /scene/{image_id}": (404,),
     "POST /api/v1/import": (400,),
     "POST /api/v1/taxonomy/undo": (400,),
 }

@@ -72,6 +72,14 @@ def test_a_whole_picture_has_no_scene(page_server: Page, opened: Callable[..., A
         assert "whole picture" in answer.text
 
 
+def test_addresses_are_not_taken_from_the_page(page_server: Page) -> None:
+    with page_server.client() as client:
+        payload = {"folder": "s3://bucket/x"}
+        answer = client.post("/api/v1/commands", json={"kind": "ingest", "payload": payload})
+    assert answer.status_code == 400
+    assert "launch.py serve --images s3://bucket/x" in answer.text
+
+
 def test_the_first_screen_takes_a_box_file(make_page: Callable[..., Page], opened: Callable[..., Any]) -> None:
     page = make_page(empty=True)
     folder = camera.season(page.workspace / "photos")
