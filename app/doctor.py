@@ -4,6 +4,7 @@ import contextlib
 import os
 import platform
 import shutil
+import sqlite3
 import tempfile
 import time
 from importlib import metadata
@@ -31,6 +32,7 @@ def report(workspace: Path) -> dict[str, str]:
         "python": f"{platform.python_version()} on {platform.system()} {platform.machine()}, {os.cpu_count()} cores",
         "packages": ", ".join(f"{name} {version}" for name in PACKAGES if (version := _version(name))),
         **_device(),
+        "database": _database(workspace),
         "backbone": _backbone(workspace),
         "neighbours": _faiss(),
         "disk": _disk(workspace),
@@ -80,6 +82,19 @@ def _backbone(workspace: Path) -> str:
         new = not chosen.exists
         db = None if new else opened.enter_context(contextlib.closing(database.open(chosen.database)))
         return backbones.sentence(backbones.look(db, chosen, pool.machine())).removeprefix("backbone ")
+
+
+def _database(workspace: Path) -> str:
+    """Where the answers are, and which engine keeps them."""
+    from app import settings
+    from store import database
+
+    chosen = settings.load(workspace)
+    if isinstance(chosen.database, Path):
+        return f"SQLite {sqlite3.sqlite_version} in {chosen.file}" if chosen.exists else "none yet; SQLite in a file"
+    with contextlib.closing(database.open(chosen.database)) as db, db.read() as tx:
+        told = ".".join(map(str, tx.dialect.server_version_info or ()))
+    return f"PostgreSQL {told} at {chosen.database}"
 
 
 def _faiss() -> str:

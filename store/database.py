@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
+import random
 import sqlite3
 import threading
 import time
@@ -28,6 +29,7 @@ T = TypeVar("T")
 
 SLOW_S = 1.0  # a write that takes longer is told in the log
 BUSY_S = 10  # how long SQLite itself waits for another process's lock
+ATTEMPTS = 3  # of an act on a server that may be begun again
 BEGIN_TRIES = 3  # so many times BUSY_S before a write gives up
 _BUSY_CODE = 5  # SQLITE_BUSY
 _DISK_SAYS = {  # what SQLite says of a disk -> what a person can do about it
@@ -84,18 +86,19 @@ class Database:
             log.info(f"a write took {took:.1f} s: {waited:.1f} s for its turn, {committed:.1f} s for the disk")
 
     def attempt(self, act: Callable[[Connection], T], *, durable: bool = False) -> T:
-        """Do `act` in a shared write; once more where the server was lost or two acts stood in each other's way.
+        """Do `act` in a shared write; again where the server was lost or two acts stood in each other's way.
 
         The first may have been stored all the same: only for acts that, done twice, do the same as once.
         """
-        try:
-            with self.write(durable, shared=True) as tx:
-                return act(tx)
-        except errors.Busy:
-            if is_sqlite(self.url):  # its lock was waited for already
-                raise
-        with self.write(durable, shared=True) as tx:
-            return act(tx)
+        for left in reversed(range(ATTEMPTS)):
+            try:
+                with self.write(durable, shared=True) as tx:
+                    return act(tx)
+            except (errors.Unreachable, errors.Collided):
+                if not left:
+                    raise
+                time.sleep(random.uniform(0.02, 0.2))  # for the other one to get what it waited for
+        raise AssertionError("never reached")
 
     def checkpoint(self) -> None:
         """Fold the write-ahead log back into the file; for idle moments."""

@@ -12,6 +12,7 @@ StoreError
     CopyDiffers             a copy came out otherwise than what was copied
     Busy                    another process kept the write lock too long
         Unreachable         the database server does not answer
+        Collided            two transactions waited for each other, and the server ended this one
     CannotWrite             the disk is full, broken, or may only be read
     NestedWrite             a write was begun inside a write of the same thread
     WrongProcess            a database opened before a fork was used after it
@@ -83,6 +84,10 @@ class Busy(StoreError):
 
 class Unreachable(Busy):
     """The database server does not answer; nothing is known of what was on its way."""
+
+
+class Collided(Busy):
+    """Two transactions waited for each other, and the server ended this one; nothing of it is stored."""
 
 
 class CannotWrite(StoreError):

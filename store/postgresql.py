@@ -40,7 +40,8 @@ _PREPARED = (
     "SET tcp_keepalives_interval = 10",
     "SET tcp_keepalives_count = 3",
 )
-_AGAIN = ("55P03", "40P01", "40001")  # lock not available, deadlock, serialization failure
+_TAKEN = ("55P03",)  # lock not available
+_COLLIDED = ("40P01", "40001")  # deadlock, serialization failure
 _FULL = ("53100", "53200", "25006")  # disk full, out of memory, the server only reads (a standby)
 _REFUSALS = ("does not exist", "authentication failed", "no password supplied", "no pg_hba.conf entry")  # at the door
 _CLOSED = ("3D000", "42501", "3F000")  # no such database, no right to it, no schema
@@ -123,7 +124,9 @@ def explained(url: sa.URL) -> Iterator[None]:
 def _told(url: sa.URL, error: sa.exc.DBAPIError) -> errors.StoreError | None:
     state = getattr(error.orig, "sqlstate", None)
     said = _first_line(error)
-    if state in _AGAIN:
+    if state in _COLLIDED:
+        return errors.Collided(f"another write stood in the way ({said}): try again")
+    if state in _TAKEN:
         return errors.Busy(f"others have been writing to {url} for too long ({said})")
     if state in _FULL:
         return errors.CannotWrite(f"the server at {_place(url)} takes nothing more: {said}")

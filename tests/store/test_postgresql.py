@@ -256,6 +256,26 @@ def test_a_lock_that_stays_taken_is_told(postgresql_db: database.Database, monke
             pytest.fail("never reached")
 
 
+def test_of_two_that_wait_for_each_other_one_begins_again(make: Callable[..., World]) -> None:
+    world = make()
+    both, tries = threading.Barrier(2, timeout=10), list[int]()
+
+    def act(first: int, second: int) -> None:
+        def lock(tx: sa.Connection) -> None:
+            tries.append(first)
+            lock_one = "SELECT 1 FROM image_state WHERE image_id = :id FOR UPDATE"
+            tx.execute(sa.text(lock_one), {"id": world.pool[first]})
+            if len(tries) <= 2:
+                both.wait()
+            tx.execute(sa.text(lock_one), {"id": world.pool[second]})
+
+        world.db.attempt(lock)
+
+    with futures.ThreadPoolExecutor(2) as threads:
+        list(threads.map(act, (0, 1), (1, 0)))
+    assert len(tries) >= 3, "one was begun again"
+
+
 def test_a_server_that_goes_and_comes_back(postgresql: postgres.Server, postgresql_db: database.Database) -> None:
     db = postgresql_db
     with db.write() as tx:
