@@ -209,7 +209,7 @@ def export(workspace: Path, path: Path, *, format: str, certified: float | None)
 def opened(chosen: settings.Settings) -> Iterator[database.Database]:
     """The workspace's database, closed in the end."""
     processes.writable(chosen.workspace)
-    db = database.open(chosen.database)
+    db = database.open(chosen.database, chosen.workspace)
     try:
         yield db
     finally:

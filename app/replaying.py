@@ -19,7 +19,7 @@ def replay(settings: Settings, at: str, to: Path, *, format: str) -> str:
     """
     if not settings.exists:
         raise errors.BadRequest(f"there is no workspace at {settings.workspace}: name it with --workspace")
-    db = database.open(settings.database)
+    db = database.open(settings.database, settings.workspace)
     try:
         with db.read() as tx:
             newest, time = labels.watermark(tx), None if at.isdecimal() else clock.moment(at)

@@ -44,10 +44,11 @@ _DAMAGE_SAYS = ("disk image is malformed", "malformed database schema", "no such
 class Database:
     """The open database of one workspace. Belongs to the process that opened it; threads may share it."""
 
-    def __init__(self, url: sa.URL) -> None:
-        """Make the engines for `url`; nothing is connected yet."""
+    def __init__(self, url: sa.URL, home: Path | None = None) -> None:
+        """Make the engines for `url`; nothing is connected yet. `home`: the workspace, default the file's folder."""
         self.url = url
         self.path: Path | None = Path(url.database) if is_sqlite(url) and url.database else None
+        self.home = home or (self.path.parent if self.path else None)
         self._pid = os.getpid()
         self._reader = _engine(url, writes=False)
         self._writer = _engine(url, writes=True)
@@ -136,8 +137,8 @@ class Database:
             self._turns.release()
 
 
-def open(path_or_url: str | Path | sa.URL) -> Database:
-    """Open the database, making or migrating it first where needed.
+def open(path_or_url: str | Path | sa.URL, home: Path | None = None) -> Database:
+    """Open the database, making or migrating it first where needed; `home` is its workspace, default the file's folder.
 
     Raises errors.NotADatabase for a foreign file, NewerDatabase for one of a later version, Damaged for a broken one,
     and BackupFailed where an older one cannot be copied before it is migrated.
@@ -145,7 +146,7 @@ def open(path_or_url: str | Path | sa.URL) -> Database:
     url = to_url(path_or_url)
     if is_sqlite(url) and url.database:
         Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-    db = Database(url)
+    db = Database(url, home)
     try:
         found = version(db)
         if found != schema.VERSIONS[-1]:

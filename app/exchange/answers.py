@@ -96,7 +96,7 @@ def _agreed(
     for each in everybody.standing(tx, up_to=up_to, as_said=True):
         if not each.review:
             said.setdefault(each.image_id, []).append(each.class_id and stands_for[each.class_id])
-    told = consensus_file.read(db.path.parent)["images"] if db.path is not None and up_to is None else {}
+    told = consensus_file.read(db.home)["images"] if db.home is not None and up_to is None else {}
 
     def of(
         answer: records.Settled, class_id: int | None

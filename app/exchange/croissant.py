@@ -36,7 +36,7 @@ CONTEXT = {
 
 def export(db: Database, folder: Path, up_to: int | None = None) -> imagefolder.Exported:
     """Copy the settled images and write both files into a new folder. Raises BadRequest when something is there already."""
-    done = imagefolder.Exported(workspace=imagefolder.home(db))
+    done = imagefolder.Exported(workspace=db.home)
     with beside.folder(folder) as new:
         with (new / LABELS).open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file)

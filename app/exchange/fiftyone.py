@@ -33,7 +33,7 @@ def export(db: Database, folder: Path, up_to: int | None = None) -> imagefolder.
 
     Raises BadRequest when something is in the folder already.
     """
-    done = imagefolder.Exported(workspace=imagefolder.home(db))
+    done = imagefolder.Exported(workspace=db.home)
     labels, rejected = dict[str, Any](), dict[str, Any]()
     with beside.folder(folder) as new:
         (new / "data").mkdir()

@@ -34,7 +34,7 @@ def export(db: Database, folder: Path, up_to: int | None = None) -> imagefolder.
     settled = list(answers.settled(db, up_to))
     names = sorted({answer.class_name for answer in settled if answer.class_name is not None})
     schema = _schema(pa, names)
-    done = imagefolder.Exported(workspace=imagefolder.home(db))
+    done = imagefolder.Exported(workspace=db.home)
     with beside.folder(folder) as new, contextlib.ExitStack() as opened:
         (new / "data").mkdir()
         waiting: dict[str, list[dict[str, Any]]] = {}

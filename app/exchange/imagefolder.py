@@ -49,14 +49,9 @@ def export(
     folder is there already and not empty.
     """
     with beside.folder(folder) as new:
-        done = Exported(workspace=home(db))
+        done = Exported(workspace=db.home)
         _fill(new, list(answers.settled(db, up_to)), place or by_class, link, progress, done)
     return done
-
-
-def home(db: Database) -> Path | None:
-    """The workspace of a database that is a file in it."""
-    return None if db.path is None else db.path.parent
 
 
 def safe_name(text: str) -> str:

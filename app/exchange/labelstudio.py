@@ -28,7 +28,7 @@ def export(db: Database, path: Path, up_to: int | None = None) -> dict[str, int]
     said = {answer.image.id: answer for answer in answers.settled(db, up_to)}
     counts = {"labelled": 0, "rejected": 0}
     with db.read() as tx, beside.file(path) as new, new.open("w", encoding="utf-8") as file:
-        guesses = predicted.of_all(tx, db.path)
+        guesses = predicted.of_all(tx, db.home)
         for number, image in enumerate(images.each_ok(tx)):
             task: dict[str, Any] = {"id": image.id, "data": {"image": image.file, "digest": image.digest}}
             task["data"] |= {"box_xywh": list(image.box)} if image.box else {}

@@ -14,10 +14,10 @@ OWN = "RAUM publication"
 Said = tuple[str, float, str]  # class name, probability, name of the model
 
 
-def of_all(tx: Connection, database: Path | None) -> Callable[[int], list[Said]]:
+def of_all(tx: Connection, workspace: Path | None) -> Callable[[int], list[Said]]:
     """A function from an image to what is predicted of it: its likeliest class, or nothing."""
     names = class_names.now(tx)
-    newest = predictions.newest(database.parent) if database is not None else None
+    newest = predictions.newest(workspace) if workspace is not None else None
     others = imported.all_(tx)
 
     def of(image_id: int) -> list[Said]:

@@ -53,7 +53,7 @@ STATUS = {
 
 def create_app(settings: Settings) -> FastAPI:
     """The whole page over one workspace; its database is opened here and closed when the server stops."""
-    db = database.open(settings.database)
+    db = database.open(settings.database, settings.workspace)
     labelling.ask_several(db, overlap=settings.overlap, overlap_rate=settings.overlap_rate)
 
     @asynccontextmanager

@@ -1,5 +1,6 @@
 """`move`: to a server and back, the setting at the end, and everything as it was where it cannot be done."""
 
+import json
 import os
 import subprocess
 import sys
@@ -8,10 +9,12 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from app import backups, errors, labelling, moving, processes, restoring, settings, verifying
+from app import backups, errors, jobs, labelling, moving, predictions, processes, restoring, settings, verifying
+from app.exchange import formats
 from store import database, images, labels, workers
 from store import errors as store_errors
 from tests import postgres
@@ -62,6 +65,21 @@ def test_a_workspace_goes_to_a_server_and_comes_back(own: settings.Settings, emp
     assert (own.workspace / "settings.toml").read_text() == "seed = 3\n"
     with pytest.raises(store_errors.NotEmpty, match="name an empty database"):
         moving.move(home, empty, now=NOW)
+
+
+def test_an_export_from_a_server_finds_what_lies_in_the_workspace(
+    own: settings.Settings, empty: str, tmp_path: Path
+) -> None:
+    ids = np.arange(1, 61)
+    said = predictions.Predictions(
+        ids, np.ones(60, np.int32), np.full(60, 0.75, np.float32), np.zeros(60, np.float32), {"class_ids": [1, 2, 3]}
+    )
+    predictions.write(own.workspace, 7, said)
+    moving.move(own, empty, now=NOW)
+    with jobs.opened(settings.load(own.workspace)) as db:
+        formats.export(db, tmp_path / "tasks.json", name="labelstudio")
+    tasks = json.loads((tmp_path / "tasks.json").read_text(encoding="utf-8"))
+    assert {each["predictions"][0]["score"] for each in tasks} == {0.75}
 
 
 def test_a_backup_of_a_server_is_a_file_that_restores_anywhere(
