@@ -23,7 +23,9 @@ def table1(
         str,
         typer.Option(help="METHOD/LABELS/OCCLUSION, comma-separated, e.g. raum/10,fixmatch/10 or */*/40; default all"),
     ] = "",
-    seeds: Annotated[int, typer.Option(help="trainings of each cell; without published lists each has labels of its own")] = 3,
+    seeds: Annotated[
+        int, typer.Option(help="trainings of each cell; without published lists each has labels of its own")
+    ] = 3,
     first_seed: Annotated[int, typer.Option(help="number of the first of them")] = 0,
     steps: Annotated[int, typer.Option(help="training steps; 0: the training's own number")] = 0,
     backbone: options.OneBackbone = "vmamba_nano",
