@@ -60,7 +60,7 @@ def train(
     Images are uint8 (N, H, W, 3) arrays, a memory map will do; labels_N are class indices below the net's num_classes.
     `targets_NK` gives soft labels where people disagree, rows sum to one; labels_N are then the likeliest classes.
     `log` gets every step's number and losses. `check` scores a network on images apart, more is better: it is asked a few
-    times in the second half, and the weights that it likes best are left (model/best.py). `threads()` is asked every
+    times in the last fifth, and the weights that it likes best are left (model/best.py). `threads()` is asked every
     few steps how many CPU threads to use, `stop()` whether to end. The same seed, data and thread count give the same
     weights. Raises BadInput for arrays that do not fit, TrainingDiverged naming the step.
     """

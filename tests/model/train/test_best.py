@@ -24,10 +24,10 @@ def layer(value):
 def test_the_later_of_equally_good_looks_is_kept():
     scores = iter([0.5, 0.7, 0.7, 0.6])
     kept, net = best.Best(lambda _net: next(scores)), layer(0.0)
-    for done, value in ((0.3, 1.0), (0.5, 2.0), (0.55, 3.0), (0.62, 4.0), (0.85, 5.0), (0.95, 6.0)):
+    for done, value in ((0.3, 1.0), (0.8, 2.0), (0.82, 3.0), (0.86, 4.0), (0.95, 5.0), (1.0, 6.0)):
         torch.nn.init.constant_(net.weight, value)
-        kept.look(net, done)  # at .3 and .55 none is due; between .62 and .85 two fall together
-    assert (kept.score, kept.at) == (0.7, 0.85)
+        kept.look(net, done)  # at .3 and .82 none is due; between .86 and .95 two fall together
+    assert (kept.score, kept.at) == (0.7, 0.95)
     kept.give(net)
     assert net.weight.item() == 5.0
 
@@ -61,10 +61,10 @@ def test_a_run_leaves_the_weights_that_the_check_liked():
 
     net = build()
     report = run(SHORT, check, net)
-    assert len(seen) == len(best.LOOKS)
+    assert len(seen) == 3  # at .8, .9 and 1, with steps of a tenth
     assert torch.equal(net.head.linear.weight, seen[1])
     assert report.metrics["validation"] == 0
-    assert report.metrics["chosen_at"] == pytest.approx(0.6)
+    assert report.metrics["chosen_at"] == pytest.approx(0.9)
     assert not net.training
 
 
