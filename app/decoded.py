@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from app import errors
-from model.data import ahead
+from model.data import ahead, dataset
 
 Progress = Callable[[float, str], None]
 Positions = NDArray[np.int64]
@@ -47,3 +48,16 @@ def read(paths: Sequence[Path], positions: Positions, *, side: int, progress: Pr
     if count == 0 and len(positions):
         raise errors.BadRequest(f"none of the {len(positions)} images could be read; the first is {wanted[0]}")
     return Decoded(images[:count], rows)
+
+
+def shares(data: dataset.Dataset, positions: Positions) -> NDArray[np.float64]:
+    """The boxes of these images as x, y, w, h in shares of the image, within it; NaN for those without and all others."""
+    found_N4 = np.full((len(data.paths), 4), np.nan)
+    for at in positions[~np.isnan(data.boxes_N4[positions]).any(axis=1)]:
+        with Image.open(data.paths[at]) as picture:
+            size = np.array(picture.size, np.float64)
+        low, high = data.boxes_N4[at, :2], data.boxes_N4[at, :2] + data.boxes_N4[at, 2:]
+        low, high = np.clip(low / size, 0.0, 1.0), np.clip(high / size, 0.0, 1.0)
+        if (high > low).all():
+            found_N4[at] = *low, *(high - low)
+    return found_N4

@@ -133,6 +133,7 @@ def round_(
         known = images.all_ok(tx)
         halves = {i.id: i.holdout for i in known if i.holdout}
         seen = snapshot.take(tx, holdout=halves, now=began, with_gold=study_plan.gold_rate(tx, settings.gold_rate) > 0)
+        seen = dataclasses.replace(seen, regions=snapshot.evidence(tx))
     seen = agreement.recalled(seen, settings.workspace, settings=settings, rng=np.random.default_rng(settings.seed))
     told = {"labels": len(seen.labelled), "classes": seen.classes_seen, "backbone": settings.backbone}
     told |= {"method": settings.method, "start": "pretrained"}  # each round anew, never on from the last one

@@ -1,5 +1,6 @@
 """The long steps of a round: decode and train, then look at every image again."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ from model.network import raum_net
 
 Progress = Callable[[str, float, str], None]  # phase, fraction of the round, message
 MOST_UNLABELLED = 6_000  # pool images that one round learns from
+NOWHERE = (math.nan,) * 4  # the evidence region of an image for which nobody drew one
 TRAINED_SHARE = 0.8  # of a round's progress bar
 
 
@@ -44,6 +46,7 @@ def train_on(
         labels_N=labels_N,
         unlabelled_images=unlabelled.images_NHWC,
         targets_NK=seen.targets([chosen[int(at)] for at in labelled.positions_N]),
+        regions_N4=np.array([seen.regions.get(chosen[int(at)], NOWHERE) for at in labelled.positions_N], np.float32),
         config=config.training(
             network,
             on_cpu=pool.device().type == "cpu",

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection
 
+from app import regions
 from store import annotators, answers, classes, gold, labels, picked, queue
 from store.records import Said
 
@@ -34,6 +35,9 @@ class Snapshot:
     gold: list[int] = dataclasses.field(default_factory=list)  # decided by a reviewer, asked again, never taught
     in_pages: set[int] = dataclasses.field(default_factory=set)  # of `leased`, those on a page of the grid: no maps
     aside: set[int] = dataclasses.field(default_factory=set)  # labelled with a class that is retired: as good as gone
+    regions: dict[int, tuple[float, float, float, float]] = dataclasses.field(
+        default_factory=dict
+    )  # evidence, see regions.py
     stands_for: dict[int, int] = dataclasses.field(default_factory=dict)  # class id -> itself, or what took it over
 
     @property
@@ -106,6 +110,18 @@ def _gold(tx: Connection, labelled: dict[int, int]) -> list[int]:
         if at is not None and left[at] > KEPT_LABELS and len(found) < most:
             found.append(image_id)
             left[at] -= 1
+    return found
+
+
+def evidence(tx: Connection) -> dict[int, tuple[float, float, float, float]]:
+    """The evidence region of each image for which somebody drew one that still stands: the last.
+
+    It goes through all events: for rounds, not for refreshes."""
+    found = {}
+    for event in labels.with_region(tx):
+        box = regions.read(event.region)
+        if box is not None:
+            found[event.image_id] = (box["x"], box["y"], box["w"], box["h"])
     return found
 
 

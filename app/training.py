@@ -31,6 +31,7 @@ class Task:
     labeled_ratio: float
     class_subset: int = 0
     validation_share: float = 0.1
+    regions: bool = False  # the boxes of the labelled images are told as evidence regions
 
 
 def configured(
@@ -77,7 +78,16 @@ def train(
     log = board.run(out / "tensorboard", net, tests.of(seen), every=every) if tensorboard else None
     figures = {
         **_told(task, network, chosen),
-        **fit(net, data.labels_N, parts, images, chosen, progress=progress, log=log),
+        **fit(
+            net,
+            data.labels_N,
+            parts,
+            images,
+            chosen,
+            progress=progress,
+            log=log,
+            regions_N4=decoded.shares(data, parts.labelled) if task.regions else None,
+        ),
         "tta": tta_name,
         "test": testing.score(net, tests.of(seen), data.labels_N[seen], seed=chosen.seed, tta_name=tta_name).figures,
     }
@@ -105,6 +115,7 @@ def fit(
     *,
     progress: Progress,
     log: training.Log | None = None,
+    regions_N4: NDArray[np.float64] | None = None,
 ) -> dict[str, Any]:
     """Train `net` in place; its checkpoint is the one that does best on the validation part, the last where there is none.
 
@@ -124,6 +135,7 @@ def fit(
         labels_N=labels_N[labelled],
         unlabelled_images=images.of(unlabelled),
         config=chosen,
+        regions_N4=None if regions_N4 is None else regions_N4[labelled],
         progress=progress,
         log=log,
         check=check if len(apart) else None,

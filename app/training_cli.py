@@ -38,6 +38,9 @@ def train(
     validation_share: Annotated[
         float, typer.Option(help="share of the training images that choose the checkpoint; 0: the last one is kept")
     ] = 0.1,
+    regions: Annotated[
+        bool, typer.Option("--regions", help="tell the attention where to look: the boxes of the labelled images")
+    ] = False,
     tta: Tta = "none",
     recipe: Annotated[
         str, typer.Option(help="own|aam: optimiser and length of a published training instead of ours")
@@ -66,7 +69,9 @@ def train(
     )  # fmt: skip
     with jobs.bar("train") as tell:
         figures = training.train(
-            training.Task(dataset, root or Path("data") / dataset, labeled_ratio, class_subset, validation_share),
+            training.Task(
+                dataset, root or Path("data") / dataset, labeled_ratio, class_subset, validation_share, regions
+            ),
             backbone=backbone,
             attention=attention,
             attention_options=given,

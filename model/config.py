@@ -105,8 +105,8 @@ class TrainConfig(MethodConfig):
     which then moves everything; 0 for Muon and AdamW. schedule: of the rates, "cosine" after a warmup, a share of the
     run, or "poly" down to lr_end. occlusion_rate: largest share of a labelled or strong view that is hidden, in every
     second one. spot, guide: weights of the spotter's own loss and of what it tells the attention
-    (model/semi/spotter.py). aux_loss: "none", "center" or "mc", a further loss (model/semi/aux_losses.py) of the weight
-    aux_weight.
+    (model/semi/spotter.py); region: of what people's evidence regions tell it instead, where there is one. aux_loss:
+    "none", "center" or "mc", a further loss (model/semi/aux_losses.py) of the weight aux_weight.
     """
 
     method: str = "raum"
@@ -126,6 +126,7 @@ class TrainConfig(MethodConfig):
     clip_norm: float = 5.0
     spot: float = 1.0
     guide: float = 0.5
+    region: float = 0.5
     aux_loss: str = "none"
     aux_weight: float = 0.01
     occlusion_rate: float = 0.0

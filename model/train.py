@@ -18,7 +18,7 @@ from torch import nn
 from model import averaging, best, errors, optimizers, train_inputs
 from model import config as configs
 from model.data import augment
-from model.semi import aux_losses, batches, methods, pseudo_labels, schedules, spotter
+from model.semi import aux_losses, batches, evidence, methods, pseudo_labels, schedules, spotter
 
 Progress = Callable[[float, str], None]
 Log = Callable[[int, dict[str, float]], None]
@@ -49,6 +49,7 @@ def train(
     unlabelled_images: NDArray[np.uint8],
     config: configs.TrainConfig,
     targets_NK: NDArray[np.floating] | None = None,
+    regions_N4: NDArray[np.floating] | None = None,
     progress: Progress | None = None,
     threads: Callable[[], int] | None = None,
     stop: Callable[[], bool] | None = None,
@@ -59,15 +60,17 @@ def train(
 
     Images are uint8 (N, H, W, 3) arrays, a memory map will do; labels_N are class indices below the net's num_classes.
     `targets_NK` gives soft labels where people disagree, rows sum to one; labels_N are then the likeliest classes.
-    `log` gets every step's number and losses. `check` scores a network on images apart, more is better: it is asked a few
-    times in the last fifth, and the weights that it likes best are left (model/best.py). `threads()` is asked every
-    few steps how many CPU threads to use, `stop()` whether to end. The same seed, data and thread count give the same
-    weights. Raises BadInput for arrays that do not fit, TrainingDiverged naming the step.
+    `regions_N4` says where in labelled images the evidence is, by people: x, y, w, h in shares of the image, NaN where
+    nobody said. `log` gets every step's number and losses. `check` scores a network on images apart, more is better: it
+    is asked a few times in the last fifth, and the weights that it likes best are left (model/best.py). `threads()` is
+    asked every few steps how many CPU threads to use, `stop()` whether to end. The same seed, data and thread count give
+    the same weights. Raises BadInput for arrays that do not fit, TrainingDiverged naming the step.
     """
     train_inputs.check(net, labelled_images, labels_N, unlabelled_images)
     soft_NK = train_inputs.soft(targets_NK, labels_N, net.config.num_classes)
     config = in_steps(config, len(labels_N))
     run = _Run(net, labelled_images, labels_N, unlabelled_images, config, soft_NK)
+    run.regions_N4 = train_inputs.regions(regions_N4, labels_N) if config.region else None
     kept = None if check is None else best.Best(check)
     began, stopped = time.perf_counter(), False
     done = 0.0
@@ -79,7 +82,7 @@ def train(
             if threads is not None:
                 torch.set_num_threads(max(1, threads()))
         run.step(done)
-        done = _done(run.steps, time.perf_counter() - began, config)
+        done = schedules.over(run.steps, time.perf_counter() - began, config)
         if progress is not None:
             progress(done, run.message())
         if log is not None:
@@ -101,13 +104,6 @@ def in_steps(config: configs.TrainConfig, labelled: int) -> configs.TrainConfig:
     return dataclasses.replace(config, steps=config.epochs * -(-labelled // config.batch_labelled))
 
 
-def _done(steps: int, seconds: float, config: configs.TrainConfig) -> float:
-    """Share of the run that is over: by steps, by time, or by whichever limit is nearer when both are set."""
-    by_steps = steps / config.steps if config.steps > 0 else 0.0
-    by_time = seconds / config.seconds if config.seconds > 0 else 0.0
-    return min(1.0, max(by_steps, by_time))
-
-
 class _Run:
     """The state of one run: the net, its moving average, the optimiser, the generator and the running sums."""
 
@@ -118,6 +114,7 @@ class _Run:
         self.rule = methods.rule(self.config, classes=net.config.num_classes, images=len(unlabelled))
         self.images, self.labels_N, self.unlabelled = images, np.asarray(labels_N), unlabelled
         self.soft_NK, self.device = soft_NK, next(net.parameters()).device
+        self.regions_N4: NDArray[np.float32] | None = None
         self.average = copy.deepcopy(net).eval().requires_grad_(False)
         self.generator = torch.Generator().manual_seed(config.seed)
         self.auxiliary = aux_losses.build(config.aux_loss, net, self.generator)
@@ -132,14 +129,18 @@ class _Run:
     def step(self, done: float) -> None:
         """One optimiser step at `done` of the run."""
         chosen_B = self.labelled_order.take(self.config.batch_labelled)
-        views_BCHW = self._view(self.images, chosen_B, self._strength(augment.LABELLED))
+        strength = self._strength(augment.LABELLED)
+        theta_B23 = augment.geometry(len(chosen_B), strength, self.generator)
+        views_BCHW = self._view(self.images, chosen_B, strength, theta_B23)
         targets_B = torch.from_numpy(self.labels_N[chosen_B]).to(self.device)
         trust = self._trust(done)
         strong_BCHW, verdict, looked = self._believed(trust)
         count = len(chosen_B)
         inputs_BCHW = torch.cat([views_BCHW, strong_BCHW]) if len(strong_BCHW) else views_BCHW
         targets_B = torch.cat([targets_B, verdict.targets_B]) if len(strong_BCHW) else targets_B
-        logits_BK, losses_B, plain_B = self._losses(inputs_BCHW, targets_B, self._certainty(chosen_B, targets_B), done)
+        certainty = self._certainty(chosen_B, targets_B)
+        told = None if self.regions_N4 is None else (torch.from_numpy(self.regions_N4[chosen_B]), theta_B23)
+        logits_BK, losses_B, plain_B = self._losses(inputs_BCHW, targets_B, certainty, done, told)
         labelled, unlabelled = losses_B[:count].mean(), losses_B.new_zeros(())
         if len(strong_BCHW):
             unlabelled = (losses_B[count:] * verdict.weights_B).sum() / looked
@@ -170,18 +171,28 @@ class _Run:
         return soft_BK
 
     def _losses(
-        self, inputs_BCHW: torch.Tensor, targets_B: torch.Tensor, certainty: torch.Tensor, done: float
+        self,
+        inputs_BCHW: torch.Tensor,
+        targets_B: torch.Tensor,
+        certainty: torch.Tensor,
+        done: float,
+        told: tuple[torch.Tensor, torch.Tensor] | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Logits, each image's whole loss, and the part of it that is the classifier's own; `certainty`: as _certainty().
 
-        The rest is the attention's own, the auxiliary loss, the spotter's own, and what the spotter's evidence, as far
-        as it is sure, tells the attention: look there.
+        The rest is the attention's own, the auxiliary loss, the spotter's own, and what tells the attention: look there.
+        That is the region which a person drew (`told`, with the views' geometry), else the spotter's evidence, as far
+        as it is sure.
         """
         output = self.net(inputs_BCHW, self.generator)
         plain_B = self._entropy(output.logits, certainty)
         losses_B = plain_B + sum(self.net.losses(output, targets_B, done=done).values())
         if self.auxiliary is not None:
             losses_B = losses_B + self.config.aux_weight * self.auxiliary(output, targets_B, self.generator)
+        said_B = torch.zeros(len(losses_B), dtype=torch.bool, device=self.device)
+        if told is not None:
+            outside_B, said_B = evidence.outside(output.alpha, *told)
+            losses_B = losses_B + self.config.region * outside_B
         if self.config.spot == 0:
             return output.logits, losses_B, plain_B.detach()
         spotted_BK, largest_BC, map_BHWC = self.spotter(output.features)
@@ -191,7 +202,7 @@ class _Run:
             told_BHW = self.spotter.evidence(largest_BC, map_BHWC, targets_B, grid=grid)
             sure_B = spotted_BK.detach().softmax(dim=1).gather(1, targets_B[:, None])[:, 0]
             heard_B = -(told_BHW * output.alpha.clamp(min=1e-6).log()).sum(dim=(1, 2))
-            losses_B = losses_B + self.config.guide * sure_B * heard_B
+            losses_B = losses_B + self.config.guide * sure_B * heard_B.masked_fill(said_B, 0.0)
         return output.logits, losses_B, plain_B.detach()
 
     def _entropy(self, logits_BK: torch.Tensor, certainty: torch.Tensor) -> torch.Tensor:
@@ -240,14 +251,17 @@ class _Run:
         keep = min(self.config.ema, (1 + self.steps) / (10 + self.steps))
         averaging.follow(self.average, self.net, keep)
 
-    def _view(self, images: Any, chosen_B: Any, strength: augment.Strength) -> torch.Tensor:
+    def _view(
+        self, images: Any, chosen_B: Any, strength: augment.Strength, theta_B23: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """Views of the chosen images on the net's device."""
         began = time.perf_counter()
         batch_BHWC = torch.from_numpy(images[chosen_B]).to(self.device)
         to = self.net.config
         views = augment.view(
-            batch_BHWC, strength, size=to.image_size, mean=to.mean, std=to.std, generator=self.generator
-        )
+            batch_BHWC, strength, size=to.image_size, mean=to.mean, std=to.std, generator=self.generator,
+            theta_B23=theta_B23,
+        )  # fmt: skip
         self.data_seconds += time.perf_counter() - began
         return views
 

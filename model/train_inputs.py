@@ -36,3 +36,18 @@ def soft(targets_NK: Any, labels_N: Any, classes: int) -> NDArray[np.float32] | 
     if (soft[np.arange(len(soft)), labels_N] < soft.max(axis=1)).any():
         raise errors.BadInput("labels_N must be the largest of targets_NK in each row")
     return None if (soft.max(axis=1) == 1.0).all() else soft
+
+
+def regions(regions_N4: Any, labels_N: Any) -> NDArray[np.float32] | None:
+    """Evidence regions, checked; None where no image has one."""
+    if regions_N4 is None:
+        return None
+    boxes_N4 = np.asarray(regions_N4, dtype=np.float32)
+    if boxes_N4.shape != (len(labels_N), 4):
+        raise errors.BadInput(f"regions_N4 has shape {boxes_N4.shape}; ({len(labels_N)}, 4) is needed")
+    given_N = ~np.isnan(boxes_N4).any(axis=1)
+    wrong_N = given_N & ~((boxes_N4 >= 0).all(axis=1) & (boxes_N4[:, 2:] > 0).all(axis=1))
+    wrong_N |= given_N & (boxes_N4[:, :2] + boxes_N4[:, 2:] > 1 + 1e-3).any(axis=1)
+    if wrong_N.any():
+        raise errors.BadInput(f"{boxes_N4[wrong_N][0].tolist()} is no region x, y, w, h in shares of the image")
+    return boxes_N4 if given_N.any() else None

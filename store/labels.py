@@ -100,6 +100,12 @@ def events_since(tx: Connection, watermark: int) -> list[records.Event]:
     return [_event(row) for row in tx.execute(sa.select(_E).where(_E.c.seq > watermark).order_by(_E.c.seq))]
 
 
+def with_region(tx: Connection) -> list[records.Event]:
+    """List the events that name an evidence region and still stand, oldest first."""
+    query = sa.select(_E).where(_E.c.region.is_not(None), ~_retracted(_E)).order_by(_E.c.seq)
+    return [_event(row) for row in tx.execute(query)]
+
+
 def all_events(tx: Connection, up_to: int | None = None) -> Iterator[records.Event]:
     """Go through every event up to a watermark (default: now), oldest first, a page at a time."""
     last, until = 0, sa.true() if up_to is None else _E.c.seq <= up_to

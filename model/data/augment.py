@@ -57,22 +57,46 @@ def view(
     mean: Sequence[float],
     std: Sequence[float],
     generator: torch.Generator,
+    theta_B23: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """One random view of each uint8 image, (B, 3, size, size) float32, normalised; what is hidden becomes 0, the mean.
 
-    All randomness comes from `generator` (on the CPU), so a seed gives the same views on every device.
+    All randomness comes from `generator` (on the CPU), so a seed gives the same views on every device. `theta_B23` is the
+    `geometry` where the caller has drawn it, to know what lies where.
     """
-    views_BCHW = tint(cut(images_BHWC, strength, size=size, generator=generator), strength, generator=generator)
+    views_BCHW = cut(images_BHWC, strength, size=size, generator=generator, theta_B23=theta_B23)
+    views_BCHW = tint(views_BCHW, strength, generator=generator)
     return _occlude(_normalise(views_BCHW, mean, std), strength, generator)
 
 
-def cut(images_BHWC: torch.Tensor, strength: Strength, *, size: int, generator: torch.Generator) -> torch.Tensor:
+def cut(
+    images_BHWC: torch.Tensor,
+    strength: Strength,
+    *,
+    size: int,
+    generator: torch.Generator,
+    theta_B23: torch.Tensor | None = None,
+) -> torch.Tensor:
     """One random piece of each uint8 image, turned and mirrored: (B, 3, size, size) float32 in [0, 1], colours kept."""
     pixels_BCHW = _as_float(images_BHWC)
     count = len(pixels_BCHW)
-    theta_B23 = _affine(count, strength, generator).to(pixels_BCHW.device)
-    grid = F.affine_grid(theta_B23, [count, 3, size, size], align_corners=False)
+    theta_B23 = geometry(count, strength, generator) if theta_B23 is None else theta_B23
+    grid = F.affine_grid(theta_B23.to(pixels_BCHW.device), [count, 3, size, size], align_corners=False)
     return F.grid_sample(pixels_BCHW, grid, padding_mode="reflection", align_corners=False)
+
+
+def boxes(boxes_B4: torch.Tensor, theta_B23: torch.Tensor, *, grid: tuple[int, int]) -> torch.Tensor:
+    """Share of each of a view's grid cells that lies in a box of the picture, (B, h, w) in 0..1.
+
+    Boxes are x, y, w, h in shares of the picture; a box of NaN, or one that the view leaves out, covers nothing.
+    """
+    height, width = grid
+    fine = 4  # points a side of a cell
+    points = F.affine_grid(theta_B23.float(), [len(theta_B23), 1, fine * height, fine * width], align_corners=False)
+    places_BHW2 = (points + 1) / 2
+    low_B112, size_B112 = boxes_B4[:, None, None, :2].float(), boxes_B4[:, None, None, 2:].float()
+    inside_BHW = ((places_BHW2 >= low_B112) & (places_BHW2 <= low_B112 + size_B112)).all(dim=3)  # never, of NaN
+    return F.avg_pool2d(inside_BHW.float()[:, None], fine)[:, 0]
 
 
 def tint(views_BCHW: torch.Tensor, strength: Strength, *, generator: torch.Generator) -> torch.Tensor:
@@ -127,7 +151,7 @@ def _chance(count: int, share: float, generator: torch.Generator) -> torch.Tenso
     return (torch.rand(count, generator=generator) < share).float()
 
 
-def _affine(count: int, strength: Strength, generator: torch.Generator) -> torch.Tensor:
+def geometry(count: int, strength: Strength, generator: torch.Generator) -> torch.Tensor:
     """Maps (B, 2, 3) from the view's coordinates to the picture's, both in [-1, 1]."""
     side_B = strength.crop + (strength.widest - strength.crop) * torch.rand(count, generator=generator)
     stretch_B = torch.exp(_span(count, math.log(strength.stretch) / 2, generator))

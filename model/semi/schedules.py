@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from model import config as configs
+
 
 def learning_rate(done: float, *, warmup: float) -> float:
     """Factor of the peak rate: linear from 0 over the first `warmup` share of the run, then half a cosine down to 0."""
@@ -22,3 +24,10 @@ def trust(done: float, *, start: float, ramp: float) -> float:
     if done < start:
         return 0.0
     return min((done - start) / ramp, 1.0) if ramp > 0 else 1.0
+
+
+def over(steps: int, seconds: float, config: configs.TrainConfig) -> float:
+    """Share of the run that is over: by steps, by time, or by whichever limit is nearer when both are set."""
+    by_steps = steps / config.steps if config.steps > 0 else 0.0
+    by_time = seconds / config.seconds if config.seconds > 0 else 0.0
+    return min(1.0, max(by_steps, by_time))

@@ -202,3 +202,32 @@ def test_a_strategy_without_a_posterior_chooses_among_all_and_random_stays_rando
     assert len(seen["margin"]) == 4
     assert set(seen["random"]) == set(workspace.ids[8:])
     assert seen["random"] != sorted(seen["random"])
+
+
+def test_a_round_is_told_the_evidence_that_people_drew_last_and_did_not_take_back(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    label(workspace, workspace.ids[:12])
+    first, second = workspace.ids[:2]
+    box, other = '{"h": 0.5, "w": 0.5, "x": 0.25, "y": 0.0}', '{"h": 0.1, "w": 0.1, "x": 0.0, "y": 0.0}'
+    drawn = [(first, other), (first, box), (second, other)]
+    with workspace.db.write() as tx:
+        person = annotators.ensure(tx, "ann", 1.0).id
+        said = {"annotator_id": person, "kind": "flag"}
+        for number, (image_id, region) in enumerate(drawn):
+            event, _ = labels.append(tx, NewEvent(uuid=f"r{number}", image_id=image_id, region=region, **said), 3.0)
+        back = {"annotator_id": person, "kind": "retract", "target_seq": event.seq}
+        labels.append(tx, NewEvent(uuid="back", image_id=second, **back), 4.0)
+        assert snapshot.evidence(tx) == {first: (0.25, 0.0, 0.5, 0.5)}
+    told = {}
+    train_as_ever = learning.round_steps.train.train
+
+    def watched(net: object, **more: object) -> object:
+        told.update(more)
+        return train_as_ever(net, **more)
+
+    monkeypatch.setattr(learning.round_steps.train, "train", watched)
+    run_round(workspace)
+    given_N = ~np.isnan(told["regions_N4"]).any(axis=1)
+    assert given_N.sum() == 1
+    assert told["regions_N4"][given_N][0].tolist() == [0.25, 0.0, 0.5, 0.5]
