@@ -70,7 +70,8 @@ class MethodConfig:
     unlabelled images in use at a time, 0 for all; others are taken after every `cycle` steps. tau: least probability of a
     pseudo-label. kappa: largest deviation of that probability over the draws. tau_n, kappa_n: largest probability and
     deviation of a class that an image is said not to be, at this temperature. momentum: of a rule's moving averages.
-    n_sigma: width of SoftMatch's weights. fairness: weight of FreeMatch's second loss.
+    n_sigma: width of SoftMatch's weights. fairness: weight of FreeMatch's second loss. head_pool: unlabelled images that
+    teach the first head, where there is one (first_head).
     """
 
     ema: float | None = None
@@ -91,6 +92,7 @@ class MethodConfig:
     momentum: float | None = None
     n_sigma: float | None = None
     fairness: float | None = None
+    head_pool: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,7 +108,9 @@ class TrainConfig(MethodConfig):
     run, or "poly" down to lr_end. occlusion_rate: largest share of a labelled or strong view that is hidden, in every
     second one. spot, guide: weights of the spotter's own loss and of what it tells the attention
     (model/semi/spotter.py); region: of what people's evidence regions tell it instead, where there is one. aux_loss:
-    "none", "center" or "mc", a further loss (model/semi/aux_losses.py) of the weight aux_weight.
+    "none", "center" or "mc", a further loss (model/semi/aux_losses.py) of the weight aux_weight. first_head: start with the
+    head that the features give (model/semi/first_head.py), not with a random one. keep_norms: batch norms keep the
+    statistics that they came with.
     """
 
     method: str = "raum"
@@ -131,6 +135,8 @@ class TrainConfig(MethodConfig):
     aux_weight: float = 0.01
     occlusion_rate: float = 0.0
     label_smoothing: float = 0.0
+    first_head: bool = False
+    keep_norms: bool = False
     seed: int = 0
 
 
@@ -227,7 +233,7 @@ def training(network: NetworkConfig, *, on_cpu: bool, steps: int = 0, **changes:
     """
     chosen = TrainConfig(**changes)
     if gently(network):
-        chosen = dataclasses.replace(chosen, lr=1e-4, lr_head=1e-3, lr_matrix=0.0)
+        chosen = dataclasses.replace(chosen, lr=1e-4, lr_head=1e-3, lr_matrix=0.0, first_head=True, keep_norms=True)
         if on_cpu:
             chosen = dataclasses.replace(chosen, steps=60, batch_labelled=8)
     return dataclasses.replace(chosen, steps=steps) if steps else chosen

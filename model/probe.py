@@ -56,11 +56,12 @@ def linear(
     return Result(float((predict(test_ND, weights) == test_labels_N).mean()), best, told[best])
 
 
-def fit(x_ND: Floats, labels_N: Ints, *, C: float) -> Floats:
-    """(K, D + 1): minimises C times the summed cross-entropy plus |w|^2 / 2; the last column, the bias, goes free."""
-    classes = int(labels_N.max()) + 1
-    ones_ND = np.hstack([x_ND, np.ones((len(x_ND), 1))])
-    truth_NK = np.eye(classes)[labels_N]
+def fit(x_ND: Floats, truth: Ints | Floats, *, C: float) -> Floats:
+    """(K, D + 1): minimises C times the summed cross-entropy plus |w|^2 / 2; the last column, the bias, goes free.
+
+    `truth`: a class index for each row, or probabilities (N, K)."""
+    truth_NK = truth if truth.ndim == 2 else np.eye(int(truth.max()) + 1)[truth]
+    classes, ones_ND = truth_NK.shape[1], np.hstack([x_ND, np.ones((len(x_ND), 1))])
 
     def cost(flat: Floats) -> tuple[float, Floats]:
         weights = flat.reshape(classes, -1)

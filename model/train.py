@@ -18,7 +18,7 @@ from torch import nn
 from model import averaging, best, errors, optimizers, train_inputs
 from model import config as configs
 from model.data import augment
-from model.semi import aux_losses, batches, evidence, methods, pseudo_labels, schedules, spotter
+from model.semi import aux_losses, batches, evidence, first_head, methods, pseudo_labels, schedules, spotter
 
 Progress = Callable[[float, str], None]
 Log = Callable[[int, dict[str, float]], None]
@@ -68,12 +68,13 @@ def train(
     """
     train_inputs.check(net, labelled_images, labels_N, unlabelled_images)
     soft_NK = train_inputs.soft(targets_NK, labels_N, net.config.num_classes)
-    config = in_steps(config, len(labels_N))
+    config = methods.settled(in_steps(config, len(labels_N)))
+    if config.first_head:
+        first_head.give(net, labelled_images, labels_N, unlabelled_images, config, soft_NK)
     run = _Run(net, labelled_images, labels_N, unlabelled_images, config, soft_NK)
     run.regions_N4 = train_inputs.regions(regions_N4, labels_N) if config.region else None
     kept = None if check is None else best.Best(check)
-    began, stopped = time.perf_counter(), False
-    done = 0.0
+    began, stopped, done = time.perf_counter(), False, 0.0
     while done < 1.0:
         if run.steps % _LOOK_EVERY == 0:
             if stop is not None and stop():
@@ -110,7 +111,7 @@ class _Run:
     def __init__(
         self, net: nn.Module, images: Any, labels_N: Any, unlabelled: Any, config: configs.TrainConfig, soft_NK: Any
     ) -> None:
-        self.net, self.config = net.train(), methods.settled(config)
+        self.net, self.config = averaging.begin(net, keep_norms=config.keep_norms), config
         self.rule = methods.rule(self.config, classes=net.config.num_classes, images=len(unlabelled))
         self.images, self.labels_N, self.unlabelled = images, np.asarray(labels_N), unlabelled
         self.soft_NK, self.device = soft_NK, next(net.parameters()).device
@@ -233,7 +234,7 @@ class _Run:
         """log_probs_BSK of the teacher without dropout, or posterior draws of its head where the method wants them."""
         teacher = self.net.eval() if self.config.teacher == "net" else self.average
         output = teacher(weak_BCHW)
-        self.net.train()
+        averaging.begin(self.net, keep_norms=self.config.keep_norms)
         if self.config.draws:
             return teacher.posterior(output.embedding, self.config.draws, self.generator)
         return F.log_softmax(output.logits.float(), dim=-1)[:, None]
