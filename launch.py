@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from app import (
+    api_cli,
     bench_cli,
     explain_cli,
     import_cli,
@@ -185,7 +186,7 @@ def export(
 for verb in (
     import_cli.import_labels, safety_cli.backup, safety_cli.restore, safety_cli.verify, safety_cli.replay, safety_cli.move,
     simulate_cli.simulate, training_cli.train, training_cli.evaluate, explain_cli.explain,
-    predict_cli.predict, predict_cli.export_model,
+    predict_cli.predict, predict_cli.export_model, api_cli.api,
 ):  # fmt: skip
     app.command()(verb)
 

@@ -10,6 +10,7 @@ import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from app import backbone_names, errors
 from model import config
@@ -70,6 +71,11 @@ class Settings:
     # backups
     backup_days: int = 7  # daily backups that are kept; 0 with backup_weeks = 0: none are made
     backup_weeks: int = 4  # weeks of which the last backup is kept
+    # webhooks (docs/api.md)
+    webhooks: tuple[str, ...] = dataclasses.field(default=(), repr=False)  # http or https; may hold credentials
+    webhook_labels: int = 20  # answers after which the next word of them is sent
+    # the file of what signs them, a relative path starts at the workspace; RAUM_WEBHOOK_SECRET goes before it
+    webhook_secret_file: str = dataclasses.field(default="", repr=False)
     # ingest
     max_megapixels: float = 100.0
     remote_gigabytes: float = 10.0  # disk for files of images that lie elsewhere; what is not there is fetched again
@@ -143,6 +149,8 @@ def _checked(name: str, value: Any) -> Any:
         near = difflib.get_close_matches(name, FIELDS, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(sorted(FIELDS))}"
         raise errors.SettingsError(f"unknown setting {name!r}: {hint}")
+    if name == "webhooks":
+        return _webhooks(value)
     default = getattr(Settings, name)
     kind = type(default)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
@@ -163,6 +171,8 @@ def _checked(name: str, value: Any) -> Any:
         raise errors.SettingsError(f"setting {name!r} is a number of backups, 0 or more, not {value!r}")
     if name == "remote_gigabytes" and value <= 0:
         raise errors.SettingsError(f"setting 'remote_gigabytes' is room on the disk, more than 0, not {value!r}")
+    if name == "webhook_labels" and value < 1:
+        raise errors.SettingsError(f"setting 'webhook_labels' is a number of answers, 1 or more, not {value!r}")
     if name == "root_path":
         return _root_path(value)
     if name == "trusted_proxies":
@@ -178,6 +188,27 @@ def _root_path(value: str) -> str:
     if text and not re.fullmatch(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+", text):
         raise errors.SettingsError(f"setting 'root_path' is a path such as /raum, not {value!r}")
     return text
+
+
+def _webhooks(value: Any) -> tuple[str, ...]:
+    """What is refused is told by its place in the list: an address may hold a password."""
+    if not isinstance(value, (list, tuple)):
+        raise errors.SettingsError("setting 'webhooks' is a list of addresses: [\"https://example.org/raum\"]")
+    for number, address in enumerate(value, 1):
+        if not isinstance(address, str) or not _is_web_address(address):
+            raise errors.SettingsError(
+                f"setting 'webhooks': address {number} is none of http:// or https://, a host, and no spaces in between"
+            )
+    return tuple(dict.fromkeys(value))
+
+
+def _is_web_address(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        whole = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port or an IPv6 address that is none
+        return False
+    return whole and text.isascii() and text.isprintable() and " " not in text
 
 
 def _check_proxies(value: str) -> None:

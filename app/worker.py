@@ -22,6 +22,7 @@ from app import (
     refreshing,
     standby,
     switching,
+    webhooks,
 )
 from app.settings import Settings
 from store import class_acts, commands, database, images, labels, queue, rounds, workers
@@ -48,7 +49,8 @@ def run(settings: Settings) -> None:
             with standby.learning(settings) as duty:
                 worker = Worker(settings)
                 try:
-                    worker.loop(ending, duty)  # comes back where the duty is lost, to stand by
+                    with webhooks.telling(settings):
+                        worker.loop(ending, duty)  # comes back where the duty is lost, to stand by
                 finally:
                     worker.end()
     except KeyboardInterrupt:

@@ -67,9 +67,9 @@ def last(tx: Connection) -> records.Round | None:
     return _newest(tx, _T.c.status == "published")
 
 
-def all_(tx: Connection) -> list[records.Round]:
-    """List every round, oldest first."""
-    return [_round(row) for row in tx.execute(sa.select(_T).order_by(_T.c.id))]
+def all_(tx: Connection, *, after: int = 0) -> list[records.Round]:
+    """List every round with a greater id than `after`, oldest first."""
+    return [_round(row) for row in tx.execute(sa.select(_T).where(_T.c.id > after).order_by(_T.c.id))]
 
 
 def fail_stale(tx: Connection, now: float, alive: Callable[[int], bool], how: str | None = None) -> list[int]:

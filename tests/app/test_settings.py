@@ -25,6 +25,13 @@ def test_overrides_win_over_the_file_and_the_file_over_defaults(tmp_path: Path) 
         ("audit_rate = 1.5", "between 0 and 1"),
         ("workspace = 'x'", "unknown setting"),
         ("port = ", "not valid TOML"),
+        ("webhooks = 'https://one'", "list of addresses"),
+        ("webhooks = ['https://one', 'file:///etc/passwd']", "address 2"),
+        ("webhooks = ['http://']", "address 1"),
+        ("webhooks = ['http://one/a b']", "address 1"),
+        ("webhooks = ['http://one:x']", "address 1"),
+        ("webhooks = [3]", "address 1"),
+        ("webhook_labels = 0", "1 or more"),
         ("database = 3", "is a URL"),
         ("database = 'raum.db'", "is a URL"),
         ("database = 'mysql://u:secret@h/d'", "mysql is not a kind of database"),
@@ -48,3 +55,14 @@ def test_the_database_is_a_file_until_a_url_is_named(tmp_path: Path, monkeypatch
     assert "secret" not in f"{chosen} {chosen!r} {chosen.database}"
     monkeypatch.setenv(settings.DATABASE, f"sqlite:///{tmp_path}/other.db")
     assert settings.load(tmp_path).file == tmp_path / "other.db"
+
+
+def test_addresses_to_be_told_never_show_what_they_hold(tmp_path: Path) -> None:
+    (tmp_path / "settings.toml").write_text("webhooks = ['https://u:secret@one/a?key=secret']\n", encoding="utf-8")
+    chosen = settings.load(tmp_path)
+    assert chosen.webhooks == ("https://u:secret@one/a?key=secret",)
+    assert "secret" not in f"{chosen} {chosen!r}"
+    (tmp_path / "settings.toml").write_text("webhooks = ['ftp://u:secret@one']\n", encoding="utf-8")
+    with pytest.raises(errors.SettingsError) as refused:
+        settings.load(tmp_path)
+    assert "u:" not in str(refused.value)

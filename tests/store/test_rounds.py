@@ -49,6 +49,7 @@ def test_a_failed_round_keeps_its_phase_and_reason(db: database.Database) -> Non
         rounds.progress(tx, round_id, "calibrate", 0.9)
         rounds.fail(tx, round_id, "loss is not finite", 4.0)
         (failed,) = rounds.all_(tx)
+        assert rounds.all_(tx, after=failed.id) == []
         assert (failed.status, failed.phase, failed.error, failed.finished_at) == (
             "failed",
             "calibrate",
