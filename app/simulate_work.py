@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
+from concurrent.futures import process
 from pathlib import Path
 
 from app import errors, processes, simulate_arm, simulate_data, simulate_kept, simulate_network
@@ -63,7 +64,7 @@ def run(
 ) -> Points:
     """The points of every job. kept: folder of finished arms, taken from there unless `fresh`; None keeps nothing.
 
-    Stopped by Ctrl-C it raises Stopped: what is finished stays finished.
+    Stopped by Ctrl-C, or where a process of it is ended, it raises Stopped: what is finished stays finished.
     """
     files = {} if kept is None else {plan: simulate_kept.file_of(kept, material, plan) for plan in _plans(jobs)}
     done = {} if fresh else _from_before(jobs, files)
@@ -77,9 +78,13 @@ def run(
                 simulate_kept.append(files[job.plan], job.strategy, job.seed, points)
             done[job] = points
             tell(len(done) / len(jobs), f"{len(done)} of {len(jobs)} arms")
-    except KeyboardInterrupt:
+    except (
+        KeyboardInterrupt,
+        process.BrokenProcessPool,
+    ) as stop:  # Ctrl-C ends the processes, too, and they may be seen first
+        why = "stopped" if isinstance(stop, KeyboardInterrupt) else "stopped, as one of its processes was ended"
         mend = "are kept: the same command goes on from there" if files else "were finished"
-        raise errors.Stopped(f"stopped; {len(done)} of {len(jobs)} arms {mend}") from None
+        raise errors.Stopped(f"{why}; {len(done)} of {len(jobs)} arms {mend}") from None
     return done
 
 

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +71,17 @@ def test_what_was_finished_before_a_stop_is_kept(tmp_path: Path) -> None:
         simulate_work.run(_material(), simulate_work.jobs_of(_plan()), kept=tmp_path, progress=stop)
     (file,) = tmp_path.glob("arms-*.jsonl")
     assert len(simulate_kept.read(file)) == 2
+
+
+def test_a_process_that_is_ended_from_outside_is_told_in_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> object:
+        raise BrokenProcessPool("a child was killed")
+
+    monkeypatch.setattr(simulate_work, "_each", broken)
+    with pytest.raises(errors.Stopped, match="one of its processes was ended; 0 of 4 arms are kept"):
+        simulate_work.run(_material(), simulate_work.jobs_of(_plan()), kept=tmp_path)
 
 
 ROOT = Path(__file__).resolve().parents[2]
