@@ -7,6 +7,7 @@ from app.settings import Settings
 from store.database import Database
 
 RESTING_SECONDS = 5.0
+PAUSE_ASIDE = 2.0
 
 
 class Closer:
@@ -29,7 +30,8 @@ class Closer:
             done.result()  # brings an error back
         if not aside:
             return self._look(held, shown, caught_up, now, last_answer)
-        self.running = self.beside.submit(self._look, held, shown, caught_up, now, last_answer)
+        if now - last_answer >= PAUSE_ASIDE:  # Python runs one thread at a time: beside answers it would slow them down
+            self.running = self.beside.submit(self._look, held, shown, caught_up, now, last_answer)
         return False
 
     def _look(self, held: pool.Pool, shown: int, caught_up: bool, now: float, last_answer: float) -> bool:
