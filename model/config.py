@@ -110,7 +110,9 @@ class TrainConfig(MethodConfig):
     (model/semi/spotter.py); region: of what people's evidence regions tell it instead, where there is one. aux_loss:
     "none", "center" or "mc", a further loss (model/semi/aux_losses.py) of the weight aux_weight. first_head: start with the
     head that the features give (model/semi/first_head.py), not with a random one. keep_norms: batch norms keep the
-    statistics that they came with.
+    statistics that they came with. precision: "fp32", "bf16", "fp16", or "auto" by the device (model/precision.py).
+    accumulate: pieces in which a batch goes through the network, one after the other; fit_batch: more where a GPU's
+    memory is too small for that. Both leave a batch's gradient what it is.
     """
 
     method: str = "raum"
@@ -137,6 +139,9 @@ class TrainConfig(MethodConfig):
     label_smoothing: float = 0.0
     first_head: bool = False
     keep_norms: bool = False
+    precision: str = "auto"
+    accumulate: int = 1
+    fit_batch: bool = True
     seed: int = 0
 
 
@@ -237,6 +242,11 @@ def training(network: NetworkConfig, *, on_cpu: bool, steps: int = 0, **changes:
         if on_cpu:
             chosen = dataclasses.replace(chosen, steps=60, batch_labelled=8)
     return dataclasses.replace(chosen, steps=steps) if steps else chosen
+
+
+def looked(config: TrainConfig) -> int:
+    """Unlabelled images that a step looks at; `config` is settled (model/semi/methods.py)."""
+    return config.batch_unlabelled or (config.unlabelled_ratio or 0) * config.batch_labelled
 
 
 def by_recipe(config: TrainConfig, name: str) -> TrainConfig:
