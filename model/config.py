@@ -29,6 +29,8 @@ NATIVE_IMAGE_SIZES = {
 HF_PREFIX = "hf:"
 NANO = "vmamba_nano"
 REGION = "region"
+AUTO = "auto"
+PRECISIONS = (AUTO, "fp32", "bf16", "fp16")
 METHODS = ("supervised", "fixmatch", "flexmatch", "softmatch", "freematch", "anomalymatch", "ups", "raum")
 ATTENTIONS = ("cam", REGION, "sam", "sam_bilinear", "ra_cnn", "aam", "cbam", "acol")
 
@@ -242,6 +244,15 @@ def training(network: NetworkConfig, *, on_cpu: bool, steps: int = 0, **changes:
         if on_cpu:
             chosen = dataclasses.replace(chosen, steps=60, batch_labelled=8)
     return dataclasses.replace(chosen, steps=steps) if steps else chosen
+
+
+def in_pieces(config: TrainConfig, precision: str, accumulate: int, batch_size: str) -> TrainConfig:
+    """The config with these numbers, pieces and batch: a number of labelled images, or "auto", which is the recipe's own, in
+    as many pieces as fit into the memory."""
+    if batch_size != AUTO and not (batch_size.isdecimal() and int(batch_size)):
+        raise errors.BadConfig(f"the batch size is a number of images or {AUTO}, not {batch_size!r}")
+    chosen = dataclasses.replace(config, precision=precision, accumulate=accumulate, fit_batch=batch_size == AUTO)
+    return chosen if batch_size == AUTO else dataclasses.replace(chosen, batch_labelled=int(batch_size))
 
 
 def looked(config: TrainConfig) -> int:

@@ -6,16 +6,16 @@ from typing import Any
 
 import torch
 
+from model import config as configs
 from model import errors, half
 
-NAMES = ("auto", "fp32", "bf16", "fp16")
 _HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def chosen(name: str, device: torch.device) -> str:
     """What "auto" means on a device: on a GPU bf16 where it has units for that, else fp16; on a CPU fp32."""
-    if name not in NAMES:
-        raise errors.UnknownName("precision", name, NAMES)
+    if name not in configs.PRECISIONS:
+        raise errors.UnknownName("precision", name, configs.PRECISIONS)
     if name != "auto":
         return name
     if device.type != "cuda":
