@@ -1,6 +1,7 @@
 """`train` and `evaluate`: one training run on a labelled data set with part of its labels, and a test of a checkpoint."""
 
 import dataclasses
+import functools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -10,12 +11,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from app import board, decoded, errors, pool, testing
-from model import checkpoint, config, predict, tta
+from app import board, decoded, errors, pool, team, testing
+from model import checkpoint, config, precision, predict, tta
 from model import train as training
 from model.data import datasets, occlusion
 from model.network import raum_net
 from model.semi import methods
+from model.together import Together
 
 Progress = Callable[[float, str], None]
 FROM_CHECKPOINT = ("seed", "class_subset")
@@ -59,11 +61,19 @@ def train(
     progress: Progress,
     tta_name: str = "none",
     tensorboard: bool = False,
+    beside: team.Team | None = None,
 ) -> dict[str, Any]:
     """Train on a stratified share of the training labels and, semi-supervised, on the rest; test; write both to `out`.
 
     `tensorboard`: also log every step's losses and, ten times, the maps of some test images to out/tensorboard.
+    `beside`: processes that call this alike and share every batch; the first one alone tests and writes, the others return {}.
     """
+    beside = beside or team.Team()
+
+    def told(fraction: float, message: str) -> None:
+        beside.look()
+        progress(fraction, message)
+
     data = datasets.load(task.dataset, task.root, classes=task.class_subset)
     parts = divided(task, data, chosen.seed)
     network = config.for_backbone(backbone, num_classes=len(data.class_names))
@@ -71,23 +81,30 @@ def train(
     side = tta.side(tta_name, network.image_size)
     net = raum_net.build(network).to(pool.device())
     learning = np.concatenate([parts.labelled, parts.unlabelled, parts.validation])
-    images = decoded.read(data.paths, learning, side=network.image_size, progress=progress)
-    tests = decoded.read(data.paths, parts.test, side=side, progress=progress)
+    images = decoded.read(data.paths, learning, side=network.image_size, progress=told)
+    chosen = dataclasses.replace(chosen, precision=precision.chosen(chosen.precision, pool.device()))
+    learn = functools.partial(
+        fit,
+        net,
+        data.labels_N,
+        parts,
+        images,
+        chosen,
+        progress=told,
+        regions_N4=decoded.shares(data, parts.labelled) if task.regions else None,
+        together=beside.joined,
+    )
+    if not beside.first:
+        learn()
+        return {}
+    tests = decoded.read(data.paths, parts.test, side=side, progress=told)
     seen = tests.readable(parts.test)
     every = max(1, training.in_steps(chosen, len(parts.labelled)).steps // 10)
     log = board.run(out / "tensorboard", net, tests.of(seen), every=every) if tensorboard else None
     figures = {
         **_told(task, network, chosen),
-        **fit(
-            net,
-            data.labels_N,
-            parts,
-            images,
-            chosen,
-            progress=progress,
-            log=log,
-            regions_N4=decoded.shares(data, parts.labelled) if task.regions else None,
-        ),
+        "processes": beside.joined.count,
+        **learn(log=log),
         "tta": tta_name,
         "test": testing.score(net, tests.of(seen), data.labels_N[seen], seed=chosen.seed, tta_name=tta_name).figures,
     }
@@ -116,6 +133,7 @@ def fit(
     progress: Progress,
     log: training.Log | None = None,
     regions_N4: NDArray[np.float64] | None = None,
+    together: Together | None = None,
 ) -> dict[str, Any]:
     """Train `net` in place; its checkpoint is the one that does best on the validation part, the last where there is none.
 
@@ -139,6 +157,7 @@ def fit(
         progress=progress,
         log=log,
         check=check if len(apart) else None,
+        together=together,
     )
     sizes = {"labelled": len(labelled), "unlabelled": len(unlabelled), "validated_on": len(apart)}
     return {**report.metrics, **sizes}

@@ -29,6 +29,8 @@ NATIVE_IMAGE_SIZES = {
 HF_PREFIX = "hf:"
 NANO = "vmamba_nano"
 REGION = "region"
+AUTO = "auto"
+PRECISIONS = (AUTO, "fp32", "bf16", "fp16")
 METHODS = ("supervised", "fixmatch", "flexmatch", "softmatch", "freematch", "anomalymatch", "ups", "raum")
 ATTENTIONS = ("cam", REGION, "sam", "sam_bilinear", "ra_cnn", "aam", "cbam", "acol")
 
@@ -112,6 +114,9 @@ class TrainConfig(MethodConfig):
     evidence regions tell it instead, where there is one. aux_loss: "none", "center" or "mc", a further loss
     (model/semi/aux_losses.py) of the weight aux_weight. first_head: start with the head that the features give
     (model/semi/first_head.py), not with a random one. keep_norms: batch norms keep the statistics that they came with.
+    precision: "fp32", "bf16", "fp16", or "auto" by the device (model/precision.py). accumulate: pieces in which a batch
+    goes through the network, one after the other; fit_batch: more where a GPU's memory is too small for that. Both leave
+    a batch's gradient what it is.
     """
 
     method: str = "raum"
@@ -138,6 +143,9 @@ class TrainConfig(MethodConfig):
     label_smoothing: float = 0.0
     first_head: bool = False
     keep_norms: bool = False
+    precision: str = "auto"
+    accumulate: int = 1
+    fit_batch: bool = True
     seed: int = 0
 
 
@@ -238,6 +246,20 @@ def training(network: NetworkConfig, *, on_cpu: bool, steps: int = 0, **changes:
         if on_cpu:
             chosen = dataclasses.replace(chosen, steps=60, batch_labelled=8)
     return dataclasses.replace(chosen, steps=steps) if steps else chosen
+
+
+def in_pieces(config: TrainConfig, precision: str, accumulate: int, batch_size: str) -> TrainConfig:
+    """The config with these numbers, pieces and batch: a number of labelled images, or "auto", which is the recipe's own, in
+    as many pieces as fit into the memory."""
+    if batch_size != AUTO and not (batch_size.isdecimal() and int(batch_size)):
+        raise errors.BadConfig(f"the batch size is a number of images or {AUTO}, not {batch_size!r}")
+    chosen = dataclasses.replace(config, precision=precision, accumulate=accumulate, fit_batch=batch_size == AUTO)
+    return chosen if batch_size == AUTO else dataclasses.replace(chosen, batch_labelled=int(batch_size))
+
+
+def looked(config: TrainConfig) -> int:
+    """Unlabelled images that a step looks at; `config` is settled (model/semi/methods.py)."""
+    return config.batch_unlabelled or (config.unlabelled_ratio or 0) * config.batch_labelled
 
 
 def by_recipe(config: TrainConfig, name: str) -> TrainConfig:
