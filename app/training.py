@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from app import board, decoded, errors, pool, testing
+from app import board, decoded, errors, loggers, pool, testing
 from model import checkpoint, config, predict, tta
 from model import train as training
 from model.data import datasets, occlusion
@@ -58,11 +58,11 @@ def train(
     out: Path,
     progress: Progress,
     tta_name: str = "none",
-    tensorboard: bool = False,
+    log_to: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Train on a stratified share of the training labels and, semi-supervised, on the rest; test; write both to `out`.
 
-    `tensorboard`: also log every step's losses and, ten times, the maps of some test images to out/tensorboard.
+    `log_to`: loggers (app/loggers.py) that are told every step's losses and, ten times, shown maps of some test images.
     """
     data = datasets.load(task.dataset, task.root, classes=task.class_subset)
     parts = divided(task, data, chosen.seed)
@@ -75,22 +75,16 @@ def train(
     tests = decoded.read(data.paths, parts.test, side=side, progress=progress)
     seen = tests.readable(parts.test)
     every = max(1, training.in_steps(chosen, len(parts.labelled)).steps // 10)
-    log = board.run(out / "tensorboard", net, tests.of(seen), every=every) if tensorboard else None
-    figures = {
-        **_told(task, network, chosen),
-        **fit(
-            net,
-            data.labels_N,
-            parts,
-            images,
-            chosen,
-            progress=progress,
-            log=log,
+    told = _told(task, network, chosen)
+    with loggers.opened(log_to, out, told) as writers:
+        fitted = fit(
+            net, data.labels_N, parts, images, chosen, progress=progress,
+            log=board.logs(writers, net, tests.of(seen), every=every),
             regions_N4=decoded.shares(data, parts.labelled) if task.regions else None,
-        ),
-        "tta": tta_name,
-        "test": testing.score(net, tests.of(seen), data.labels_N[seen], seed=chosen.seed, tta_name=tta_name).figures,
-    }
+        )  # fmt: skip
+        tested = testing.score(net, tests.of(seen), data.labels_N[seen], seed=chosen.seed, tta_name=tta_name).figures
+        board.tell(writers, "test", tested, int(fitted["steps"]))
+    figures = {**told, **fitted, "tta": tta_name, "test": tested}
     out.mkdir(parents=True, exist_ok=True)
     meta = {"class_names": data.class_names, "figures": figures}
     checkpoint.save(out / "checkpoint.safetensors", net, class_ids=list(range(len(data.class_names))), meta=meta)

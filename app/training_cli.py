@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from app import errors, options
+from app import options
 
 Root = Annotated[Path | None, typer.Option(help="the data; default data/NAME")]
 Dataset = Annotated[str, typer.Option(help="folder|cub200|cars|aircraft|dogs")]
@@ -48,15 +48,16 @@ def train(
     aux_loss: Annotated[str, typer.Option(help="none|center|mc, beside the cross-entropy")] = "none",
     backbone: options.OneBackbone = "vmamba_nano",
     steps: Annotated[int, typer.Option(help="training steps; 0: the recipe's own number")] = 0,
-    log: Annotated[str, typer.Option(help="none, or tensorboard: losses and maps in OUT/tensorboard")] = "none",
+    log: Annotated[
+        list[str] | None, typer.Option(help="tensorboard|wandb|mlflow: losses and maps go there, too; may be repeated")
+    ] = None,
     seed: int = 0,
     out: Annotated[Path, typer.Option(help="folder for the checkpoint and its figures")] = Path("runs/last"),
 ) -> None:
     """Train once on a labelled data set with part of its labels, and test."""
-    from app import backbones, jobs, processes, training
+    from app import backbones, jobs, loggers, processes, training
 
-    if log not in ("none", "tensorboard"):
-        raise errors.BadRequest(f"--log is none or tensorboard, not {log!r}")
+    log_to = loggers.check(log or [])
     short = {"sam_target": sam_target, "scales": scales, "attention_at": attention_at, "delta": delta}
     given = {SHORT[name]: value for name, value in short.items() if value is not None}
     given.update(options.named(attention_option or []))
@@ -79,7 +80,7 @@ def train(
             out=out,
             progress=tell,
             tta_name=tta,
-            tensorboard=log == "tensorboard",
+            log_to=log_to,
         )
     print(json.dumps(figures, indent=1))
 
