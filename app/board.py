@@ -1,44 +1,38 @@
-"""TensorBoard, where it is installed: figures of a run, and the maps of some images while the network learns."""
+"""What loggers are told of a training: figures of each step, and the maps of some images while the network learns."""
 
-import importlib.util
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from app import errors, explaining, painting
+from app import explaining, loggers, painting
 
 MOST = 8  # images of a row
 
 
-def writer(folder: Path) -> Any:
-    """TensorBoard's writer, or None where the package is not installed."""
-    if importlib.util.find_spec("tensorboard") is None:
+def logs(
+    writers: Sequence[loggers.Writer], net: Any, images: NDArray[np.uint8], *, every: int
+) -> Callable[[int, dict[str, float]], None] | None:
+    """Logs the figures of each step of a training, and the maps of `images` every so many steps; None without writers."""
+    if not writers:
         return None
-    from torch.utils import tensorboard
-
-    return tensorboard.SummaryWriter(str(folder))
-
-
-def run(folder: Path, net: Any, images: NDArray[np.uint8], *, every: int) -> Callable[[int, dict[str, float]], None]:
-    """Logs the figures of each step of a training, and the maps of `images` every so many steps.
-
-    Raises BadRequest where TensorBoard is not installed.
-    """
-    to = writer(folder)
-    if to is None:
-        raise errors.BadRequest("TensorBoard is not installed: pip install tensorboard, or run without --log")
 
     def log(step: int, figures: dict[str, float]) -> None:
-        for name, value in figures.items():
-            to.add_scalar(f"train/{name}", value, step)
+        tell(writers, "train", figures, step)
         if step % every == 0:
-            log_overlays(to, net, images, step)
-            to.flush()
+            for writer in writers:
+                log_overlays(writer, net, images, step)
+                writer.flush()
 
     return log
+
+
+def tell(writers: Sequence[loggers.Writer], of: str, figures: dict[str, Any], step: int) -> None:
+    """The figures that are numbers, as OF/NAME."""
+    for name, value in figures.items():
+        for writer in writers if isinstance(value, (int, float)) else ():
+            writer.add_scalar(f"{of}/{name}", value, step)
 
 
 def log_overlays(writer: Any, net: Any, images: NDArray[np.uint8], step: int) -> None:

@@ -1,6 +1,7 @@
 """`pretrain`: a small backbone learns from a teacher's features on pictures of any kind; what it leaves is one file."""
 
 import dataclasses
+import importlib.util
 import json
 import multiprocessing
 import os
@@ -16,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from app import board as boards
-from app import dreaming, errors, jobs, pool, processes
+from app import dreaming, errors, jobs, loggers, pool, processes
 from model import config, pretrain, pretrain_crops, together
 from model import errors as model_errors
 from model.data import datasets, pixels, procedural
@@ -222,19 +223,17 @@ def _logged(out: Path, *, first: bool) -> Iterator[pretrain.Log]:
         yield lambda step, figures: None
         return
     out.parent.mkdir(parents=True, exist_ok=True)
-    board = boards.writer(out.with_name(f"{out.name}.board"))
-    with out.with_name(f"{out.name}.jsonl").open("a", encoding="utf-8") as lines:
+    wanted = ["tensorboard"] if importlib.util.find_spec("tensorboard") else []
+    with (
+        loggers.opened(wanted, out.with_name(f"{out.name}.board"), {}) as writers,
+        out.with_name(f"{out.name}.jsonl").open("a", encoding="utf-8") as lines,
+    ):
 
         def log(step: int, figures: dict[str, float]) -> None:
             if step % 10:
                 return
             lines.write(json.dumps({"step": step, **{name: round(value, 5) for name, value in figures.items()}}) + "\n")
             lines.flush()
-            for name, value in figures.items() if board else ():
-                board.add_scalar(f"pretrain/{name}", value, step)
+            boards.tell(writers, "pretrain", figures, step)
 
-        try:
-            yield log
-        finally:
-            if board:
-                board.close()
+        yield log

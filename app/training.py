@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from app import board, decoded, errors, pool, team, testing
+from app import board, decoded, errors, loggers, pool, team, testing
 from model import checkpoint, config, precision, predict, tta
 from model import train as training
 from model.data import datasets, occlusion
@@ -60,12 +60,12 @@ def train(
     out: Path,
     progress: Progress,
     tta_name: str = "none",
-    tensorboard: bool = False,
+    log_to: Sequence[str] = (),
     beside: team.Team | None = None,
 ) -> dict[str, Any]:
     """Train on a stratified share of the training labels and, semi-supervised, on the rest; test; write both to `out`.
 
-    `tensorboard`: also log every step's losses and, ten times, the maps of some test images to out/tensorboard.
+    `log_to`: loggers (app/loggers.py) that are told every step's losses and, ten times, shown maps of some test images.
     `beside`: processes that call this alike and share every batch; the first one alone tests and writes, the others return {}.
     """
     beside = beside or team.Team()
@@ -100,14 +100,12 @@ def train(
     tests = decoded.read(data.paths, parts.test, side=side, progress=told)
     seen = tests.readable(parts.test)
     every = max(1, training.in_steps(chosen, len(parts.labelled)).steps // 10)
-    log = board.run(out / "tensorboard", net, tests.of(seen), every=every) if tensorboard else None
-    figures = {
-        **_told(task, network, chosen),
-        "processes": beside.joined.count,
-        **learn(log=log),
-        "tta": tta_name,
-        "test": testing.score(net, tests.of(seen), data.labels_N[seen], seed=chosen.seed, tta_name=tta_name).figures,
-    }
+    known = {**_told(task, network, chosen), "processes": beside.joined.count}
+    with loggers.opened(log_to, out, known) as writers:
+        fitted = learn(log=board.logs(writers, net, tests.of(seen), every=every))
+        tested = testing.score(net, tests.of(seen), data.labels_N[seen], seed=chosen.seed, tta_name=tta_name).figures
+        board.tell(writers, "test", tested, int(fitted["steps"]))
+    figures = {**known, **fitted, "tta": tta_name, "test": tested}
     out.mkdir(parents=True, exist_ok=True)
     meta = {"class_names": data.class_names, "figures": figures}
     checkpoint.save(out / "checkpoint.safetensors", net, class_ids=list(range(len(data.class_names))), meta=meta)

@@ -48,7 +48,9 @@ def train(
     aux_loss: Annotated[str, typer.Option(help="none|center|mc, beside the cross-entropy")] = "none",
     backbone: options.OneBackbone = "vmamba_nano",
     steps: Annotated[int, typer.Option(help="training steps; 0: the recipe's own number")] = 0,
-    log: Annotated[str, typer.Option(help="none, or tensorboard: losses and maps in OUT/tensorboard")] = "none",
+    log: Annotated[
+        list[str] | None, typer.Option(help="tensorboard|wandb|mlflow: losses and maps go there, too; may be repeated")
+    ] = None,
     precision: Annotated[
         str, typer.Option(help="auto|fp32|bf16|fp16; auto: bf16 or fp16 on a GPU, fp32 on a CPU")
     ] = "auto",
@@ -65,18 +67,17 @@ def train(
     """Train once on a labelled data set with part of its labels, and test."""
     from app import launching
 
-    if log not in ("none", "tensorboard"):
-        raise errors.BadRequest(f"--log is none or tensorboard, not {log!r}")
     if launcher not in (None, *launching.LAUNCHERS):
         raise errors.BadRequest(f"--launcher is one of {', '.join(launching.LAUNCHERS)}, not {launcher!r}")
     if launching.is_due(launcher or launching.NONE):
         if launching.run(sys.argv[1:], processes or 0):
             raise errors.PeerLost("the training failed: the reason of the process that did stands above")
         return
-    from app import backbones, jobs, pool, team, training
+    from app import backbones, jobs, loggers, pool, team, training
     from app import processes as running
     from model import config
 
+    log_to = loggers.check(log or [])
     short = {"sam_target": sam_target, "scales": scales, "attention_at": attention_at, "delta": delta}
     given = {SHORT[name]: value for name, value in short.items() if value is not None}
     given.update(options.named(attention_option or []))
@@ -99,7 +100,7 @@ def train(
             out=out,
             progress=tell,
             tta_name=tta,
-            tensorboard=log == "tensorboard",
+            log_to=log_to,
             beside=beside,
         )
     if beside.first:

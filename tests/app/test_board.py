@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from app import board, errors
+from app import board, loggers
 from model import config
 from model.network import raum_net
 from tests import looking
@@ -38,6 +38,9 @@ class Kept:
     def flush(self) -> None:
         """Nothing is held back."""
 
+    def close(self) -> None:
+        """Nothing is open."""
+
     def add_image(self, name: str, image: np.ndarray, step: int, *, dataformats: str) -> None:
         assert dataformats == "HWC"
         assert image.dtype == np.uint8
@@ -59,27 +62,24 @@ def test_tensorboard_reads_them_back(net: Any, tmp_path: Path) -> None:
     pytest.importorskip("tensorboard", reason="tensorboard is not installed, nothing is written for it")
     from tensorboard.backend.event_processing import event_accumulator
 
-    writer = board.writer(tmp_path)
-    board.log_overlays(writer, net, IMAGES, 7)
-    writer.close()
-    read = event_accumulator.EventAccumulator(str(tmp_path))
+    with loggers.opened(["tensorboard"], tmp_path, {}) as (writer,):
+        board.log_overlays(writer, net, IMAGES, 7)
+    read = event_accumulator.EventAccumulator(str(tmp_path / "tensorboard"))
     read.Reload()
     assert sorted(read.Tags()["images"]) == sorted(f"overlays/{kind}" for kind in KINDS)
     assert [each.step for each in read.Images("overlays/zoom")] == [7]
 
 
-def test_a_training_logs_losses_and_maps(net: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    kept = Kept()
-    monkeypatch.setattr(board, "writer", lambda folder: kept)
-    log = board.run(tmp_path, net, IMAGES, every=2)
+def test_a_training_logs_losses_and_maps(net: Any) -> None:
+    kept, other = Kept(), Kept()
+    log = board.logs([kept, other], net, IMAGES, every=2)
+    assert log is not None
     log(1, {"loss_labelled": 2.0})
     assert (kept.scalars, kept.images) == ([("train/loss_labelled", 2.0, 1)], {})
     log(2, {"loss_labelled": 1.0})
     assert kept.scalars[-1] == ("train/loss_labelled", 1.0, 2)
     assert set(kept.images)
-
-
-def test_without_tensorboard_it_says_what_to_install(net: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(board, "writer", lambda folder: None)
-    with pytest.raises(errors.BadRequest, match="pip install tensorboard"):
-        board.run(tmp_path, net, IMAGES, every=2)
+    board.tell([kept], "test", {"accuracy": 0.5, "reliability": []}, 2)
+    assert kept.scalars[-1] == ("test/accuracy", 0.5, 2)
+    assert other.scalars == kept.scalars[:-1]
+    assert board.logs([], net, IMAGES, every=2) is None
