@@ -158,3 +158,19 @@ def last_layer(
         images, backbone=backbone, centre=centre, budgets=[int(each) for each in options.names(labels)], seeds=seeds,
         first_seed=first_seed, cache=cache, json_file=json_file,
     )  # fmt: skip
+
+
+def bad_images(
+    images: Annotated[Path, typer.Option(help="one folder per class")],
+    backbone: options.OneBackbone = "vmamba_nano",
+    share: Annotated[float, typer.Option(help="of the pool that is spoiled: blurred, black or over-exposed")] = 0.05,
+    seeds: int = 10,
+    cache: Annotated[Path, typer.Option(help="where embeddings are kept between runs")] = Path(
+        "workspace/cache/simulate"
+    ),
+    json_file: options.Json = None,
+) -> None:
+    """What rejects as bad images teach: how well a few of them find the other spoiled pictures of a pool."""
+    from app import bench_bad_images as measuring
+
+    measuring.command(images, backbone=backbone, share=share, seeds=seeds, cache=cache, json_file=json_file)

@@ -15,9 +15,9 @@ from store import browse
 Rows = browse_index.Rows
 Mask = browse_index.Mask
 
-ORDERS = ("newest", "oldest", "name", "sure", "unsure", "odd")
+ORDERS = ("newest", "oldest", "name", "sure", "unsure", "odd", "bad")
 STATES = ("all", "open", "labelled", "rejected", "skipped", "flagged", "quarantined", "holdout")
-NEEDS_MODEL = ("sure", "unsure", "odd")
+NEEDS_MODEL = ("sure", "unsure", "odd", "bad")
 MAP_SIDE = 1000  # a lasso's coordinates run from 0 to this, on both axes
 _STEPS = np.uint16(65535)  # of a probability in an order: what differs by less keeps its place
 _DRAWN = 1024  # cells of the lasso's mask a side
@@ -61,15 +61,18 @@ class Model:
         self.top_N = np.full(self.size, -1, np.int32)
         self.confidence_N = np.zeros(self.size, np.float32)
         self.odd_N = np.zeros(self.size, np.float32)
+        self.bad_N = np.zeros(self.size, np.float32)
         self.top_N[rows] = found.top_class_N[known]
         self.confidence_N[rows] = found.confidence_N[known]
         self.odd_N[rows] = found.out_of_class_N[known]
+        if found.bad_image_N is not None:
+            self.bad_N[rows] = found.bad_image_N[known]
         self._orders: dict[str, Rows] = {}
 
     def order(self, name: str) -> Rows:
         """All rows in this order, found once."""
         if name not in self._orders:
-            values = self.odd_N if name == "odd" else self.confidence_N
+            values = {"odd": self.odd_N, "bad": self.bad_N}.get(name, self.confidence_N)
             steps_N = np.round(values * _STEPS).astype(np.uint16)  # sorted by their digits: eight times as fast
             order = np.argsort(steps_N if name == "unsure" else _STEPS - steps_N, kind="stable")
             self._orders[name] = order.astype(np.int32)

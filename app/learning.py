@@ -49,7 +49,7 @@ def refresh(db: Database, settings: Settings, held: pool.Pool, *, now: float, rn
     began = time.perf_counter()
     ids, prepared = held.image_ids, held.prepared
     seen, agreed = look(db, settings, held, image_ids=ids, prepared=prepared, now=now, rng=rng)
-    found = ranking.rank(ids, prepared, seen, settings=settings, rng=rng)
+    found = ranking.rank(ids, prepared, seen, settings=settings, rng=rng, looks_NF=held.looks_NF[: len(ids)])
     return publish(db, settings, held, found, seen, agreed, now=now, began=began)
 
 
@@ -182,7 +182,7 @@ def _run(
         )
         called = {each.id: each.name for each in classes.ever(tx)}
     fresh, agreed = agreement.settle(fresh, held.image_ids, held.prepared, settings=settings, rng=rng)
-    found = ranking.rank(held.image_ids, held.prepared, fresh, settings=settings, rng=rng)
+    found = ranking.rank(held.image_ids, held.prepared, fresh, settings=settings, rng=rng, looks_NF=held.looks_NF)
     found = dataclasses.replace(found, rows=agreement.with_again(found.rows, agreed, rate=settings.again_rate))
     head = [row.image_id for row in found.rows[: settings.overlay_head] if row.reason not in queue.BLIND]
     pool.compute_maps(held, fresh.single + head, seconds=10.0)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from app import agreement_model, backbones, pictures, pool_files
 from app.settings import Settings
-from model import checkpoint, config, last_layer, predict
+from model import checkpoint, config, last_layer, looks, predict
 from model import errors as model_errors
 from model.data import pixels, sources
 from model.network import pretrained, raum_net
@@ -36,7 +36,8 @@ class Maps(NamedTuple):
 
 
 class Pool:
-    """State with a lifetime: `image_ids` ascend and are the rows of `embeddings_ND` (float32)."""
+    """State with a lifetime: `image_ids` ascend and are the rows of `embeddings_ND` (float32) and of `looks_NF` (see
+    model/looks.py; NaN where an earlier version of the program looked)."""
 
     def __init__(
         self, settings: Settings, net: Any, checkpoint_name: str | None, name: str, network: Any = None
@@ -52,6 +53,7 @@ class Pool:
         self.cache = open_cache(settings, self.config)
         self.image_ids: NDArray[np.int64] = np.empty(0, np.int64)
         self.embeddings_ND: NDArray[np.float32] = np.empty((0, 0), np.float32)
+        self.looks_NF: NDArray[np.float32] = np.empty((0, looks.KINDS), np.float32)
         self.paths: dict[int, sources.Where] = {}
         self.holdout: dict[int, int] = {}  # holdout image -> 1 calibration half, 2 test half
         self.unreadable: set[int] = set()
@@ -140,6 +142,7 @@ def _filled(pool: Pool, known: Sequence[Image]) -> Pool:
     pool_files.read(pool)
     kept_N = np.isin(pool.image_ids, np.array([image.id for image in known], np.int64))
     pool.image_ids, pool.embeddings_ND = pool.image_ids[kept_N], pool.embeddings_ND[kept_N]
+    pool.looks_NF = pool.looks_NF[kept_N]
     remember_images(pool, [image for image in known if image.id <= pool.last_id])
     return pool
 
@@ -217,7 +220,7 @@ def extend(pool: Pool, images: Sequence[Image], *, seconds: float) -> int:
     kept, decoded = [chosen[int(position)] for position in batch.positions_N], time.monotonic()
     if kept:
         found = predict.embed(pool.net, batch.images_NHWC)
-        add(pool, [image.id for image in kept], found.embeddings_ND)
+        add(pool, [image.id for image in kept], found.embeddings_ND, looks.of(batch.images_NHWC))
     pool.unreadable.update({image.id for image in chosen} - {image.id for image in kept})
     remember_images(pool, chosen)
     pool.last_id = chosen[-1].id
@@ -228,8 +231,12 @@ def extend(pool: Pool, images: Sequence[Image], *, seconds: float) -> int:
     return len(chosen)
 
 
-def add(pool: Pool, ids: Sequence[int], embeddings_ND: NDArray[np.float32]) -> None:
+def add(
+    pool: Pool, ids: Sequence[int], embeddings_ND: NDArray[np.float32], looks_NF: NDArray[np.float32] | None = None
+) -> None:
     """Append rows; ids must be newer than all that are there."""
+    told_NF = np.full((len(ids), looks.KINDS), np.nan, np.float32) if looks_NF is None else looks_NF
+    pool.looks_NF = np.concatenate([pool.looks_NF, told_NF])
     pool.image_ids = np.concatenate([pool.image_ids, np.asarray(ids, np.int64)])
     old = pool.embeddings_ND if len(pool.embeddings_ND) else np.empty((0, embeddings_ND.shape[1]), np.float32)
     pool.embeddings_ND = np.concatenate([old, embeddings_ND.astype(np.float32)])

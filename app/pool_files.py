@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.settings import Settings
-from model import config
+from model import config, looks
 from model import errors as model_errors
 from store.records import Publication
 
@@ -27,6 +27,7 @@ class Held(Protocol):
     checkpoint: str | None
     image_ids: NDArray[np.int64]
     embeddings_ND: NDArray[np.float32]
+    looks_NF: NDArray[np.float32]
     last_id: int
 
     @property
@@ -41,6 +42,7 @@ def save(pool: Held) -> None:
     beside.mkdir(parents=True)
     np.save(beside / "image_ids.npy", pool.image_ids)
     np.save(beside / "embeddings.npy", pool.embeddings_ND.astype(np.float16))
+    np.save(beside / "looks.npy", pool.looks_NF)
     meta = {"network": config.to_dict(pool.config), "checkpoint": pool.checkpoint, "last_id": pool.last_id}
     (beside / "meta.json").write_text(json.dumps(meta, indent=1), encoding="utf-8")
     before = target.with_name(target.name + ".old.tmp")
@@ -63,12 +65,13 @@ def read(pool: Held) -> None:
         embeddings_ND = np.load(folder / "embeddings.npy", allow_pickle=False).astype(np.float32)
         last_id = int(meta["last_id"])
         _check(ids_N, embeddings_ND)
+        looks_NF = _looks(folder, len(ids_N))
     except FileNotFoundError:
         return
     except (OSError, EOFError, ValueError, KeyError, TypeError) as problem:
         log.warning("%s is damaged (%s): the images are looked at again", folder, problem)
         return
-    pool.image_ids, pool.embeddings_ND, pool.last_id = ids_N, embeddings_ND, last_id
+    pool.image_ids, pool.embeddings_ND, pool.looks_NF, pool.last_id = ids_N, embeddings_ND, looks_NF, last_id
 
 
 def _check(ids_N: NDArray[Any], embeddings_ND: NDArray[Any]) -> None:
@@ -76,6 +79,16 @@ def _check(ids_N: NDArray[Any], embeddings_ND: NDArray[Any]) -> None:
         raise ValueError(f"{ids_N.shape} ids of {ids_N.dtype} for embeddings of shape {embeddings_ND.shape}")
     if (np.diff(ids_N) <= 0).any() or not np.isfinite(embeddings_ND).all():
         raise ValueError("ids that do not ascend, or embeddings that are not finite")
+
+
+def _looks(folder: Path, rows: int) -> NDArray[np.float32]:
+    """What the pictures look like; NaN where that was saved before there was such a file."""
+    if not (folder / "looks.npy").exists():
+        return np.full((rows, looks.KINDS), np.nan, np.float32)
+    found_NF: NDArray[np.float32] = np.load(folder / "looks.npy", allow_pickle=False)
+    if found_NF.dtype != np.float32 or found_NF.shape != (rows, looks.KINDS):
+        raise ValueError(f"looks of shape {found_NF.shape} for {rows} images")
+    return found_NF
 
 
 def network_of(workspace: Path, publication: Publication | None) -> config.NetworkConfig | None:

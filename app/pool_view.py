@@ -1,6 +1,6 @@
 """What the newest publication says of the whole pool, for the page process: memory-mapped arrays, NumPy only.
 
-Reads predictions/<publication>/ (20 bytes an image, see app/predictions.py) and embeddings/<network>/ without copying
+Reads predictions/<publication>/ (24 bytes an image, see app/predictions.py) and embeddings/<network>/ without copying
 them, so that a million images cost the page a few pages of disk cache. Files are written whole and renamed; a view goes
 on reading what it has opened, also after the worker has removed it.
 """
@@ -28,8 +28,9 @@ class View:
     """Parallel arrays over all embedded images, holdout and labelled ones included; `image_ids_N` ascends.
 
     `publication` is the one that left these predictions, `top_class_N` holds class ids, `confidence_N` the calibrated
-    probability of that class and `out_of_class_N` the probability that no class fits (0..1, float32). `meta` as in
-    app/predictions.py: kind, round, checkpoint, embeddings, watermark, labels, class_ids, created_at.
+    probability of that class, `out_of_class_N` the probability that no class fits and `bad_image_N` that of a bad picture
+    (0..1, float32; None where nothing is known of it). `meta` as in app/predictions.py:
+    kind, round, checkpoint, embeddings, watermark, labels, class_ids, created_at.
     """
 
     publication: int
@@ -38,14 +39,15 @@ class View:
     confidence_N: NDArray[np.float32]
     out_of_class_N: NDArray[np.float32]
     meta: dict[str, Any]
+    bad_image_N: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.image_ids_N)
 
     @functools.cached_property
     def score_N(self) -> NDArray[np.float32]:
-        """How safe the top class is, 0..1: its probability, less where no class may fit. Kept in memory."""
-        return np.asarray(self.confidence_N * (1.0 - self.out_of_class_N), dtype=np.float32)
+        """How safe the top class is, as app/predictions.py says. Kept in memory."""
+        return predictions.safe(self.confidence_N, self.out_of_class_N, self.bad_image_N)
 
     def rows_of(self, image_ids: Ints | list[int]) -> Ints:
         """The row of each image, -1 where it is not in the view."""
@@ -129,13 +131,17 @@ def _open_view(workspace: Path, publication: int) -> View | None:
     try:
         meta = json.loads((place / "meta.json").read_text(encoding="utf-8"))
         arrays = [np.load(place / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in predictions.ARRAYS]
+        bad = place / predictions.BAD
+        bad_N = np.load(bad, mmap_mode="r", allow_pickle=False) if bad.exists() else None
     except (OSError, ValueError, EOFError):
         return None
     fits = all(a.dtype == kind and a.ndim == 1 for a, kind in zip(arrays, predictions.ARRAYS.values(), strict=True))
     if not fits or len({len(array) for array in arrays}) != 1 or not isinstance(meta, dict):
         return None
+    if bad_N is not None and (bad_N.dtype != np.float32 or bad_N.shape != arrays[0].shape):
+        return None
     ids_N, top_N, confidence_N, out_N = arrays
-    return View(publication, ids_N, top_N, confidence_N, out_N, meta)
+    return View(publication, ids_N, top_N, confidence_N, out_N, meta, bad_N)
 
 
 def _open_embeddings(folder: Path) -> Embeddings | None:

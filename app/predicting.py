@@ -14,9 +14,10 @@ def predict(
     layer: last_layer.LastLayer,
     likeliest: Likeliest,
     out_N: NDArray[np.floating],
+    bad_N: NDArray[np.floating],
     seen: Snapshot,
 ) -> predictions.Predictions:
-    """Top class, its calibrated probability and that of no class for every image."""
+    """Top class, its calibrated probability, that of no class and that of a bad picture for every image."""
     meta = {
         "watermark": seen.watermark,
         "labels": len(seen.labelled),
@@ -24,4 +25,6 @@ def predict(
         "temperature": layer.temperature,
     }
     top_class_N = np.array(seen.class_ids, np.int32)[likeliest.class_M]
-    return predictions.Predictions(image_ids, top_class_N, likeliest.top_M, out_N.astype(np.float32), meta)
+    return predictions.Predictions(
+        image_ids, top_class_N, likeliest.top_M, out_N.astype(np.float32), meta, bad_N.astype(np.float32)
+    )

@@ -1,8 +1,9 @@
 """What the model says of every image of the pool, one folder a publication: written beside and renamed, the newest kept.
 
 `predictions/<publication>/` holds image_ids.npy (int64, ascending), top_class.npy (int32, a class id), confidence.npy
-(float32, calibrated probability of that class), out_of_class.npy (float32, probability that no class fits) and meta.json;
-20 bytes an image. Who measures a publication leaves finish.json beside them.
+(float32, calibrated probability of that class), out_of_class.npy (float32, probability that no class fits), bad_image.npy
+(float32, probability of being rejected as a bad picture; not in files of old) and meta.json; 24 bytes an image. Who
+measures a publication leaves finish.json beside them.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from app import errors
 
 KEPT = 3  # newest publications; beside them the newest one that has been measured
 ARRAYS = {"image_ids": np.int64, "top_class": np.int32, "confidence": np.float32, "out_of_class": np.float32}
+BAD = "bad_image.npy"
 MEASURED = "finish.json"
 
 
@@ -36,11 +38,20 @@ class Predictions:
     confidence_N: NDArray[np.float32]
     out_of_class_N: NDArray[np.float32]
     meta: dict[str, Any]
+    bad_image_N: NDArray[np.float32] | None = None  # nothing is known of it
 
     @property
     def score_N(self) -> NDArray[np.float32]:
-        """How safe the top class is, 0..1: its probability, less where no class may fit."""
-        return self.confidence_N * (1.0 - self.out_of_class_N)
+        """How safe the top class is, 0..1: its probability, less where no class may fit or the picture be bad."""
+        return safe(self.confidence_N, self.out_of_class_N, self.bad_image_N)
+
+
+def safe(
+    confidence_N: NDArray[np.float32], out_N: NDArray[np.float32], bad_N: NDArray[np.float32] | None
+) -> NDArray[np.float32]:
+    """Probability that an image is usable and of its top class."""
+    score_N = np.asarray(confidence_N * (1.0 - out_N), dtype=np.float32)
+    return score_N if bad_N is None else np.asarray(score_N * (1.0 - bad_N), dtype=np.float32)
 
 
 def folder(workspace: Path, publication: int) -> Path:
@@ -57,6 +68,8 @@ def write(workspace: Path, publication: int, found: Predictions) -> None:
     arrays = (found.image_ids_N, found.top_class_N, found.confidence_N, found.out_of_class_N)
     for (name, kind), array_N in zip(ARRAYS.items(), arrays, strict=True):
         np.save(beside / f"{name}.npy", np.asarray(array_N, dtype=kind))
+    if found.bad_image_N is not None:
+        np.save(beside / BAD, found.bad_image_N.astype(np.float32))
     meta = {**found.meta, "publication": publication}
     (beside / "meta.json").write_text(json.dumps(meta, indent=1), encoding="utf-8")
     shutil.rmtree(target, ignore_errors=True)
@@ -70,6 +83,7 @@ def load(workspace: Path, publication: int) -> Predictions:
     try:
         meta = json.loads((place / "meta.json").read_text(encoding="utf-8"))
         arrays = [np.load(place / f"{name}.npy", allow_pickle=False) for name in ARRAYS]
+        bad_N = np.load(place / BAD, allow_pickle=False) if (place / BAD).exists() else None
     except FileNotFoundError as problem:
         raise errors.NotFound(f"publication {publication} has no predictions; wait for the next refresh") from problem
     except (ValueError, EOFError, OSError) as problem:
@@ -77,8 +91,12 @@ def load(workspace: Path, publication: int) -> Predictions:
             f"{place} cannot be read ({problem}); remove it and wait for the next refresh"
         ) from None
     _check(place, arrays, meta)
+    if bad_N is not None and not (
+        bad_N.dtype == np.float32 and bad_N.shape == arrays[0].shape and np.isfinite(bad_N).all()
+    ):
+        raise errors.BadRequest(f"{place / BAD} does not fit the images beside it; remove the folder")
     ids_N, top_N, confidence_N, out_N = arrays
-    return Predictions(ids_N, top_N, confidence_N, out_N, meta)
+    return Predictions(ids_N, top_N, confidence_N, out_N, meta, bad_N)
 
 
 def published(workspace: Path) -> list[int]:

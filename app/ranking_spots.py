@@ -14,7 +14,9 @@ Ints = NDArray[np.int64]
 
 
 class Spots:
-    """Row numbers of the open, the labelled, the rejected, the leased and the answered holdout images."""
+    """Row numbers of the open, the labelled, the rejected, the leased and the answered holdout images.
+
+    `bad_N` are those of `rejected_N` that are bad pictures, as the last fit saw them."""
 
     def __init__(self, image_ids: Ints, seen: Snapshot) -> None:
         row_of = {int(image_id): row for row, image_id in enumerate(image_ids)}
@@ -30,6 +32,7 @@ class Spots:
             [row for i, row in row_of.items() if i not in settled and i not in seen.holdout], np.int64
         )
         self.rejected_N = _rows(sorted(i for i in seen.rejected if i in row_of and i not in seen.holdout), row_of)
+        self.bad_N = _rows(sorted(i for i in seen.bad & seen.rejected if i in row_of and i not in seen.holdout), row_of)
         self.gold_N = _rows([i for i in seen.gold if i in row_of], row_of)
         self.picked_N = _rows([i for i in self.labelled if i in seen.picked], row_of)
         self.leased_N = _rows(

@@ -22,10 +22,10 @@ from store.database import Database
 from store.records import Event, Lease
 
 SLOW_SECONDS = 0.4  # fits that take longer run beside
-FOLLOWED = 25_000  # least certain images whose scores follow every label; the others wait for the next fit
+FOLLOWED = 10_000  # least certain images whose scores follow every label; the others wait for the next fit
 NEW_SHARE, FEWEST_NEW = 0.05, 10  # labels since the last fit after which another one begins
 ORDERED = ("typical", "uncertain")  # reasons of what the strategy put in order, not the lot
-MOST_DRAWN = 1_000  # of the least certain, for the few that are chosen together
+MOST_DRAWN = 600  # of the least certain: what is in the queue, and for the few that are chosen together
 MOST_STEPS = 200  # labels at once; more wait for the fit
 
 
@@ -58,7 +58,7 @@ class _Kept:
             if at is not None and len(labelled) < MOST_STEPS:
                 labelled[image_id] = at
                 self.following.learn(self.x_NR[np.searchsorted(self.image_ids, image_id)], at)
-        self.steps += len(labelled) + len(seen.holdout.keys() & said.keys())
+        self.steps += len(labelled) + len(rejected) + len(seen.holdout.keys() & said.keys())
         taken = labelled.keys() | set(rejected)
         self.left_over |= any(
             event.kind in ("retract", "review")
@@ -173,7 +173,8 @@ class Refresher:
             self.db, self.settings, held, image_ids=image_ids, prepared=prepared, now=now, rng=rng
         )
         spots = ranking_spots.Spots(image_ids, seen)
-        found = ranking.fit(prepared, seen, spots, settings=self.settings, rng=rng)
+        looks_NF = held.looks_NF[: len(image_ids)]
+        found = ranking.fit(prepared, seen, spots, settings=self.settings, rng=rng, looks_NF=looks_NF)
         followed_M = spots.open_N[np.argsort(found.likeliest.margin_M[spots.open_N], kind="stable")[:FOLLOWED]]
         following = Following(found.layer, prepared.x_NR[followed_M], spots.labels_N)
         self.fit_seconds = time.perf_counter() - began

@@ -8,7 +8,7 @@ import numpy as np
 
 from app import pictures, pool, snapshot
 from app.settings import Settings
-from model import config, predict, train
+from model import config, looks, predict, train
 from model.network import raum_net
 
 Progress = Callable[[str, float, str], None]  # phase, fraction of the round, message
@@ -71,7 +71,8 @@ def embed_all(held: pool.Pool, known: list[Any], progress: Progress) -> None:
         )
         kept = [part[int(position)] for position in batch.positions_N]
         if kept:
-            pool.add(held, [image.id for image in kept], predict.embed(held.net, batch.images_NHWC).embeddings_ND)
+            found = predict.embed(held.net, batch.images_NHWC)
+            pool.add(held, [image.id for image in kept], found.embeddings_ND, looks.of(batch.images_NHWC))
         pool.remember_images(held, part)
         held.last_id = part[-1].id
         done = min(1.0, (at + step) / len(known))

@@ -14,6 +14,7 @@ from store.records import Said
 MOST_GOLD = 100  # gold images that are kept ready; they do not teach, so that the model's word on them is its own
 GOLD_SHARE = 0.25  # most of the labels that they may be
 KEPT_LABELS = 2  # that each class keeps for teaching
+BAD = "bad_image"  # the reason of a reject that says nothing of classes, see labelling.REASONS
 IMPORTER = "import"  # the annotator under whose name labels that came with a folder are stored
 
 
@@ -39,6 +40,7 @@ class Snapshot:
         default_factory=dict
     )  # evidence, see regions.py
     stands_for: dict[int, int] = dataclasses.field(default_factory=dict)  # class id -> itself, or what took it over
+    bad: set[int] = dataclasses.field(default_factory=set)  # of `rejected`, those that are bad pictures
 
     @property
     def settled(self) -> set[int]:
@@ -74,10 +76,12 @@ def take(tx: Connection, *, holdout: dict[int, int], now: float, with_gold: bool
     index = {class_id: at for at, class_id in enumerate(class_ids)}
     labelled: dict[int, int] = {}
     held: dict[int, int] = {}
-    rejected, aside = set[int](), set[int]()
+    rejected, aside, bad = set[int](), set[int](), set[int]()
     for answer in labels.settled(tx):
         if answer.class_id is None:
             rejected.add(answer.image_id)
+            if answer.reason == BAD:
+                bad.add(answer.image_id)
         elif answer.class_id in index:
             (held if answer.image_id in holdout else labelled)[answer.image_id] = index[answer.class_id]
         else:
@@ -99,6 +103,7 @@ def take(tx: Connection, *, holdout: dict[int, int], now: float, with_gold: bool
         said=_said(tx),
         aside=aside,
         stands_for=classes.resolve(tx),
+        bad=bad,
     )
 
 

@@ -71,7 +71,8 @@ class MethodConfig:
     pseudo-label. kappa: largest deviation of that probability over the draws. tau_n, kappa_n: largest probability and
     deviation of a class that an image is said not to be, at this temperature. momentum: of a rule's moving averages.
     n_sigma: width of SoftMatch's weights. fairness: weight of FreeMatch's second loss. head_pool: unlabelled images that
-    teach the first head, where there is one (first_head).
+    teach the first head, where there is one (first_head). hidden: largest share of a labelled or strong view that is
+    hidden, in every second one; of strong views up to 30 % in any case, as FixMatch hides squares of them.
     """
 
     ema: float | None = None
@@ -93,6 +94,7 @@ class MethodConfig:
     n_sigma: float | None = None
     fairness: float | None = None
     head_pool: int | None = None
+    hidden: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,12 +107,11 @@ class TrainConfig(MethodConfig):
     unlabelled_ratio times batch_labelled. lr, lr_head: peak rates of the backbone and the rest. lr_matrix: of the
     backbone's matrices, which Muon moves (model/optimizers.py); 0 leaves them to AdamW at lr. sgd: momentum of SGD,
     which then moves everything; 0 for Muon and AdamW. schedule: of the rates, "cosine" after a warmup, a share of the
-    run, or "poly" down to lr_end. occlusion_rate: largest share of a labelled or strong view that is hidden, in every
-    second one. spot, guide: weights of the spotter's own loss and of what it tells the attention
-    (model/semi/spotter.py); region: of what people's evidence regions tell it instead, where there is one. aux_loss:
-    "none", "center" or "mc", a further loss (model/semi/aux_losses.py) of the weight aux_weight. first_head: start with the
-    head that the features give (model/semi/first_head.py), not with a random one. keep_norms: batch norms keep the
-    statistics that they came with.
+    run, or "poly" down to lr_end. occlusion_rate: as `hidden`, for any method; the larger of the two counts. spot, guide:
+    weights of the spotter's own loss and of what it tells the attention (model/semi/spotter.py); region: of what people's
+    evidence regions tell it instead, where there is one. aux_loss: "none", "center" or "mc", a further loss
+    (model/semi/aux_losses.py) of the weight aux_weight. first_head: start with the head that the features give
+    (model/semi/first_head.py), not with a random one. keep_norms: batch norms keep the statistics that they came with.
     """
 
     method: str = "raum"

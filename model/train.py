@@ -267,12 +267,12 @@ class _Run:
         return views
 
     def _strength(self, strength: augment.Strength) -> augment.Strength:
-        """The strength with the run's own occlusion, of labelled and strong views alike: every second one is covered, up to
-        the rate. The weak view, from which a pseudo-label is read, never is."""
-        rate = self.config.occlusion_rate
-        return dataclasses.replace(
-            strength, occlude=augment.STRONG.occlude if rate > 0 else 0.0, occlusion=(rate / 3, rate)
-        )
+        """The strength with the run's own occlusion where that is larger: every second labelled or strong view is covered, up
+        to the rate. The weak view, from which a pseudo-label is read, never is."""
+        rate = max(self.config.occlusion_rate, self.config.hidden or 0.0)
+        if rate <= (strength.occlusion[1] if strength.occlude else 0.0):
+            return strength
+        return dataclasses.replace(strength, occlude=augment.STRONG.occlude, occlusion=(rate / 3, rate))
 
     def finish(self) -> None:
         """Give the net the averaged weights and put it in eval mode."""

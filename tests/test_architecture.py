@@ -27,6 +27,7 @@ LEARNING_SIDE = {  # of app's rooms only these import model's torch rooms
     "app/bench_raum.py",
     "app/bench_refresh.py",
     "app/refreshing.py",
+    "app/sharing.py",
     "app/round_steps.py",
     "app/bench_scan.py",
     "app/upstream.py",

@@ -64,3 +64,10 @@ def test_the_last_layer_alone_is_told_by_labels_beside_logistic_regression(tmp_p
     assert all(seed["12"]["accuracy"] > 0.9 for seed in figures["found"])  # three colours
     assert all(0 <= seed["6"]["ece_perfect"] < 0.5 for seed in figures["found"])
     assert "tenfold tail" in ran.output
+    words = ["bench", "bad-images", "--images", str(folder), "--seeds", "1", "--cache", str(tmp_path / "cache")]
+    ran = CliRunner().invoke(launch.app, [*words, "--json", str(file)], catch_exceptions=False)
+    assert ran.exit_code == 0, ran.output
+    rows = json.loads(file.read_text())["rejects"]
+    assert list(rows) == ["1", "3", "10"]
+    assert rows["10"]["auroc"] > 0.9
+    assert all(0 <= value <= 1 for row in rows.values() for value in row.values())

@@ -36,7 +36,7 @@ def _publish(workspace: Workspace, *, classes: int = 3) -> dict[int, tuple[int, 
         number = queue.publish(tx, new, [])
     meta = {"class_ids": workspace.class_ids, "checkpoint": None, "watermark": 0}
     out = np.linspace(0, 1, len(ids)).astype(np.float32)
-    predictions.write(folder, number, predictions.Predictions(ids, top, sure, out, meta))
+    predictions.write(folder, number, predictions.Predictions(ids, top, sure, out, meta, out[::-1]))
     return {int(i): (int(k), float(p)) for i, k, p in zip(ids, top, sure, strict=True)}
 
 
@@ -122,6 +122,8 @@ def test_the_models_filters_and_orders_leave_the_holdout_out(workspace: Workspac
     last = sorted(workspace.held, reverse=True)
     assert _found(browser, order="sure") == sorted(pool, key=lambda each: -pool[each][1]) + last
     assert _found(browser, order="unsure") == sorted(pool, key=lambda each: pool[each][1]) + last
+    assert _found(browser, order="odd") == sorted(pool, reverse=True) + last
+    assert _found(browser, order="bad") == sorted(pool) + last
     wanted = workspace.class_ids[1]
     expected = [each for each, (top, p) in pool.items() if top == wanted and 0.4 <= p <= 0.8]
     assert sorted(_found(browser, suggested=wanted, low=0.4, high=0.8)) == sorted(expected)

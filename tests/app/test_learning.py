@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app import learning, overlays, pool, ranking, snapshot
+from app import labelling, learning, overlays, pool, predictions, ranking, snapshot
 from store import annotators, images, labels, queue, rounds
 from store import errors as store_errors
 from store.records import NewEvent, NewPublication
@@ -46,6 +46,34 @@ def refresh(workspace: Workspace, opened: pool.Pool) -> learning.Refreshed:
 
 def run_round(workspace: Workspace) -> int:
     return learning.round_(workspace.db, workspace.settings, clock=time.time, progress=lambda *_: None)
+
+
+def test_a_bad_picture_taken_back_leaves_the_queue_of_before(workspace: Workspace) -> None:
+    label(workspace, workspace.ids[:12])
+    opened, refused, queues = held(workspace), workspace.ids[12], []
+    settings = dataclasses.replace(workspace.settings, audit_rate=0.0)
+    spoilt = np.flatnonzero(np.isin(opened.image_ids, workspace.ids[12:18]))
+    opened.looks_NF[spoilt] = [3, 0, 0, 1, 0]  # as if they were black, and the network saw it
+    opened.embeddings_ND[spoilt] = 0.05 * opened.embeddings_ND[spoilt] + 9 * np.sign(opened.embeddings_ND[0])
+
+    def look() -> list[int]:
+        rng = np.random.default_rng(3)
+        done = learning.refresh(workspace.db, settings, opened, now=time.time(), rng=rng)
+        with workspace.db.read() as tx:
+            queues.append(queue.head(tx, done.publication))
+        return [row.image_id for row in queues[-1]]
+
+    look()
+    event = {"uuid": str(uuid.uuid4()), "annotator": "ann", "image_id": refused}
+    labelling.submit(workspace.db, event | {"kind": "reject", "reason": "bad_image"}, now=3.0)
+    assert set(look()[-5:]) == set(workspace.ids[13:18])
+    found = predictions.newest(workspace.settings.workspace)
+    assert (found.bad_image_N[spoilt] > 0.5).all()
+    assert (np.delete(found.bad_image_N, spoilt) < 0.5).all()
+    labelling.undo(workspace.db, uuid=str(uuid.uuid4()), annotator="ann", client="", now=4.0)
+    look()
+    assert queues[2] == queues[0]
+    assert not predictions.newest(workspace.settings.workspace).bad_image_N.any()
 
 
 def test_before_any_label_typical_images_are_asked_and_nothing_is_suggested(workspace: Workspace) -> None:

@@ -1,5 +1,6 @@
 """Predictions on disk are whole, checked and pruned; audits are even draws from what is open when they are asked."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,16 @@ def test_predictions_come_back_as_written(tmp_path: Path) -> None:
     assert found.top_class_N.tolist() == [7] * 5
     assert found.confidence_N[-1] == 1.0
     assert (found.meta["publication"], found.meta["watermark"]) == (4, 8)
+
+
+def test_what_is_known_of_bad_pictures_lowers_the_score_and_old_files_know_nothing(tmp_path: Path) -> None:
+    assert make().bad_image_N is None
+    predictions.write(tmp_path, 4, dataclasses.replace(make(), bad_image_N=np.linspace(0, 1, 5, dtype=np.float32)))
+    found = predictions.load(tmp_path, 4)
+    np.testing.assert_allclose(found.score_N, make().score_N * (1 - found.bad_image_N))
+    np.save(predictions.folder(tmp_path, 4) / predictions.BAD, np.zeros(4, np.float32))
+    with pytest.raises(errors.BadRequest, match="bad_image"):
+        predictions.load(tmp_path, 4)
 
 
 def test_the_newest_are_kept_and_the_newest_measured(tmp_path: Path) -> None:

@@ -56,6 +56,34 @@ def test_what_is_likely_to_be_rejected_ends_the_queue(tmp_path: Path) -> None:
     assert strange_N[:70].mean() < 0.1  # of which the head is the first third
 
 
+@pytest.mark.parametrize("labels", [24, 0])
+@pytest.mark.parametrize("strategy", ["auto", "margin"])
+def test_what_is_like_a_bad_picture_ends_the_queue_from_the_first_reject_on(
+    tmp_path: Path, strategy: str, labels: int
+) -> None:
+    rng, kind_N = np.random.default_rng(2), np.arange(150) % 3
+    points_ND = 2 * np.eye(4, 16)[kind_N] + 0.7 * rng.normal(size=(150, 16))
+    spoiled_N = np.arange(150) >= 138  # of every kind
+    points_ND[spoiled_N, 3:9] += 9
+    labelled = {at + 1: int(kind_N[at]) for at in range(labels)}
+    plain = rank(points_ND, seen_with(labelled=labelled), tmp_path, strategy=strategy)
+    taught = rank(points_ND, seen_with(labelled=labelled, rejected={140}, bad={140}), tmp_path, strategy=strategy)
+    last = [row.image_id for row in taught.rows[-11:]]
+    assert len(taught.rows) == len(plain.rows) - 1
+    assert spoiled_N[np.array(last) - 1].mean() > 0.9
+    assert spoiled_N[[row.image_id - 1 for row in plain.rows[-11:]]].mean() < 0.9
+    if labels:
+        assert taught.predicted is not None
+        assert taught.predicted.bad_image_N[spoiled_N].min() > taught.predicted.bad_image_N[~spoiled_N].max()
+        assert not taught.predicted.out_of_class_N.any()  # a bad picture says nothing of classes
+
+
+def test_a_pool_of_bad_pictures_alone_is_still_asked(tmp_path: Path) -> None:
+    points_ND = np.eye(2, 8)[np.zeros(12, int)] + 1e-3 * np.random.default_rng(0).normal(size=(12, 8))
+    found = rank(points_ND, seen_with(rejected={1, 2}, bad={1, 2}), tmp_path)
+    assert len(found.rows) == 10
+
+
 def held_out(wrong_H: np.ndarray, half: int = 1) -> Spots:
     """As many answered holdout images, of class 0 where the model will be right and of class 1 where it is wrong."""
     ids = range(1, len(wrong_H) + 1)

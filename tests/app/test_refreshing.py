@@ -80,14 +80,15 @@ def test_a_reject_and_a_skip_need_no_fit_and_what_was_taken_back_does(
     opened = held(workspace)
     fitted(refresher, opened)
     refused, skipped = workspace.ids[12:14]
-    say(workspace, "reject", refused, reason="bad image")
+    say(workspace, "reject", refused, reason="bad_image")
     say(workspace, "skip", skipped)
     done = step(refresher, opened)
     shown = open_ids(workspace, done.publication)
     assert refused not in shown
     assert skipped in shown
     assert done.metrics["rejected"] == 1
-    assert not refresher.wants(opened, 0, resting=True)
+    assert not refresher.wants(opened, 0, resting=False)
+    assert refresher.wants(opened, 0, resting=True)  # what a reject teaches is fitted
     with workspace.db.read() as tx:
         seq = labels.watermark(tx) - 1
     say(workspace, "retract", refused, target_seq=seq)
