@@ -65,7 +65,7 @@ class Learner:
         number = of(found[0].id)
         images_ = [image for image in found if of(image.id) == number]
         if self.at != (held.folder, number):
-            self._let_go()
+            self.let_go()
             duty = _duty(self.db, held.folder, number)
             if not duty.take():
                 duty.let_go()
@@ -86,12 +86,13 @@ class Learner:
         if self.asked:
             with self.db.write() as tx:
                 stored.set_setting(tx, KEY, None)
-            self._let_go()
+            self.let_go()
             self.asked = False
             for left in _parts(self.workspace, held.folder).parent.glob("*.parts"):
                 shutil.rmtree(left, ignore_errors=True)
 
-    def _let_go(self) -> None:
+    def let_go(self) -> None:
+        """Let others have the slice that is not finished."""
         if self.duty is not None:
             self.duty.let_go()
         self.duty = self.at = None

@@ -111,6 +111,7 @@ class Worker:
         """End the children; what they had begun is begun again by the next worker."""
         self.children.end()
         self.refresher.end()
+        self.shared.let_go()
         with contextlib.suppress(store_errors.CannotWrite, store_errors.Busy), self.db.write() as tx:
             workers.beat(
                 tx, "worker", pid=0, phase="stopped", fraction=None, message="the worker has ended", now=time.time()

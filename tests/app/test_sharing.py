@@ -91,6 +91,7 @@ def test_the_learner_waits_for_a_slice_and_does_it_where_its_helper_ends(
     helper.end()
     assert grow(learner, held, db) == 8
     assert held.last_id == 16
+    learner.let_go()
 
 
 def test_a_part_that_does_not_fit_is_not_taken_up(shared: tuple[settings.Settings, database.Database]) -> None:
@@ -104,3 +105,4 @@ def test_a_part_that_does_not_fit_is_not_taken_up(shared: tuple[settings.Setting
     )
     assert [grow(learner, held, db) for _ in range(2)] == [8, 8]
     assert held.embeddings_ND.any(axis=1).all()
+    learner.let_go()
