@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from model.network import raum_net
 from store.records import Image
 
 FIELDS = ("id", "path", "scene", "box_x", "box_y", "box_w", "box_h")  # of an image: what is needed to open it
+PATIENCE = 2.0  # seconds in which the end of another process shows
+ASKED = "its processes were asked to end"
 
 
 class Team:
@@ -25,7 +28,7 @@ class Team:
 
     def __init__(self, joined: together.Together | None = None) -> None:
         self.joined = joined or together.Together()
-        self.asked_to_end, self.parent = False, os.getppid()
+        self.asked_at, self.parent = 0.0, os.getppid()  # when it was asked to end, by time.monotonic()
 
     @property
     def first(self) -> bool:
@@ -66,9 +69,11 @@ class Team:
             )
 
     def look(self) -> None:
-        """Raises PeerLost once this process was asked to end, which it is, too, when another one has, or torchrun is gone."""
-        if self.joined.count > 1 and (self.asked_to_end or processes.parent_is_gone(self.parent)):
-            raise errors.PeerLost(self.joined.complaint() or "its processes were asked to end")
+        """Raises PeerLost where this process was asked to end, or torchrun is gone. torchrun asks, too, when another process
+        has ended: then work goes on until that shows, to tell the one from the other."""
+        waited = self.asked_at and time.monotonic() - self.asked_at > PATIENCE
+        if self.joined.count > 1 and (waited or processes.parent_is_gone(self.parent)):
+            raise errors.PeerLost(self._told())
 
     def why(self, problem: BaseException) -> str:
         """What another process's end has to do with a problem here; "" where nothing."""
@@ -78,9 +83,26 @@ class Team:
             return str(problem)
         if not isinstance(problem, RuntimeError) or isinstance(problem, torch.OutOfMemoryError):
             return ""
-        gone = isinstance(problem, torch.distributed.DistError) or "gloo" in str(problem)
-        without = "another process ended without a word: killed, or out of memory"
-        return self.joined.complaint() or (without if gone else "")
+        if isinstance(problem, torch.distributed.DistError) or "gloo" in str(problem):
+            return self._told()
+        return self.joined.complaint()
+
+    def _told(self) -> str:
+        """Why it is over, as far as word was left."""
+        until = time.monotonic() + (PATIENCE if self.asked_at else 0.0)
+        while not (said := self.joined.complaint()) and not self.joined.all_asked() and time.monotonic() < until:
+            time.sleep(0.05)
+        if said or not self.joined.all_asked():
+            return said or "another process ended without a word: killed, or out of memory"
+        return ASKED
+
+    def end(self, *_: Any) -> None:
+        """A handler of SIGTERM: the first process has to write down why it ends, the others go at once."""
+        if self.first:
+            self.asked_at = time.monotonic()
+            return
+        self.joined.say_asked()
+        os._exit(1)
 
 
 @contextlib.contextmanager
@@ -90,8 +112,7 @@ def gathered(device: str) -> Iterator[Team]:
     if team.joined.count == 1:
         yield team
         return
-    if team.first:
-        signal.signal(signal.SIGTERM, lambda *_: setattr(team, "asked_to_end", True))  # it has to write down why
+    signal.signal(signal.SIGTERM, team.end)
     try:
         yield team
         team.joined.leave()

@@ -27,7 +27,7 @@ def fits(losses: Any, name: str, count: int) -> bool:
     losses: the run's own (train_losses.Losses); name: of the precision.
     """
     net, device, generator = losses.net, losses.device, torch.Generator().manual_seed(0)
-    side, was = net.config.image_size, net.training
+    side = net.config.image_size
     averaging.begin(net, keep_norms=True)  # zeros would spoil what they remember
     try:
         blank = torch.zeros(count, 3, side, side, device=device)
@@ -45,7 +45,7 @@ def fits(losses: Any, name: str, count: int) -> bool:
         losses.forget()
         for module in (net, losses.helpers):
             module.zero_grad(set_to_none=True)
-        averaging.begin(net, keep_norms=losses.config.keep_norms).train(was)
+        averaging.begin(net, keep_norms=losses.config.keep_norms)
         blank = found = None  # the last try's memory is free for the next
         gc.collect()
         torch.cuda.empty_cache()

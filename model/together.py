@@ -13,7 +13,7 @@ from torch import Tensor
 from model import errors
 
 PATIENCE = datetime.timedelta(hours=1)  # for the slowest process; one that has ended is noticed at once
-_FAILED = "failed"
+_FAILED, _ASKED = "failed", "asked"
 
 
 class Together:
@@ -62,7 +62,10 @@ class Together:
         """Give every process the first one's tensors, in place."""
         if self.count > 1:
             for tensor in tensors:
-                torch.distributed.broadcast(tensor, 0)
+                told = tensor.contiguous()
+                torch.distributed.broadcast(told, 0)
+                if told is not tensor:
+                    tensor.copy_(told)
 
     def tell(self, value: Any = None) -> Any:
         """What the first process says, plain values; everyone calls it."""
@@ -92,6 +95,15 @@ class Together:
         """Leave word of why this process ends, for the first one to tell."""
         if self.store is not None:
             self.store.set(_FAILED, f"process {self.rank + 1} of {self.count}: {problem or type(problem).__name__}")
+
+    def say_asked(self) -> None:
+        """Leave word that this process was asked to end."""
+        if self.store is not None:
+            self.store.add(_ASKED, 1)
+
+    def all_asked(self) -> bool:
+        """Whether every process but the first has left word of that: then none ended by itself."""
+        return self.store is not None and int(self.store.add(_ASKED, 0)) >= self.count - 1
 
     def complaint(self) -> str:
         """Why another process ended, where it left word; else ""."""

@@ -13,7 +13,6 @@ import pytest
 from app import (
     children,
     errors,
-    jobs,
     learning_jobs,
     overlays,
     pool,

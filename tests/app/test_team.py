@@ -69,6 +69,10 @@ class Words(dict):
     def set(self, key: str, value: str) -> None:
         self[key] = value.encode()
 
+    def add(self, key: str, more: int) -> int:
+        self[key] = self.get(key, 0) + more
+        return self[key]
+
     def check(self, keys: list[str]) -> bool:
         return all(key in self for key in keys)
 
@@ -79,11 +83,12 @@ def test_only_the_end_of_another_process_is_told_as_one() -> None:
     lost = RuntimeError("[gloo/transport/tcp/pair.cc:547] Connection closed by peer")
     assert first.why(ValueError("no")) == first.why(torch.OutOfMemoryError("full")) == ""
     assert "killed, or out of memory" in first.why(lost)
+    first.asked_at = 1.0  # by torchrun, because another one ended, or because everybody was
+    second.joined.say_asked()
+    with pytest.raises(errors.PeerLost, match=team.ASKED):
+        first.look()
     second.joined.complain(ValueError("a bad picture"))
     assert first.why(lost) == "process 2 of 2: a bad picture"
-    first.asked_to_end = True
-    with pytest.raises(errors.PeerLost, match="a bad picture"):
-        first.look()
     assert team.Team().why(lost) == ""
 
 
