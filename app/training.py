@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from app import board, decoded, errors, loggers, pool, testing
+from app import board, decoded, errors, loggers, pool, self_teaching, testing
 from model import checkpoint, config, predict, tta
 from model import train as training
 from model.data import datasets, occlusion
@@ -59,15 +59,20 @@ def train(
     progress: Progress,
     tta_name: str = "none",
     log_to: Sequence[str] = (),
+    taught: config.SelfTaughtConfig | None = None,
+    random_weights: bool = False,
 ) -> dict[str, Any]:
     """Train on a stratified share of the training labels and, semi-supervised, on the rest; test; write both to `out`.
 
     `log_to`: loggers (app/loggers.py) that are told every step's losses and, ten times, shown maps of some test images.
+    `taught`: first teach the backbone the training images, labels apart.
     """
     data = datasets.load(task.dataset, task.root, classes=task.class_subset)
     parts = divided(task, data, chosen.seed)
     network = config.for_backbone(backbone, num_classes=len(data.class_names))
     network = dataclasses.replace(network, attention=attention, attention_options=attention_options, seed=chosen.seed)
+    if random_weights:
+        network = dataclasses.replace(network, pretrained=False)
     side = tta.side(tta_name, network.image_size)
     net = raum_net.build(network).to(pool.device())
     learning = np.concatenate([parts.labelled, parts.unlabelled, parts.validation])
@@ -76,6 +81,9 @@ def train(
     seen = tests.readable(parts.test)
     every = max(1, training.in_steps(chosen, len(parts.labelled)).steps // 10)
     told = _told(task, network, chosen)
+    if taught is not None:
+        seen_N = images.readable(np.concatenate([parts.labelled, parts.unlabelled]))
+        told["pretrained"] = self_teaching.teach(net, images.of(seen_N), taught, progress=progress)
     with loggers.opened(log_to, out, told) as writers:
         fitted = fit(
             net, data.labels_N, parts, images, chosen, progress=progress,

@@ -20,6 +20,8 @@ LEARNING_SIDE = {  # of app's rooms only these import model's torch rooms
     "app/dreaming.py",
     "app/pretraining.py",
     "app/probing.py",
+    "app/self_teaching.py",
+    "app/bench_pretrain.py",
     "app/explaining.py",
     "app/bench_network.py",
     "app/bench_overlay.py",
