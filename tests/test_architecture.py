@@ -26,6 +26,7 @@ LEARNING_SIDE = {  # of app's rooms only these import model's torch rooms
     "app/bench_network.py",
     "app/bench_overlay.py",
     "app/board.py",
+    "app/loggers.py",
     "app/bench_raum.py",
     "app/bench_refresh.py",
     "app/refreshing.py",
