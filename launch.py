@@ -132,11 +132,16 @@ def ingest(
 
 
 @app.command()
-def refresh(workspace: Workspace = HOME, backbone: options.Backbone = None) -> None:
+def refresh(
+    workspace: Workspace = HOME,
+    backbone: options.Backbone = None,
+    launcher: options.Launcher = None,
+    processes: options.Processes = None,
+) -> None:
     """Take in all labels now: refit the last layer, rank the pool, publish the queue."""
-    from app import jobs
+    from app import learning_jobs
 
-    jobs.refresh(workspace, backbone=backbone)
+    learning_jobs.refresh(workspace, backbone=backbone, launcher=launcher, processes_here=processes)
 
 
 @app.command(hidden=True)
@@ -168,12 +173,14 @@ def pretrain_pool(
 def round_(
     workspace: Workspace = HOME,
     backbone: options.Backbone = None,
+    launcher: options.Launcher = None,
+    processes: options.Processes = None,
     child: Annotated[bool, typer.Option("--child", hidden=True)] = False,
 ) -> None:
     """Train the whole network on what is labelled and, semi-supervised, on the rest; then publish."""
-    from app import jobs
+    from app import learning_jobs
 
-    jobs.round_(workspace, backbone=backbone, child=child)
+    learning_jobs.round_(workspace, backbone=backbone, child=child, launcher=launcher, processes_here=processes)
 
 
 @app.command()

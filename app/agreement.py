@@ -173,6 +173,8 @@ def _vote(said: list[Said]) -> int | None:
 def with_again(rows: list[QueueRow], agreed: Agreement | None, *, rate: float) -> list[QueueRow]:
     """The queue, numbered anew, with the images worth another answer: one in 1 / rate, the rest at its end."""
     again = [] if agreed is None or rate <= 0 else list(agreed.again)
+    if not again:
+        return rows
     mixed: list[QueueRow] = []
     for at, row in enumerate(rows):
         if again and int((at + 1) * rate) > int(at * rate):

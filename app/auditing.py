@@ -16,8 +16,9 @@ def mix(
     moment, the uncertain images included. Its propensity, one over their number, stands by its position.
     """
     held_now = set(held.tolist())
-    lots = [spot for spot in rng.permutation(count).tolist() if spot not in held_now]
-    free, placed = len(lots), set[int]()
+    most = 2 * len(order_N) + len(held_now)  # that can be asked, or be in the way of one that is
+    lots = [spot for spot in rng.permutation(count)[-most:].tolist() if spot not in held_now]
+    free, placed = count - sum(spot < count for spot in held_now), set[int]()
     result: list[int] = []
     chances: dict[int, float] = {}
 

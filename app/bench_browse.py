@@ -37,13 +37,19 @@ def command(*, rows: int, repeat: int, place: Path | None, json_file: Path | Non
     with tempfile.TemporaryDirectory(prefix="raum-bench-", dir=place) as folder:
         workspace = Path(folder) / "workspace"
         make(workspace, rows)
-        with _served(workspace) as (url, pid):
-            figures = measure(url, rows, repeat)
-            figures["page_peak_mb"] = _peak_mb(pid)
+        figures = served_and_measured(workspace, rows, repeat)
     figures["machine"] = f"{os.cpu_count()} cores, {platform.machine()}, load {os.getloadavg()[0]:.1f}"
     print(told(figures))
     if json_file is not None:
         json_file.write_text(json.dumps(figures, indent=1), encoding="utf-8")
+
+
+def served_and_measured(workspace: Path, rows: int, repeat: int) -> dict[str, Any]:
+    """What a page process of its own over a workspace of `rows` images takes."""
+    with _served(workspace) as (url, pid):
+        figures = measure(url, rows, repeat)
+        figures["page_peak_mb"] = _peak_mb(pid)
+    return figures
 
 
 def make(workspace: Path, rows: int, seed: int = 0) -> None:
@@ -123,8 +129,11 @@ def measure(url: str, rows: int, repeat: int) -> dict[str, Any]:
     began = time.monotonic()
     _until_ready(lambda: _get(url, "", {}))
     figures: dict[str, Any] = {"rows": rows, "first_look_s": round(time.monotonic() - began, 2)}
+    shown_first = [_get(url, "", {"start": int(start)}) for start in rng.integers(0, rows, repeat)]
+    cards = [card for answer in shown_first for card in json.loads(answer)["images"]]
+    compared = [card["image_id"] for card in cards if card["suggestion"]]  # none that the model keeps quiet about
     began = time.monotonic()
-    _until_ready(lambda: _get(url, "", {"like": rows // 2}))
+    _until_ready(lambda: _get(url, "", {"like": compared[0]}))
     figures["sketch_s"] = round(time.monotonic() - began, 2)
     began = time.monotonic()
     shown = _until_ready(lambda: _get(url, "/map", {}))
@@ -136,7 +145,7 @@ def measure(url: str, rows: int, repeat: int) -> dict[str, Any]:
         first[name], total = taken, json.loads(answer)["total"]
         places = rng.integers(0, max(1, total), repeat)
         pages[name] = [_timed(lambda a=asked, s=s: _get(url, "", {**a, "start": int(s)}))[0] for s in places]  # type: ignore[misc]
-    like = [_timed(lambda i=i: _get(url, "", {"like": int(i)}))[0] for i in rng.integers(500, rows, repeat)]  # type: ignore[misc]
+    like = [_timed(lambda i=i: _get(url, "", {"like": int(i)}))[0] for i in rng.choice(compared, repeat)]  # type: ignore[misc]
     first["like this one"], pages["like this one"] = like[0], like
     figures["first_page_ms"] = {name: round(1000 * taken, 1) for name, taken in first.items()}
     figures["page_ms"] = {name: bench_store.latencies(taken) for name, taken in pages.items()}

@@ -248,15 +248,22 @@ def bench_store(
 
 @bench.command("scale")
 def bench_scale(
-    images: Annotated[int, typer.Option(help="images, links to a few tiny files; a million take 1.5 GB")] = 1_000_000,
-    answers: Annotated[int, typer.Option(help="images that are labelled")] = 100_000,
+    sizes: Annotated[
+        str, typer.Option(help="images, comma-separated, ascending; links to a few tiny files, a million take 4 GB")
+    ] = "10000,100000,1000000",
+    files: Annotated[bool, typer.Option(help="also verify, backup and restore")] = True,
     place: Annotated[Path | None, typer.Option(help="as in store")] = None,
+    server: Annotated[
+        str | None, typer.Option("--database", metavar="URL", help="with the rows in this empty PostgreSQL database")
+    ] = None,
     json_file: options.Json = None,
 ) -> None:
-    """A workspace of a million images: seconds and memory of ingest's look, verify, backup and restore; a claim beside."""
+    """Ingest, queue, refresh, browse, export, backup at each size: seconds, memory, how they grow; a person beside."""
     from app import bench_scale as measuring
 
-    measuring.command(pool=images, answers=answers, place=place, json_file=json_file)
+    measuring.command(
+        sizes=[int(part) for part in options.names(sizes)], files=files, place=place, json_file=json_file, server=server
+    )
 
 
 @bench.command("browse")

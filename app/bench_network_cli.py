@@ -197,9 +197,11 @@ def pretrain(
 ) -> None:
     """Pretraining on a pool's own images without labels: a linear probe before and after, by objective."""
     from app import bench_pretrain as measuring
-    from model import config
+    from model import self_taught_config
 
-    recipe = config.SelfTaughtConfig(seconds=seconds, steps=steps, batch=batch, side=side, gentle=gentle, seed=seed)
+    recipe = self_taught_config.SelfTaughtConfig(
+        seconds=seconds, steps=steps, batch=batch, side=side, gentle=gentle, seed=seed
+    )
     measuring.command(
         images, backbone=backbone, random=random, objectives=options.names(objectives), recipe=recipe, count=count,
         threads=threads, json_file=json_file,

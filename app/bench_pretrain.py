@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from app import jobs, processes, self_teaching, simulate_data
-from model import config, predict, probe
+from model import config, predict, probe, self_taught_config
 from model.data import demo, pixels
 from model.network import raum_net
 
@@ -19,7 +19,7 @@ FEW = 10  # labels of a class in the probe with few
 
 
 def command(
-    images: Path | None, *, backbone: str, random: bool, objectives: list[str], recipe: config.SelfTaughtConfig,
+    images: Path | None, *, backbone: str, random: bool, objectives: list[str], recipe: self_taught_config.SelfTaughtConfig,
     count: int, threads: int, json_file: Path | None,
 ) -> None:  # fmt: skip
     """Measure, print, write."""

@@ -1,6 +1,6 @@
-"""`bench scale`: what a workspace of a million images costs to list, to check, to back up and to restore, and a claim in it.
+"""`bench scale`: what 10 thousand, 100 thousand and a million images cost, step by step, and how the costs grow.
 
-Each step runs in a process of its own, whose seconds and peak memory are told; a person claims and answers beside it.
+Each step runs in a process of its own, whose seconds, processor and peak memory are told; a person claims and answers beside it.
 """
 
 from __future__ import annotations
@@ -16,20 +16,31 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from app import backups, bench_store, crowd_writers, errors, ingest, labelling, processes, progress, settings
-from store import annotators, classes, database, images, label_batches, queue, records
+from app import (
+    backups,
+    bench_browse,
+    bench_scale_steps,
+    bench_scale_told,
+    bench_store,
+    errors,
+    labelling,
+    processes,
+    progress,
+    settings,
+)
+from store import classes, database
 
-LINKS = 50_000  # names of one file; a file system allows some 65,000
-ROWS = 10_000  # stored at once
-CLASSES = 20
+LABELLED = 0.1  # share of the images, until the rest is labelled for the exports ...
+LEFT = 10_000  # ... but these, or a fifth, so that there is something to claim beside them
 ALONE_SECONDS = 10.0
 STATUSES = 20  # looks at what the page's status line needs
+PAGES = 40  # of each filter and order, at random places
 PAUSE_SECONDS = 0.02  # of the person between two answers
 LIST = """
 import sys
@@ -39,63 +50,77 @@ print(len(ingest_files.walk(Path(sys.argv[1])).files))
 """
 
 
-def command(*, pool: int, answers: int, place: Path | None, json_file: Path | None) -> None:
-    """Measure in a folder of its own below `place`, which is removed again, print, write."""
+def command(
+    *, sizes: Sequence[int], files: bool, place: Path | None, json_file: Path | None, server: str | None = None
+) -> None:
+    """Measure each size in a folder of its own below `place`, which is removed again, print, write.
+
+    Without `files` verify, backup and restore are left out; so they are with `server`, the address of an empty
+    PostgreSQL database that holds the rows."""
     if os.name != "posix":
         raise errors.BadRequest("bench scale links files and counts memory: it needs Linux or macOS")
-    with tempfile.TemporaryDirectory(prefix="raum-scale-", dir=place) as folder:
-        figures = run(
-            Path(folder), pool=pool, answers=answers, tell=lambda text: print(text, file=sys.stderr, flush=True)
-        )
-    print(told(figures))
+    load, found = os.getloadavg()[0], dict[int, Any]()
+    for size in sizes:
+        print(f"{size:,} images", file=sys.stderr, flush=True)
+        with contextlib.ExitStack() as stack:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="raum-scale-", dir=place))
+            url = stack.enter_context(bench_store.emptied(server)) if server else ""
+            found[size] = run(
+                Path(folder),
+                size,
+                files=files and not server,
+                server=url,
+                tell=lambda text: print(text, file=sys.stderr, flush=True),
+            )
+    machine = f"{os.cpu_count()} cores, {platform.machine()}, load {load:.1f} before"
+    figures = {"machine": machine, "database": "PostgreSQL" if server else "SQLite", "sizes": found}
+    print(bench_scale_told.told(figures))
     if json_file is not None:
         json_file.write_text(json.dumps(figures, indent=1), encoding="utf-8")
 
 
 def run(
     folder: Path,
+    size: int,
     *,
-    pool: int,
-    answers: int,
     alone_seconds: float = ALONE_SECONDS,
+    pages: int = PAGES,
+    files: bool = True,
+    server: str = "",
     tell: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
-    """Make the workspace in `folder` and take every step; raises BadRequest when one fails."""
-    began = time.monotonic()
-    chosen = settings.load(folder / "workspace")
-    make(chosen, folder / "pictures", pool=pool, answers=answers)
-    made = time.monotonic() - began
-    tell(f"{pool:,} images made in {made:.0f} s")
-    bare = bench_store.bare(folder, 1, min(alone_seconds, bench_store.BARE_SECONDS))
-    person = Person(chosen)
-    with person.at_work("alone"):
-        time.sleep(alone_seconds)
-    status = list(_timed(lambda: progress.status(person.db, now=time.time(), annotator="person"), STATUSES))
-    launch, at = [sys.executable, str(processes.LAUNCH)], ["--workspace", str(chosen.workspace)]
-    by_hand = folder / "by-hand.db"
-    steps = {
-        "list the folder": [sys.executable, "-c", LIST, str(folder / "pictures")],
-        "ingest, nothing new": [*launch, "ingest", *at, "--images", str(folder / "pictures")],
-        "verify": [*launch, "verify", *at],
-        "backup": [*launch, "backup", *at, "--to", str(by_hand)],
-        "the day's backup": [*launch, "backup", *at, "--child"],
-        "verify --rebuild": [*launch, "verify", *at, "--rebuild"],
-    }
-    rows: dict[str, Any] = {}
-    for name, words in steps.items():
-        if name == "the day's backup":
-            _older_days(chosen, by_hand)
-        with person.at_work(name):
-            rows[name] = _measured(name, words)
-        tell(f"{name}: {rows[name]['seconds']} s")
-    person.end()
-    rows["restore"] = _measured("restore", [*launch, "restore", str(by_hand), *at])
+    """Make a workspace of `size` images in `folder` and take every step; raises BadRequest when one fails."""
+    workspace = folder / "workspace"
+    workspace.mkdir(parents=True)
+    if server:
+        (workspace / "settings.toml").write_text(f"database = {json.dumps(server)}\n", encoding="utf-8")
+    chosen = settings.load(workspace)
+    pictures = bench_scale_steps.pictures(folder, size)
+    steps, answers = _Steps(tell), round(LABELLED * size)
+    steps.take("ingest, nothing decoded", *_own("ingest", workspace, pictures))
+    with contextlib.closing(database.open(chosen.database, workspace)) as db:
+        bench_scale_steps.label(db, 1, answers)
+        bench_scale_steps.publish_first(chosen, db, answers)
+        db.checkpoint()
+        bare = bench_store.bare(folder, 1, min(alone_seconds, bench_store.BARE_SECONDS))
+        steps.person = Person(db)
+        with steps.person.at_work("alone"):
+            time.sleep(alone_seconds)
+        status = list(_timed(lambda: progress.status(db, now=time.time(), annotator="person"), STATUSES))
+        refreshed = steps.take("refresh", *_own("refresh", workspace))
+        page = bench_browse.served_and_measured(workspace, size, pages)
+        if files:
+            _file_steps(steps, chosen, folder, pictures)
+        bench_scale_steps.label(db, answers + 1, size - min(LEFT, size // 5))
+        for name in ("csv", "jsonl"):
+            steps.take(f"export {name}", *_verb(chosen, "export", folder / f"labels.{name}", "--format", name))
+    person, steps.person = steps.person, None
+    if files:
+        steps.take("restore", *_verb(chosen, "restore", folder / "by-hand.db"))
     return {
-        "machine": f"{os.cpu_count()} cores, {platform.machine()}, load {os.getloadavg()[0]:.1f}",
-        "images": pool, "answers": answers, "made_s": round(made, 1),
-        "database_mb": round(chosen.file.stat().st_size / 1e6, 1),
+        "steps": steps.found, "refresh": refreshed, "browse": page,
+        "database_mb": None if server else round(chosen.file.stat().st_size / 1e6, 1),
         "daily_backups_left": len(backups.daily_ones(chosen)),
-        "steps": rows,
         "bare_commit_ms": bench_store.latencies(bare),
         "status_ms": bench_store.latencies(status),
         "claim_ms": {name: bench_store.latencies(each) for name, each in person.claims.items()},
@@ -103,68 +128,48 @@ def run(
     }  # fmt: skip
 
 
-def make(chosen: settings.Settings, folder: Path, *, pool: int, answers: int) -> None:
-    """A workspace of `pool` images in one folder, each with its small picture, of which `answers` are labelled."""
-    from PIL import Image
-
-    folder.mkdir(parents=True)
-    db = database.open(chosen.database)
-    held = min(bench_store.HOLDOUT, pool // 5)
-    picture, small = None, None
-    for start in range(0, pool, ROWS):
-        numbers = range(start, min(pool, start + ROWS))
-        if start % LINKS == 0:
-            picture, small = (folder.parent / f"{kind}-{start}.jpg" for kind in ("picture", "small"))
-            for path in (picture, small):
-                Image.new("RGB", (32, 24), (start // LINKS % 256, 90, 120)).save(path)
-        assert picture is not None
-        assert small is not None
-        stat = picture.stat()
-        rows = []
-        for number in numbers:
-            path = folder / f"{number:07}.jpg"
-            os.link(picture, path)
-            rows.append(
-                records.NewImage(
-                    path=str(path), digest=f"{number:064x}", width=32, height=24, bytes=stat.st_size,
-                    mtime_ns=stat.st_mtime_ns, phash=f"{number:016x}", group_id=number + 1,
-                    holdout=1 + number % 2 if number < held else 0,
-                )
-            )  # fmt: skip
-        with db.write() as tx:
-            for image_id in images.add_many(tx, rows):
-                thumbnail = ingest.thumbnail_path(chosen.workspace, image_id)
-                thumbnail.parent.mkdir(parents=True, exist_ok=True)
-                os.link(small, thumbnail)
-    _answer(db, answers)
-    db.checkpoint()
-    db.close()
+def _file_steps(steps: _Steps, chosen: settings.Settings, folder: Path, pictures: Path) -> None:
+    """What is done with the files of a workspace."""
+    copy = folder / "by-hand.db"
+    steps.take("list the folder", sys.executable, "-c", LIST, pictures)
+    steps.take("ingest, nothing new", *_verb(chosen, "ingest", "--images", pictures))
+    steps.take("verify", *_verb(chosen, "verify"))
+    steps.take("backup", *_verb(chosen, "backup", "--to", copy))
+    _older_days(chosen, copy)
+    steps.take("the day's backup", *_verb(chosen, "backup", "--child"))
+    steps.take("verify --rebuild", *_verb(chosen, "verify", "--rebuild"))
 
 
-def _answer(db: database.Database, answers: int) -> None:
-    """Label the first images in the order of their ids, and publish a queue of the last ones."""
-    with db.write() as tx:
-        said = [classes.add(tx, f"class {number}", 1.0).id for number in range(CLASSES)]
-        person = annotators.ensure(tx, "before", 1.0).id
-        head = [image.id for image in images.all_after(tx, answers, crowd_writers.QUEUE_LENGTH)]
-    for start in range(1, answers + 1, ROWS):
-        new = [
-            records.NewEvent(uuid=str(uuid.uuid4()), image_id=number, annotator_id=person, kind="label",
-                             class_id=said[number % CLASSES])
-            for number in range(start, min(answers + 1, start + ROWS))
-        ]  # fmt: skip
-        with db.write() as tx:
-            label_batches.append_many(tx, new, time.time())
-    rows = [records.QueueRow(position=at, image_id=image_id, reason="uncertain") for at, image_id in enumerate(head)]
-    with db.write() as tx:
-        queue.publish(tx, records.NewPublication(kind="refresh", watermark=answers, created_at=time.time()), rows)
+def _verb(chosen: settings.Settings, verb: str, *more: str | Path) -> list[str | Path]:
+    return [sys.executable, processes.LAUNCH, verb, *more, "--workspace", chosen.workspace]
+
+
+def _own(step: str, *more: Path) -> list[str | Path]:
+    return [sys.executable, "-m", "app.bench_scale_steps", step, *more]
+
+
+class _Steps:
+    """What each step took, in order; `person` works beside them while there is one."""
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self.tell = tell
+        self.person: Person | None = None
+        self.found: dict[str, dict[str, float | None]] = {}
+
+    def take(self, name: str, *words: str | Path) -> dict[str, Any]:
+        """Run a process to its end; returns what its last line says, where that is JSON."""
+        with self.person.at_work(name) if self.person else contextlib.nullcontext():
+            self.found[name], said = _measured(name, list(map(str, words)))
+        self.tell(f"{name}: {self.found[name]}")
+        last = said.strip().rpartition("\n")[2]
+        return dict(json.loads(last)) if last.startswith("{") else {}
 
 
 class Person:
     """Claims an image and answers it, again and again; how long each took, by what went on meanwhile."""
 
-    def __init__(self, chosen: settings.Settings) -> None:
-        self.db = database.open(chosen.database)
+    def __init__(self, db: database.Database) -> None:
+        self.db = db
         self.claims: dict[str, list[float]] = {}
         self.answers: dict[str, list[float]] = {}
         with self.db.read() as tx:
@@ -183,20 +188,18 @@ class Person:
             stop.set()
             thread.join()
 
-    def end(self) -> None:
-        self.db.close()
-
     def _work(self, meanwhile: str, stop: threading.Event) -> None:
         rng = np.random.default_rng(0)
         while not stop.wait(PAUSE_SECONDS):
             began = time.perf_counter()
-            [item] = labelling.next_images(self.db, annotator="person", client="tab", count=1, now=time.time(), rng=rng)
+            found = labelling.next_images(self.db, annotator="person", client="tab", count=1, now=time.time(), rng=rng)
             claimed = time.perf_counter()
-            said = {"uuid": str(uuid.uuid4()), "image_id": item["image_id"], "lease": item["lease"],
-                    "annotator": "person", "kind": "label", "class_id": self.said[0]}  # fmt: skip
-            labelling.submit(self.db, said, now=time.time())
             self.claims[meanwhile].append(claimed - began)
-            self.answers[meanwhile].append(time.perf_counter() - claimed)
+            for item in found:
+                said = {"uuid": str(uuid.uuid4()), "image_id": item["image_id"], "lease": item["lease"],
+                        "annotator": "person", "kind": "label", "class_id": self.said[0]}  # fmt: skip
+                labelling.submit(self.db, said, now=time.time())
+                self.answers[meanwhile].append(time.perf_counter() - claimed)
 
 
 def _timed(act: Callable[[], Any], times: int) -> Iterator[float]:
@@ -215,19 +218,26 @@ def _older_days(chosen: settings.Settings, copy: Path) -> None:
         os.link(copy, folder / f"{backups.DAILY}{(today - datetime.timedelta(days=days)).isoformat()}.db")
 
 
-def _measured(name: str, words: list[str]) -> dict[str, float | None]:
-    """Seconds and peak memory (MB) of a process."""
-    began, peak = time.monotonic(), None
+def _measured(name: str, words: list[str]) -> tuple[dict[str, float | None], str]:
+    """Seconds, those of the processor and peak memory (MB) of a process, and what it said."""
+    began, peak, ended = time.monotonic(), None, 0
     with tempfile.TemporaryFile() as out:
         child = subprocess.Popen(words, stdout=out, stderr=out, cwd=processes.LAUNCH.parent)
-        while child.poll() is None:
-            peak = _peak_mb(child.pid) or peak
-            time.sleep(0.02)
-        took = time.monotonic() - began
+        try:
+            while not ended:
+                peak = _peak_mb(child.pid) or peak
+                time.sleep(0.02)
+                ended, status, usage = os.wait4(child.pid, os.WNOHANG)
+        except BaseException:
+            child.kill()
+            child.wait()
+            raise
+        took, child.returncode = time.monotonic() - began, os.waitstatus_to_exitcode(status)
+        out.seek(0)
+        said = out.read().decode("utf-8", "replace")
         if child.returncode:
-            out.seek(0)
-            raise errors.BadRequest(f"{name} failed: {out.read()[-2000:].decode('utf-8', 'replace')}")
-    return {"seconds": round(took, 1), "peak_mb": peak}
+            raise errors.BadRequest(f"{name} failed: {said[-2000:]}")
+    return {"seconds": round(took, 2), "cpu_s": round(usage.ru_utime + usage.ru_stime, 2), "peak_mb": peak}, said
 
 
 def _peak_mb(pid: int) -> float | None:
@@ -239,26 +249,3 @@ def _peak_mb(pid: int) -> float | None:
         told = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
         return round(int(told.partition("VmHWM:")[2].split()[0]) * 1024 / 1e6)
     return None
-
-
-def told(figures: dict[str, Any]) -> str:
-    """The figures as tables and sentences."""
-    heads = ("seconds", "peak MB", "claim p50", "p95", "answer p50", "p95", "max, ms")
-    lines = [f"{figures['images']:,} images, {figures['answers']:,} of them labelled; database of "
-             f"{figures['database_mb']:,} MB, made in {figures['made_s']:,} s",
-             f"{'':>22}" + "".join(f"{head:>12}" for head in heads)]  # fmt: skip
-    for name in ("alone", *figures["steps"]):
-        step = figures["steps"].get(name, {})
-        claim, answer = figures["claim_ms"].get(name, {}), figures["answer_ms"].get(name, {})
-        cells = (step.get("seconds"), step.get("peak_mb"), claim.get("p50"), claim.get("p95"), answer.get("p50"),
-                 answer.get("p95"), answer.get("max"))  # fmt: skip
-        lines.append(f"{name:>22}" + "".join(f"{'-' if cell is None else format(cell, ','):>12}" for cell in cells))
-    bare = figures["bare_commit_ms"]
-    lines += [
-        f"one durable commit on this disk: p50 {bare['p50']}, p95 {bare['p95']} ms, through sqlite3 alone",
-        f"the status line: p50 {figures['status_ms']['p50']}, p95 {figures['status_ms']['p95']} ms",
-        f"{figures['daily_backups_left']} daily backups were left by rotation of 40; {figures['machine']}",
-        "claim and answer: one person, one image, 20 ms of pause, in a process of his own beside the step; peak: of the "
-        "step's own process",
-    ]
-    return "\n".join(lines)

@@ -66,7 +66,7 @@ def command(
         figures = run(Path(folder), **options)
     print(told(figures))
     if server:
-        with tempfile.TemporaryDirectory(prefix="raum-bench-", dir=place) as folder, _emptied(server) as url:
+        with tempfile.TemporaryDirectory(prefix="raum-bench-", dir=place) as folder, emptied(server) as url:
             figures["postgresql"] = run(Path(folder), **options, server=url)
         print(f"\nthe same on PostgreSQL:\n{told(figures['postgresql'])}\n{_beside(figures)}")
     if json_file is not None:
@@ -77,12 +77,12 @@ def command(
 
 
 @contextmanager
-def _emptied(server: str) -> Iterator[str]:
+def emptied(server: str) -> Iterator[str]:
     """An empty database, as it is before and after; raises BadRequest for one that holds anything."""
     url = database.to_url(server)
     with closing(database.Database(url)) as db:
         if database.version(db) is not None:
-            raise errors.BadRequest(f"{url} is in use: bench store needs an empty database of its own")
+            raise errors.BadRequest(f"{url} is in use: a benchmark needs an empty database of its own")
     try:
         yield url.render_as_string(hide_password=False)
     finally:

@@ -54,7 +54,7 @@ def draw(held: pool.Pool, found: ranking.Ranking, settings: Settings, leased: li
         for kind, grid in maps.items():
             overlays.write(overlays.file(waiting, image_id, kind), grid)
         beside[image_id] = {kind: {} for kind in maps} | (_draw_own(waiting, image_id, own, held) if trained else {})
-    rows = [_with_maps(row, beside.get(row.image_id, {})) for row in found.rows]
+    rows = [_with_maps(row, beside[row.image_id]) if row.image_id in beside else row for row in found.rows]
     return Drawn(rows, waiting), len(wanted) - len(beside)
 
 

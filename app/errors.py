@@ -6,6 +6,7 @@ AppError
 │   └── InviteRefused   an invitation that is unknown, used or expired
 ├── LoginRefused    name or password is wrong
 ├── TooManyTries    too many logins failed; `seconds` to wait
+├── PeerLost        another process of the same work has ended, or all were asked to
 ├── NotFound        an image, class or publication of that id does not exist
 ├── RemoteError     an address of images cannot be used, listed or fetched
 ├── SettingsError   an unknown or unusable setting
@@ -40,6 +41,10 @@ class TooManyTries(AppError):
     def __init__(self, sentence: str, seconds: float) -> None:
         super().__init__(sentence)
         self.seconds = seconds
+
+
+class PeerLost(AppError):
+    """Another process of the same round or training has ended; the message says why, where that is known."""
 
 
 class NotFound(AppError):

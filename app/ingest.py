@@ -37,7 +37,7 @@ _FIRST_BATCH, _BATCH = 48, 200
 
 def ingest(
     db: Database,
-    folder: str | Path,
+    folder: str | Path | ingest_sources.Here,
     *,
     workspace: Path,
     now: float,

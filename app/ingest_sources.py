@@ -10,8 +10,10 @@ from pathlib import Path
 from app import errors, ingest_apart, ingest_files, ingest_read, remote
 
 
-def of(folder: str | Path, workspace: Path) -> Here:
+def of(folder: str | Path | Here, workspace: Path) -> Here:
     """A folder, or an address of images; raises IngestError or RemoteError where there can be none."""
+    if isinstance(folder, Here):
+        return folder
     if isinstance(folder, str) and remote.is_address(folder):
         return Away(remote.checked(folder), workspace)
     return Here(str(ingest_files.root(folder)), workspace)

@@ -12,8 +12,8 @@ from typing import Any
 from rich import console
 from rich import progress as bars
 
-from app import errors, importing, ingest_files, ingest_labels, processes, remote, settings, standby
-from store import database, images, queue, workers
+from app import errors, importing, ingest_files, ingest_labels, processes, remote, settings
+from store import database, queue, workers
 
 BEAT_SECONDS = 0.5
 COLUMNS = (
@@ -59,7 +59,7 @@ def ingest(
             seed=chosen.seed,
             max_megapixels=chosen.max_megapixels,
             progress=lambda fraction, message: tell("reading", fraction, message),
-            stop=_orphaned(child),
+            stop=orphaned(child),
         )
     print("\n".join(map(ingest_files.shown, _told(report))))
 
@@ -116,56 +116,6 @@ def _demo(chosen: settings.Settings, tell: Callable[[str, float, str], None]) ->
     return folder, list(demo.CLASS_NAMES)
 
 
-def refresh(workspace: Path, *, backbone: str | None) -> None:
-    """One refresh in this process, embedding what is new."""
-    import numpy as np
-
-    from app import backbones, labelling, learning, measuring, pool, reviewing, switching
-
-    processes.keep_memory()
-    chosen = settings.load(workspace, backbone=backbone)
-    with opened(chosen) as db, standby.learning(chosen, wait=False), shown(db, "worker", False) as tell:
-        chosen = backbones.settle(db, chosen, pool.machine(), say=print)
-        with db.read() as tx:
-            known, current = images.all_ok(tx), queue.current(tx)
-        if not known:
-            raise errors.BadRequest(f"{chosen.workspace} holds no images; add some with launch.py ingest --images DIR")
-        held = pool.open_(chosen, current, known)
-        if switching.is_due(db, chosen, held):
-            held = switching.successor(db, chosen)
-        switching.fill(db, held, lambda done, total: tell("embedding", done / total, f"{done:,} of {total:,} images"))
-        labelling.ask_several(db, overlap=chosen.overlap, overlap_rate=chosen.overlap_rate)
-        done = learning.refresh(db, chosen, held, now=time.time(), rng=np.random.default_rng(chosen.seed))
-        reviewing.look(db, chosen, held)
-        tell("measuring", 1.0, "what is right, and what it takes to finish")
-        measurer = measuring.Measurer(chosen)
-        while measurer.step(db, held, watermark=done.watermark, resting=True):
-            pass
-    print(f"publication {done.publication}: {done.message}")
-
-
-def round_(workspace: Path, *, backbone: str | None, child: bool) -> None:
-    """One round in this process; as the worker's child it is nice and leaves a core to the people who label."""
-    import torch
-
-    from app import backbones, learning, pool
-
-    processes.keep_memory()
-    if child and hasattr(os, "nice"):
-        os.nice(10)
-    chosen = settings.load(workspace, backbone=backbone)
-    cores = os.cpu_count() or 1
-    with opened(chosen) as db, shown(db, "round", child) as tell:
-        chosen = backbones.settle(db, chosen, pool.machine(), say=None if child else print)
-        threads = threads_beside(db, cores) if child else None
-        torch.set_num_threads(threads() if threads else cores)
-        published = learning.round_(db, chosen, clock=time.time, progress=tell, threads=threads, stop=_orphaned(child))
-        with db.read() as tx:
-            metrics = queue.current(tx)
-    told = metrics.metrics if metrics else {}
-    print(f"publication {published}: {json.dumps({k: told.get(k) for k in ('labels', 'accuracy', 'n', 'seconds')})}")
-
-
 def threads_beside(db: database.Database, cores: int) -> Callable[[], int]:
     """All cores, but one fewer while people label or other programs want one: threads that wait for each other at
     every layer lose far more to a busy core than the core itself."""
@@ -182,7 +132,7 @@ def threads_beside(db: database.Database, cores: int) -> Callable[[], int]:
     return threads
 
 
-def _orphaned(child: bool) -> Callable[[], bool] | None:
+def orphaned(child: bool) -> Callable[[], bool] | None:
     """For a child: whether the worker that started it is gone."""
     parent = processes.parent()
     return (lambda: processes.parent_is_gone(parent)) if child else None
@@ -217,9 +167,9 @@ def opened(chosen: settings.Settings) -> Iterator[database.Database]:
 
 
 @contextmanager
-def bar(name: str) -> Iterator[Callable[[float, str], None]]:
+def bar(name: str, *, shown: bool = True) -> Iterator[Callable[[float, str], None]]:
     """A bar in the terminal alone."""
-    with bars.Progress(*COLUMNS, transient=True, console=console.Console(stderr=True)) as drawn:
+    with bars.Progress(*COLUMNS, transient=True, disable=not shown, console=console.Console(stderr=True)) as drawn:
         task = drawn.add_task(name, total=1.0)
         yield lambda fraction, message: drawn.update(task, completed=fraction, description=f"{name}: {message}")
 

@@ -22,6 +22,7 @@ from app import (
     round_steps,
     snapshot,
     study_plan,
+    team,
 )
 from app.settings import Settings
 from model import checkpoint, last_layer
@@ -122,12 +123,15 @@ def round_(
     progress: Progress,
     threads: Callable[[], int] | None = None,
     stop: Callable[[], bool] | None = None,
+    beside: team.Team | None = None,
 ) -> int:
     """Train the network semi-supervised, calibrate, checkpoint, predict and publish; returns the publication's id.
 
     A round that the holdout finds worse than what is shown is kept, not shown (app/judging.py). Whatever goes wrong is
-    recorded with its reason and raised again; the old queue stays.
+    recorded with its reason and raised again; the old queue stays. `beside`: the processes that share the work; none of them
+    but this one touches the database.
     """
+    beside = beside or team.Team()
     began = clock()
     with db.read() as tx:
         known = images.all_ok(tx)
@@ -142,10 +146,20 @@ def round_(
         round_id = rounds.begin(tx, seed, told, seen.watermark, began)
     try:
         return _run(
-            db, settings, round_id, seed, known, seen, clock=clock, progress=progress, threads=threads, stop=stop
+            db,
+            settings,
+            round_id,
+            seed,
+            known,
+            seen,
+            beside,
+            clock=clock,
+            progress=progress,
+            threads=threads,
+            stop=stop,
         )
     except BaseException as problem:
-        reason = str(problem) or type(problem).__name__
+        reason = beside.why(problem) or str(problem) or type(problem).__name__
         with db.write() as tx:
             rounds.fail(tx, round_id, reason, clock())
         raise
@@ -158,6 +172,7 @@ def _run(
     seed: int,
     known: list[Any],
     seen: snapshot.Snapshot,
+    beside: team.Team,
     *,
     clock: Callable[[], float],
     progress: Progress,
@@ -167,13 +182,13 @@ def _run(
     began = clock()
     rng = np.random.default_rng(seed)
     network = dataclasses.replace(pool.network_config(settings, len(seen.class_ids)), seed=seed)
-    report, net = round_steps.train_on(settings, network, known, seen, rng, seed, progress, threads, stop)
+    report, net = round_steps.train_on(settings, network, known, seen, rng, seed, progress, threads, stop, beside)
     progress("embedding", round_steps.TRAINED_SHARE, "looking at every image again")
     name = f"round-{round_id}"
     file = f"checkpoints/{name}.safetensors"
     held = pool.Pool(settings, net, file, name)
     held.class_ids = list(seen.class_ids)
-    round_steps.embed_all(held, known, progress)
+    round_steps.embed_all(held, known, progress, beside)
     held.complete = True
     progress("publishing", 0.96, "ranking the pool")
     with db.read() as tx:

@@ -24,6 +24,14 @@ Database = Annotated[
 ]
 
 
+Launcher = Annotated[
+    str | None, typer.Option(help="none|torchrun: several processes that work as one (docs/learning.md)")
+]
+Processes = Annotated[
+    int | None, typer.Option(help="how many torchrun starts here; 0: one for each GPU, or for each core", min=0)
+]
+
+
 def with_database(app: typer.Typer) -> None:
     """Let every verb that takes --workspace take --database, too."""
     for group in app.registered_groups:

@@ -63,6 +63,9 @@ class Pool:
         self.images_per_s = 20.0
         self.spent = {"decoding": 0.0, "embedding": 0.0}  # seconds
         self.opinions = agreement_model.Kept()
+        self.beside: Any = (
+            None  # a team (app/team.py) whose processes embed with this one, and that was shown the network
+        )
         self._prepared: last_layer.Prepared | None = None
 
     @property
@@ -214,13 +217,7 @@ def extend(pool: Pool, images: Sequence[Image], *, seconds: float) -> int:
     count = max(8, int(pool.images_per_s * seconds))
     chosen = images[:count]
     began = time.monotonic()
-    batch = pool.cache.read(
-        [image.id for image in chosen], [pictures.source(image, pool.settings.workspace) for image in chosen]
-    )
-    kept, decoded = [chosen[int(position)] for position in batch.positions_N], time.monotonic()
-    if kept:
-        found = predict.embed(pool.net, batch.images_NHWC)
-        add(pool, [image.id for image in kept], found.embeddings_ND, looks.of(batch.images_NHWC))
+    kept, decoded = _extend(pool, chosen)
     pool.unreadable.update({image.id for image in chosen} - {image.id for image in kept})
     remember_images(pool, chosen)
     pool.last_id = chosen[-1].id
@@ -229,6 +226,24 @@ def extend(pool: Pool, images: Sequence[Image], *, seconds: float) -> int:
     pool.spent["embedding"] += ended - decoded
     pool.images_per_s = len(chosen) / max(1e-3, ended - began)
     return len(chosen)
+
+
+def _extend(pool: Pool, chosen: Sequence[Image]) -> tuple[list[Image], float]:
+    """Embed these; returns those that could be read, and when they had been decoded (of several processes: the start)."""
+    began = time.monotonic()
+    if pool.beside is not None:
+        positions, found_ND, looks_NF = pool.beside.embed(pool.net, pool.cache, chosen, pool.settings.workspace)
+        if positions:
+            add(pool, [chosen[position].id for position in positions], found_ND, looks_NF)
+        return [chosen[position] for position in positions], began
+    batch = pool.cache.read(
+        [image.id for image in chosen], [pictures.source(image, pool.settings.workspace) for image in chosen]
+    )
+    kept, decoded = [chosen[int(position)] for position in batch.positions_N], time.monotonic()
+    if kept:
+        found = predict.embed(pool.net, batch.images_NHWC)
+        add(pool, [image.id for image in kept], found.embeddings_ND, looks.of(batch.images_NHWC))
+    return kept, decoded
 
 
 def add(

@@ -57,6 +57,19 @@ def parent_is_gone(parent: int) -> bool:
     return os.name == "posix" and os.getppid() != parent
 
 
+def is_alive(pid: int) -> bool:
+    """Whether a process of this machine goes on (known on POSIX; elsewhere False)."""
+    if os.name != "posix":
+        return False
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return True
+
+
 class Ending:
     """A handler of SIGTERM: it interrupts what goes on, as Ctrl-C does, and remembers that it came.
 

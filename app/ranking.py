@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app import auditing, predicting, predictions, ranking_holdout, ranking_rows
-from app.ranking_rows import Asked
+from app.ranking_rows import Asked, Doubts
 from app.ranking_spots import Spots
 from app.settings import Settings
 from app.snapshot import Snapshot
@@ -122,15 +122,15 @@ def arrange(
     """The quick part: the queue and the predictions that follow from what was fitted. `most` images are drawn (default:
     see most_drawn); `before` are images whose order is kept, as a few labels more do not change what is typical."""
     spots, seen, layer = found.spots, found.seen, found.layer
-    draw, typical = layer.sampler(settings.draws, rng), is_typical(found, settings)
+    doubts, typical = Doubts(x_NR, layer.sampler(settings.draws, rng)), is_typical(found, settings)
     if before is not None:
         order_N = _kept(before, image_ids, spots)
     else:
         most = most or most_drawn(settings.draws, len(seen.class_ids))
-        order_N = _order(found, x_NR, draw, typical=typical, most=most, settings=settings, rng=rng)
+        order_N = _order(found, doubts, typical=typical, most=most, settings=settings, rng=rng)
     asked = _with_audits(order_N, typical, spots, settings=settings, rng=rng)
-    rows, tops = ranking_rows.told(asked, image_ids, x_NR, layer, draw, spots, seen)
-    golden, more = ranking_rows.told(ranking_rows.golden(spots), image_ids, x_NR, layer, draw, spots, seen)
+    rows, tops = ranking_rows.told(asked, image_ids, x_NR, layer, doubts, spots, seen)
+    golden, more = ranking_rows.told(ranking_rows.golden(spots), image_ids, x_NR, layer, doubts, spots, seen)
     predicted = predicting.predict(image_ids, layer, found.likeliest, found.out_N, found.bad_N, seen)
     return Ranking(
         ranking_rows.mixed(rows, golden), _counts(seen, spots) | found.figures, found.calibrated, False,
@@ -185,24 +185,23 @@ def is_typical(found: Fitted, settings: Settings) -> bool:
 
 def _order(
     found: Fitted,
-    x_NR: Floats,
-    draw: Any,
+    doubts: Doubts,
     *,
     typical: bool,
     most: int,
     settings: Settings,
     rng: np.random.Generator,
 ) -> Ints:
-    """Rows of the open images, best first.
+    """Rows of the open images, best first; the doubts about those that were drawn are kept.
 
     Behind the head small margins come first, what is likely to be rejected later, and what is probably a bad picture last.
     """
-    spots = found.spots
+    spots, x_NR = found.spots, doubts.x_NR
     classes = len(found.seen.class_ids)
     open_N, last_N = _fine(spots.open_N, found.bad_N)
     margin_N = found.likeliest.margin_M[open_N]
     near_N = open_N[_smallest(margin_N, most)]
-    draws_NSK = draw(x_NR[near_N])
+    draws_NSK = doubts.draw(x_NR[near_N])
     alone = settings.strategy in acquisition.NEEDS_NOTHING and (typical or settings.strategy != "auto")
     among_N = open_N if alone else near_N  # who needs no posterior chooses among all
     wanted = settings.queue_length if settings.strategy == "random" else HEAD
@@ -230,8 +229,9 @@ def _order(
     ]
     waits_N = automatic.waits(found.out_N[among_N], len(spots.rejected_N) - len(spots.bad_N))
     waits_N = waits_N[np.searchsorted(among_N, near_N)] if alone else waits_N
-    unsure_N = uncertainty.decompose(draws_NSK, with_mean=False).margin_N
-    rest_N = near_N[np.lexsort((unsure_N, waits_N))]
+    unsure = uncertainty.decompose(draws_NSK, with_mean=False)
+    doubts.keep(near_N, unsure)
+    rest_N = near_N[np.lexsort((unsure.margin_N, waits_N))]
     rest_N = rest_N[~np.isin(rest_N, head_N)]
     return _with_leased(np.concatenate([head_N, rest_N, last_N])[: settings.queue_length], spots)
 

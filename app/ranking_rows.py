@@ -27,12 +27,40 @@ class Asked(NamedTuple):
     propensity: float | None
 
 
+class Doubts:
+    """How uncertain rows of the pool are by draws of the posterior; `columns`, (4, M), keeps those of the rows `known_M`."""
+
+    def __init__(self, x_NR: Floats, draw: Callable[[Floats], Floats]) -> None:
+        self.x_NR, self.draw = x_NR, draw
+        self.known_M, self.columns = np.empty(0, np.int64), np.empty((4, 0))
+
+    def keep(self, rows_M: Ints, found: uncertainty.Uncertainty) -> None:
+        """They were drawn already."""
+        order_M = np.argsort(rows_M)
+        self.known_M, self.columns = rows_M[order_M], _columns(found)[:, order_M]
+
+    def of(self, rows_M: Ints) -> NDArray[np.float64]:
+        """Total, aleatoric, epistemic and margin of each, (4, M)."""
+        at_M = np.searchsorted(self.known_M, rows_M)
+        known_M = np.isin(rows_M, self.known_M)
+        out = np.empty((4, len(rows_M)))
+        out[:, known_M] = self.columns[:, at_M[known_M]]
+        if not known_M.all():
+            drawn = self.draw(self.x_NR[rows_M[~known_M]])
+            out[:, ~known_M] = _columns(uncertainty.decompose(drawn, with_mean=False))
+        return out
+
+
+def _columns(found: uncertainty.Uncertainty) -> NDArray[np.float64]:
+    return np.stack([found.total_N, found.aleatoric_N, found.epistemic_N, found.margin_N])
+
+
 def told(
     asked: Sequence[Asked],
     image_ids: Ints,
     x_NR: Floats,
     layer: last_layer.LastLayer,
-    draw: Callable[[Floats], Floats],
+    doubts: Doubts,
     spots: Spots,
     seen: Snapshot,
 ) -> tuple[list[QueueRow], dict[int, list[int]]]:
@@ -40,21 +68,23 @@ def told(
     if not asked:
         return [], {}
     rows_M = np.array([each.row for each in asked], np.int64)
-    mean_MK, unsure = layer.log_probs_at(x_NR[rows_M]), uncertainty.decompose(draw(x_NR[rows_M]), with_mean=False)
+    mean_MK, (total_M, aleatoric_M, epistemic_M, margin_M) = layer.log_probs_at(x_NR[rows_M]), doubts.of(rows_M)
     top_MJ = np.argsort(-mean_MK, axis=1, kind="stable")[:, :SUGGESTED]
+    ids, likely = np.array(seen.class_ids)[top_MJ].tolist(), np.exp(np.take_along_axis(mean_MK, top_MJ, axis=1))
+    chances = np.round(likely.astype(np.float64), 4).tolist()
     compared = _compared(x_NR, spots, rows_M, top_MJ[:, :COMPARED])
     rows = [
         QueueRow(
             position=at,
             image_id=int(image_ids[each.row]),
             reason=each.reason,
-            total=float(unsure.total_N[at]),
-            aleatoric=float(unsure.aleatoric_N[at]),
-            epistemic=float(unsure.epistemic_N[at]),
-            margin=float(unsure.margin_N[at]),
+            total=float(total_M[at]),
+            aleatoric=float(aleatoric_M[at]),
+            epistemic=float(epistemic_M[at]),
+            margin=float(margin_M[at]),
             propensity=each.propensity,
-            suggestions=[(seen.class_ids[k], round(float(np.exp(mean_MK[at, k])), 4)) for k in top_MJ[at]],
-            neighbours=[(seen.class_ids[k], ids) for k, ids in compared[at] if ids],
+            suggestions=list(zip(ids[at], chances[at], strict=True)),
+            neighbours=[(seen.class_ids[k], near) for k, near in compared[at] if near],
         )
         for at, each in enumerate(asked)
     ]

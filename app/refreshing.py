@@ -22,10 +22,10 @@ from store.database import Database
 from store.records import Event, Lease
 
 SLOW_SECONDS = 0.4  # fits that take longer run beside
-FOLLOWED = 25_000  # least certain images whose scores follow every label; the others wait for the next fit
+FOLLOWED = 10_000  # least certain images whose scores follow every label; the others wait for the next fit
 NEW_SHARE, FEWEST_NEW = 0.05, 10  # labels since the last fit after which another one begins
 ORDERED = ("typical", "uncertain")  # reasons of what the strategy put in order, not the lot
-MOST_DRAWN = 1_000  # of the least certain, for the few that are chosen together
+MOST_DRAWN = 600  # of the least certain: what is in the queue, and for the few that are chosen together
 MOST_STEPS = 200  # labels at once; more wait for the fit
 
 

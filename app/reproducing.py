@@ -17,6 +17,7 @@ from model.network import raum_net
 
 Progress = Callable[[float, str], None]
 KEPT_BYTES = 2_000_000_000  # of covered test images
+OF_A_MACHINE = ("precision", "accumulate", "fit_batch")  # values that say how it computes, not what
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,7 +146,8 @@ def _config(plan: Plan, run: Run) -> config.TrainConfig:
 
 def _values(plan: Plan, run: Run) -> dict[str, Any]:
     """Every value of the training: a run that was made with other ones is made again."""
-    return {name: value for name, value in dataclasses.asdict(_config(plan, run)).items() if value is not None}
+    told = dataclasses.asdict(_config(plan, run))
+    return {name: value for name, value in told.items() if value is not None and name not in OF_A_MACHINE}
 
 
 def _settings(plan: Plan) -> dict[str, Any]:

@@ -1,15 +1,19 @@
 """The long steps of a round: decode and train, then look at every image again."""
 
+import dataclasses
 import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from app import pictures, pool, snapshot
+from app import pictures, pool, snapshot, team
 from app.settings import Settings
-from model import config, looks, predict, train
+from model import config, train
+from model.data import pixels
 from model.network import raum_net
+from model.together import Together
 
 Progress = Callable[[str, float, str], None]  # phase, fraction of the round, message
 MOST_UNLABELLED = 6_000  # pool images that one round learns from
@@ -27,34 +31,39 @@ def train_on(
     progress: Progress,
     threads: Callable[[], int] | None,
     stop: Callable[[], bool] | None,
+    beside: team.Team,
 ) -> tuple[train.TrainReport, Any]:
+    """Decode, and train a network; the team's other processes hear what on, and do it too."""
     progress("reading", 0.0, "decoding the images")
     cache = pool.open_cache(settings, network)
-    paths = {image.id: pictures.source(image, settings.workspace) for image in known}
-    chosen = [image_id for image_id in seen.labelled if image_id in paths]
-    labelled = cache.read(chosen, [paths[image_id] for image_id in chosen])
-    labels_N = np.array([seen.labelled[chosen[int(at)]] for at in labelled.positions_N], np.int64)
+    here = {image.id: image for image in known}
+    chosen = [here[image_id] for image_id in seen.labelled if image_id in here]
+    labelled = _read(cache, chosen, settings)
+    ids = [chosen[int(at)].id for at in labelled.positions_N]
     apart = seen.settled | seen.holdout.keys()
-    others = [image.id for image in known if image.id not in apart]
+    others = [image for image in known if image.id not in apart]
     if len(others) > MOST_UNLABELLED:
-        others = sorted(rng.choice(np.array(others), MOST_UNLABELLED, replace=False).tolist())
-    unlabelled = cache.read(others, [paths[image_id] for image_id in others])
+        kept = rng.choice(np.array([image.id for image in others]), MOST_UNLABELLED, replace=False)
+        others = [here[image_id] for image_id in sorted(kept.tolist())]
+    unlabelled = _read(cache, others, settings)
     net = raum_net.build(network).to(pool.device())
-    report = train.train(
+    targets_NK = seen.targets(ids)
+    lesson = {
+        "network": team.described(net),
+        "recipe": dataclasses.asdict(recipe(settings, network, seed)),
+        "labelled": team.listed([here[image_id] for image_id in ids]),
+        "labels": [seen.labelled[image_id] for image_id in ids],
+        "targets": None if targets_NK is None else targets_NK.tolist(),
+        "regions": [seen.regions.get(image_id, NOWHERE) for image_id in ids],
+        "unlabelled": team.listed([others[int(at)] for at in unlabelled.positions_N]),
+    }
+    beside.ask("train", lesson=lesson)
+    report = learn(
         net,
-        labelled_images=labelled.images_NHWC,
-        labels_N=labels_N,
-        unlabelled_images=unlabelled.images_NHWC,
-        targets_NK=seen.targets([chosen[int(at)] for at in labelled.positions_N]),
-        regions_N4=np.array([seen.regions.get(chosen[int(at)], NOWHERE) for at in labelled.positions_N], np.float32),
-        config=config.training(
-            network,
-            on_cpu=pool.device().type == "cpu",
-            steps=settings.steps,
-            method=settings.method,
-            occlusion_rate=settings.occlusion_rate,
-            seed=seed,
-        ),
+        lesson,
+        labelled.images_NHWC,
+        unlabelled.images_NHWC,
+        together=beside.joined,
         progress=lambda fraction, text: progress("training", TRAINED_SHARE * fraction, text),
         threads=threads,
         stop=stop,
@@ -62,17 +71,55 @@ def train_on(
     return report, net
 
 
-def embed_all(held: pool.Pool, known: list[Any], progress: Progress) -> None:
-    step = 256
+def recipe(settings: Settings, network: config.NetworkConfig, seed: int) -> config.TrainConfig:
+    """The training that the settings ask for."""
+    chosen = config.training(
+        network,
+        on_cpu=pool.device().type == "cpu",
+        steps=settings.steps,
+        method=settings.method,
+        occlusion_rate=settings.occlusion_rate,
+        seed=seed,
+    )
+    return config.in_pieces(chosen, settings.precision, settings.accumulate, settings.batch_size)
+
+
+def learn(
+    net: Any,
+    lesson: dict[str, Any],
+    labelled_NHWC: NDArray[np.uint8],
+    unlabelled_NHWC: NDArray[np.uint8],
+    *,
+    together: Together,
+    **more: Any,
+) -> train.TrainReport:
+    """The training that a lesson describes, plain values as one process tells them to others; `more` as for train.train."""
+    return train.train(
+        net,
+        labelled_images=labelled_NHWC,
+        labels_N=np.array(lesson["labels"], np.int64),
+        unlabelled_images=unlabelled_NHWC,
+        targets_NK=None if lesson["targets"] is None else np.array(lesson["targets"]),
+        regions_N4=np.array(lesson["regions"], np.float32),
+        config=config.TrainConfig(**lesson["recipe"]),
+        together=together,
+        **more,
+    )
+
+
+def _read(cache: pixels.PixelCache, images: list[Any], settings: Settings) -> pixels.Batch:
+    return cache.read([image.id for image in images], [pictures.source(image, settings.workspace) for image in images])
+
+
+def embed_all(held: pool.Pool, known: list[Any], progress: Progress, beside: team.Team) -> None:
+    """Every image's embedding by the new network; each of the team's processes makes its part of them."""
+    step = 256 * beside.joined.count
+    beside.show(held.net)
     for at in range(0, len(known), step):
         part = known[at : at + step]
-        batch = held.cache.read(
-            [image.id for image in part], [pictures.source(image, held.settings.workspace) for image in part]
-        )
-        kept = [part[int(position)] for position in batch.positions_N]
+        kept, found_ND, looks_NF = beside.embed(held.net, held.cache, part, held.settings.workspace)
         if kept:
-            found = predict.embed(held.net, batch.images_NHWC)
-            pool.add(held, [image.id for image in kept], found.embeddings_ND, looks.of(batch.images_NHWC))
+            pool.add(held, [part[position].id for position in kept], found_ND, looks_NF)
         pool.remember_images(held, part)
         held.last_id = part[-1].id
         done = min(1.0, (at + step) / len(known))

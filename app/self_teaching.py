@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app import backbones, children, errors, jobs, pictures, pool, processes, round_steps, settings
-from model import config, pretrain_crops, self_taught
+from model import config, pretrain_crops, self_taught, self_taught_config
 from model import errors as model_errors
 from model import pretrain as steps_of
 from model.network import pretrained, raum_net
@@ -25,15 +25,19 @@ KEEP_SECONDS = 30.0  # most work that a kill undoes
 LARGEST_VIEW = 112  # px: pieces of larger pictures are shown about as large as they are, at a quarter of the work
 
 
-def recipe(name: str, minutes: float, *, steps: int = 0, seed: int = 0) -> config.SelfTaughtConfig | None:
+def recipe(name: str, minutes: float, *, steps: int = 0, seed: int = 0) -> self_taught_config.SelfTaughtConfig | None:
     """What `--pretrain NAME` means; None for none. Raises BadRequest."""
     if name not in settings.PRETRAIN:
         raise errors.BadRequest(f"--pretrain is one of {', '.join(settings.PRETRAIN)}, not {name!r}")
-    return config.SelfTaughtConfig(seconds=60 * minutes, steps=steps, seed=seed) if name == "pool" else None
+    return self_taught_config.SelfTaughtConfig(seconds=60 * minutes, steps=steps, seed=seed) if name == "pool" else None
 
 
 def teach(
-    net: raum_net.RaumNet, images_NHWC: NDArray[np.uint8], chosen: config.SelfTaughtConfig, *, progress: Progress
+    net: raum_net.RaumNet,
+    images_NHWC: NDArray[np.uint8],
+    chosen: self_taught_config.SelfTaughtConfig,
+    *,
+    progress: Progress,
 ) -> dict[str, Any]:
     """Train `net`'s backbone in place, without labels; what was done."""
     run = self_taught.SelfTaught(net, _sized(chosen, net.config))
@@ -88,7 +92,9 @@ def _run(
     import torch
 
     network = pool.network_config(chosen, 2)
-    wanted = _sized(config.SelfTaughtConfig(seconds=60 * chosen.pretrain_minutes, seed=chosen.seed), network)
+    wanted = _sized(
+        self_taught_config.SelfTaughtConfig(seconds=60 * chosen.pretrain_minutes, seed=chosen.seed), network
+    )
     run, target = self_taught.SelfTaught(raum_net.build(network).to(pool.device()), wanted), _place(chosen)
     kept = target.with_name(f"{target.name}.run")
     if kept.exists():
@@ -140,5 +146,7 @@ def _place(chosen: settings.Settings) -> Path:
     return chosen.workspace / "cache" / f"{chosen.backbone}.safetensors"
 
 
-def _sized(chosen: config.SelfTaughtConfig, network: config.NetworkConfig) -> config.SelfTaughtConfig:
+def _sized(
+    chosen: self_taught_config.SelfTaughtConfig, network: config.NetworkConfig
+) -> self_taught_config.SelfTaughtConfig:
     return dataclasses.replace(chosen, side=chosen.side or min(LARGEST_VIEW, network.image_size))

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from app import backbone_names, errors
+from app import backbone_names, errors, launching
 from model import config
 
 if TYPE_CHECKING:
@@ -69,6 +69,11 @@ class Settings:
     pretrain_minutes: float = 10.0
     steps: int = 0  # 0: the training's own default
     occlusion_rate: float = 0.0
+    precision: str = config.AUTO  # of rounds, as are the next ones: docs/learning.md
+    accumulate: int = 1
+    batch_size: str = config.AUTO
+    launcher: str = launching.NONE  # docs/learning.md, "Several processes"
+    processes: int = 0  # that torchrun starts here; 0: one for each GPU, or for each core
     cache_gigabytes: float = 8.0
     # backups
     backup_days: int = 7  # daily backups that are kept; 0 with backup_weeks = 0: none are made
@@ -154,6 +159,8 @@ def _checked(name: str, value: Any) -> Any:
         raise errors.SettingsError(f"unknown setting {name!r}: {hint}")
     if name == "webhooks":
         return _webhooks(value)
+    if name == "batch_size":
+        return _batch_size(value)
     default = getattr(Settings, name)
     kind = type(default)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
@@ -172,6 +179,14 @@ def _checked(name: str, value: Any) -> Any:
         raise errors.SettingsError(f"setting 'pretrain' is one of {', '.join(PRETRAIN)}, not {value!r}")
     if name == "pretrain_minutes" and value <= 0:
         raise errors.SettingsError(f"setting 'pretrain_minutes' is a time, more than 0, not {value!r}")
+    if name == "precision" and value not in config.PRECISIONS:
+        raise errors.SettingsError(f"setting 'precision' is one of {', '.join(config.PRECISIONS)}, not {value!r}")
+    if name == "launcher" and value not in launching.LAUNCHERS:
+        raise errors.SettingsError(f"setting 'launcher' is one of {', '.join(launching.LAUNCHERS)}, not {value!r}")
+    if name == "accumulate" and value < 1:
+        raise errors.SettingsError(f"setting 'accumulate' is a number of pieces, 1 or more, not {value!r}")
+    if name == "processes" and value < 0:
+        raise errors.SettingsError(f"setting 'processes' is 0 or more, not {value!r}")
     if name == "overlap" and value < 1:
         raise errors.SettingsError(f"setting 'overlap' is a number of people, 1 or more, not {value!r}")
     if name in ("backup_days", "backup_weeks") and value < 0:
@@ -187,6 +202,14 @@ def _checked(name: str, value: Any) -> Any:
     if name.endswith("_rate") and not 0 <= value <= 1:
         raise errors.SettingsError(f"setting {name!r} is a share between 0 and 1, not {value!r}")
     return value
+
+
+def _batch_size(value: Any) -> str:
+    """A number of images, with or without quotes, or auto."""
+    text = str(value)
+    if isinstance(value, bool) or not (text == config.AUTO or (text.isdecimal() and int(text))):
+        raise errors.SettingsError(f"setting 'batch_size' is a number of images or \"auto\", not {value!r}")
+    return text
 
 
 def _root_path(value: str) -> str:

@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from app import errors, processes
 from app.settings import Settings
@@ -52,26 +53,40 @@ def learning(settings: Settings, *, wait: bool = True) -> Iterator[Duty]:
         if not duty.take():
             if not wait:
                 raise errors.WorkspaceBusy(f"another worker learns on {settings.database}: end it first")
-            _stand_by(db, duty)
+            _stand_by(db, duty, settings)
         yield Duty(duty)
 
 
-def _stand_by(db: database.Database, duty: duties.Duty) -> None:
-    """Return once the duty is taken; KeyboardInterrupt ends it, as SIGTERM does."""
-    name, beat_at = f"standby {duties.here()}"[:40], -BEAT_SECONDS
+def _stand_by(db: database.Database, duty: duties.Duty, settings: Settings) -> None:
+    """Return once the duty is taken, and help meanwhile; KeyboardInterrupt ends it, as SIGTERM does."""
+    from app import sharing  # which imports torch
+
+    name, beat_at, before = f"standby {duties.here()}"[:40], -BEAT_SECONDS, ""
+    helper = sharing.Helper(db, settings)
     log.info("another worker learns: standing by")
     try:
         while not _taken(duty):
-            if time.monotonic() - beat_at >= BEAT_SECONDS:
-                beat_at = time.monotonic()
+            said = _help(helper)
+            if time.monotonic() - beat_at >= BEAT_SECONDS or bool(said) != bool(before):
+                beat_at, before = time.monotonic(), said
+                phase, message = ("helping", said) if said else ("standing by", "another worker learns")
                 with contextlib.suppress(store_errors.Busy, store_errors.CannotWrite), db.write() as tx:
-                    workers.beat(
-                        tx, name, pid=os.getpid(), phase="standing by", message="another worker learns", now=time.time()
-                    )
-            time.sleep(LOOK_SECONDS)
+                    workers.beat(tx, name, pid=os.getpid(), phase=phase, message=message, now=time.time())
+            if not said:
+                time.sleep(LOOK_SECONDS)
     finally:
+        helper.end()
         with contextlib.suppress(store_errors.Busy, store_errors.CannotWrite), db.write() as tx:
             workers.forget(tx, name)
+
+
+def _help(helper: Any) -> str:
+    try:
+        return str(helper.step())
+    except (store_errors.StoreError, OSError) as problem:
+        log.warning("no help for who learns: %s", problem)
+        helper.end()
+        return ""
 
 
 def _taken(duty: duties.Duty) -> bool:

@@ -1,6 +1,7 @@
 """`train` and `evaluate`: one training run on a labelled data set with part of its labels, and a test of a checkpoint."""
 
 import dataclasses
+import functools
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,12 +11,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from app import board, decoded, errors, loggers, pool, self_teaching, testing
-from model import checkpoint, config, predict, tta
+from app import board, decoded, errors, loggers, pool, self_teaching, team, testing
+from model import checkpoint, config, precision, predict, self_taught_config, tta
 from model import train as training
 from model.data import datasets, occlusion
 from model.network import raum_net
 from model.semi import methods
+from model.together import Together
 
 Progress = Callable[[float, str], None]
 FROM_CHECKPOINT = ("seed", "class_subset")
@@ -59,14 +61,22 @@ def train(
     progress: Progress,
     tta_name: str = "none",
     log_to: Sequence[str] = (),
-    taught: config.SelfTaughtConfig | None = None,
+    taught: self_taught_config.SelfTaughtConfig | None = None,
     random_weights: bool = False,
+    beside: team.Team | None = None,
 ) -> dict[str, Any]:
     """Train on a stratified share of the training labels and, semi-supervised, on the rest; test; write both to `out`.
 
     `log_to`: loggers (app/loggers.py) that are told every step's losses and, ten times, shown maps of some test images.
     `taught`: first teach the backbone the training images, labels apart.
+    `beside`: processes that call this alike and share every batch; the first one alone tests and writes, the others return {}.
     """
+    beside = beside or team.Team()
+
+    def told(fraction: float, message: str) -> None:
+        beside.look()
+        progress(fraction, message)
+
     data = datasets.load(task.dataset, task.root, classes=task.class_subset)
     parts = divided(task, data, chosen.seed)
     network = config.for_backbone(backbone, num_classes=len(data.class_names))
@@ -76,23 +86,37 @@ def train(
     side = tta.side(tta_name, network.image_size)
     net = raum_net.build(network).to(pool.device())
     learning = np.concatenate([parts.labelled, parts.unlabelled, parts.validation])
-    images = decoded.read(data.paths, learning, side=network.image_size, progress=progress)
-    tests = decoded.read(data.paths, parts.test, side=side, progress=progress)
+    images = decoded.read(data.paths, learning, side=network.image_size, progress=told)
+    before: dict[str, Any] = {}
+    if taught is not None:
+        if beside.joined.count > 1:
+            raise errors.BadRequest("--pretrain pool is for one process; leave --launcher out")
+        seen_N = images.readable(np.concatenate([parts.labelled, parts.unlabelled]))
+        before["pretrained"] = self_teaching.teach(net, images.of(seen_N), taught, progress=told)
+    chosen = dataclasses.replace(chosen, precision=precision.chosen(chosen.precision, pool.device()))
+    learn = functools.partial(
+        fit,
+        net,
+        data.labels_N,
+        parts,
+        images,
+        chosen,
+        progress=told,
+        regions_N4=decoded.shares(data, parts.labelled) if task.regions else None,
+        together=beside.joined,
+    )
+    if not beside.first:
+        learn()
+        return {}
+    tests = decoded.read(data.paths, parts.test, side=side, progress=told)
     seen = tests.readable(parts.test)
     every = max(1, training.in_steps(chosen, len(parts.labelled)).steps // 10)
-    told = _told(task, network, chosen)
-    if taught is not None:
-        seen_N = images.readable(np.concatenate([parts.labelled, parts.unlabelled]))
-        told["pretrained"] = self_teaching.teach(net, images.of(seen_N), taught, progress=progress)
-    with loggers.opened(log_to, out, told) as writers:
-        fitted = fit(
-            net, data.labels_N, parts, images, chosen, progress=progress,
-            log=board.logs(writers, net, tests.of(seen), every=every),
-            regions_N4=decoded.shares(data, parts.labelled) if task.regions else None,
-        )  # fmt: skip
+    known = {**_told(task, network, chosen), "processes": beside.joined.count, **before}
+    with loggers.opened(log_to, out, known) as writers:
+        fitted = learn(log=board.logs(writers, net, tests.of(seen), every=every))
         tested = testing.score(net, tests.of(seen), data.labels_N[seen], seed=chosen.seed, tta_name=tta_name).figures
         board.tell(writers, "test", tested, int(fitted["steps"]))
-    figures = {**told, **fitted, "tta": tta_name, "test": tested}
+    figures = {**known, **fitted, "tta": tta_name, "test": tested}
     out.mkdir(parents=True, exist_ok=True)
     meta = {"class_names": data.class_names, "figures": figures}
     checkpoint.save(out / "checkpoint.safetensors", net, class_ids=list(range(len(data.class_names))), meta=meta)
@@ -118,6 +142,7 @@ def fit(
     progress: Progress,
     log: training.Log | None = None,
     regions_N4: NDArray[np.float64] | None = None,
+    together: Together | None = None,
 ) -> dict[str, Any]:
     """Train `net` in place; its checkpoint is the one that does best on the validation part, the last where there is none.
 
@@ -141,6 +166,7 @@ def fit(
         progress=progress,
         log=log,
         check=check if len(apart) else None,
+        together=together,
     )
     sizes = {"labelled": len(labelled), "unlabelled": len(unlabelled), "validated_on": len(apart)}
     return {**report.metrics, **sizes}

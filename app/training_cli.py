@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from app import options
+from app import errors, options
 
 Root = Annotated[Path | None, typer.Option(help="the data; default data/NAME")]
 Dataset = Annotated[str, typer.Option(help="folder|cub200|cars|aircraft|dogs")]
@@ -59,24 +59,44 @@ def train(
     log: Annotated[
         list[str] | None, typer.Option(help="tensorboard|wandb|mlflow: losses and maps go there, too; may be repeated")
     ] = None,
+    precision: Annotated[
+        str, typer.Option(help="auto|fp32|bf16|fp16; auto: bf16 or fp16 on a GPU, fp32 on a CPU")
+    ] = "auto",
+    accumulate: Annotated[int, typer.Option(help="pieces in which a batch is taken, one after the other")] = 1,
+    batch_size: Annotated[
+        str,
+        typer.Option(help="labelled images in a batch; auto: the recipe's own, in as many pieces as fit the memory"),
+    ] = "auto",
+    launcher: options.Launcher = None,
+    processes: options.Processes = None,
     seed: int = 0,
     out: Annotated[Path, typer.Option(help="folder for the checkpoint and its figures")] = Path("runs/last"),
 ) -> None:
     """Train once on a labelled data set with part of its labels, and test."""
-    from app import backbones, jobs, loggers, processes, self_teaching, training
+    from app import launching
+
+    if launcher not in (None, *launching.LAUNCHERS):
+        raise errors.BadRequest(f"--launcher is one of {', '.join(launching.LAUNCHERS)}, not {launcher!r}")
+    if launching.is_due(launcher or launching.NONE):
+        if launching.run(sys.argv[1:], processes or 0):
+            raise errors.PeerLost("the training failed: the reason of the process that did stands above")
+        return
+    from app import backbones, jobs, loggers, pool, self_teaching, team, training
+    from app import processes as running
+    from model import config
 
     log_to = loggers.check(log or [])
     short = {"sam_target": sam_target, "scales": scales, "attention_at": attention_at, "delta": delta}
     given = {SHORT[name]: value for name, value in short.items() if value is not None}
     given.update(options.named(attention_option or []))
-    processes.keep_memory()
-    if told := backbones.from_scratch(backbone):
-        print(f"note: {told}", file=sys.stderr)
-    chosen = training.configured(
-        backbone, method, options.named(method_option or [], of="a method"),
-        steps=steps, recipe=recipe, occlusion_rate=occlusion_rate, seed=seed, aux_loss=aux_loss,
-    )  # fmt: skip
-    with jobs.bar("train") as tell:
+    running.keep_memory()
+    with team.gathered(pool.device().type) as beside, jobs.bar("train", shown=beside.first) as tell:
+        if (told := backbones.from_scratch(backbone)) and beside.first:
+            print(f"note: {told}", file=sys.stderr)
+        chosen = training.configured(
+            backbone, method, options.named(method_option or [], of="a method"),
+            steps=steps, recipe=recipe, occlusion_rate=occlusion_rate, seed=seed, aux_loss=aux_loss,
+        )  # fmt: skip
         figures = training.train(
             training.Task(
                 dataset, root or Path("data") / dataset, labeled_ratio, class_subset, validation_share, regions
@@ -84,15 +104,17 @@ def train(
             backbone=backbone,
             attention=attention,
             attention_options=given,
-            chosen=chosen,
+            chosen=config.in_pieces(chosen, precision, accumulate, batch_size),
             out=out,
             progress=tell,
             tta_name=tta,
             log_to=log_to,
             taught=self_teaching.recipe(pretrain, pretrain_minutes, steps=pretrain_steps, seed=seed),
             random_weights=random_weights,
+            beside=beside,
         )
-    print(json.dumps(figures, indent=1))
+    if beside.first:
+        print(json.dumps(figures, indent=1))
 
 
 def evaluate(

@@ -92,8 +92,9 @@ class Teller:
         while not self.ended.is_set():
             try:
                 with contextlib.closing(database.open(self.settings.database)) as db:
-                    while not self.ended.wait(LOOK_SECONDS):
+                    while not self.ended.is_set():
                         self.step(db)
+                        self.ended.wait(LOOK_SECONDS)
             except store_errors.StoreError as problem:  # busy, full, or a server that is away: look again later
                 log.warning("webhook %s: %s", self.shown, problem)
                 self.ended.wait(10 * LOOK_SECONDS)

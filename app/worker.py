@@ -20,6 +20,7 @@ from app import (
     pool_files,
     processes,
     refreshing,
+    sharing,
     standby,
     switching,
     webhooks,
@@ -70,6 +71,7 @@ class Worker:
         self.children = children.Children(self.db, settings, own)
         self.refresher = refreshing.Refresher(self.db, settings)
         self.closer = closer.Closer(self.db, settings, self.refresher.beside)
+        self.shared = sharing.Learner(self.db, settings)
         self.switch = switching.Switch(self.db, settings, self.children)
         self.seen = self.published = -1  # watermarks: last looked at, last published
         self.classes_seen = self.classes_published = 0  # changes of the classes: the same
@@ -178,21 +180,18 @@ class Worker:
             return False
         self.next_look_for_images = now + 1.0
         with self.db.read() as tx:
-            found = images.all_after(tx, self.pool.last_id)
+            found = images.all_after(tx, self.pool.last_id, switching.AT_ONCE)
+            total = len(self.pool.image_ids) + images.newest(tx) - self.pool.last_id  # ids have few gaps
         self.pool.complete = not found and not self.children.reading
         if not found:
             return False
-        done = pool.extend(self.pool, found, seconds=0.4)
-        total = len(self.pool.image_ids) + len(found) - done
-        self._say(
-            "embedding",
-            f"looking at the images: {len(self.pool.image_ids):,} of {total:,}",
-            len(self.pool.image_ids) / total,
-        )
-        if done >= len(found):
+        done, count = self.shared.extend(self.pool, found, seconds=0.4), len(self.pool.image_ids)
+        self._say("embedding", f"looking at the images: {count:,} of {total:,}", count / total)
+        if found[-1].id == self.pool.last_id and len(found) < switching.AT_ONCE:
             self.pool.complete = not self.children.reading
             pool_files.save(self.pool)
-        return True
+            self.shared.end(self.pool)
+        return done > 0
 
     def _refresh(self) -> bool:
         now = time.monotonic()

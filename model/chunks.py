@@ -8,6 +8,7 @@ from concurrent import futures
 import faiss
 
 VALUES = 250_000  # of one piece: its scratch fits a core's cache
+WORTH_THREADS = 4  # pieces; on a busy machine a thread may take longer to start than these to compute
 
 
 def slices(rows: int, width: int) -> list[slice]:
@@ -20,7 +21,7 @@ def each(work: Callable[[slice], None], rows: int, width: int) -> None:
     """`work` on every piece; it writes to places of its own. NumPy lets go of Python's lock, so threads help."""
     pieces = slices(rows, width)
     threads = min(len(pieces), faiss.omp_get_max_threads())
-    if threads < 2:
+    if threads < 2 or len(pieces) < WORTH_THREADS:
         for piece in pieces:
             work(piece)
         return

@@ -29,6 +29,8 @@ NATIVE_IMAGE_SIZES = {
 HF_PREFIX = "hf:"
 NANO = "vmamba_nano"
 REGION = "region"
+AUTO = "auto"
+PRECISIONS = (AUTO, "fp32", "bf16", "fp16")
 METHODS = ("supervised", "fixmatch", "flexmatch", "softmatch", "freematch", "anomalymatch", "ups", "raum")
 ATTENTIONS = ("cam", REGION, "sam", "sam_bilinear", "ra_cnn", "aam", "cbam", "acol")
 
@@ -71,7 +73,8 @@ class MethodConfig:
     pseudo-label. kappa: largest deviation of that probability over the draws. tau_n, kappa_n: largest probability and
     deviation of a class that an image is said not to be, at this temperature. momentum: of a rule's moving averages.
     n_sigma: width of SoftMatch's weights. fairness: weight of FreeMatch's second loss. head_pool: unlabelled images that
-    teach the first head, where there is one (first_head).
+    teach the first head, where there is one (first_head). hidden: largest share of a labelled or strong view that is
+    hidden, in every second one; of strong views up to 30 % in any case, as FixMatch hides squares of them.
     """
 
     ema: float | None = None
@@ -93,6 +96,7 @@ class MethodConfig:
     n_sigma: float | None = None
     fairness: float | None = None
     head_pool: int | None = None
+    hidden: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,12 +109,14 @@ class TrainConfig(MethodConfig):
     unlabelled_ratio times batch_labelled. lr, lr_head: peak rates of the backbone and the rest. lr_matrix: of the
     backbone's matrices, which Muon moves (model/optimizers.py); 0 leaves them to AdamW at lr. sgd: momentum of SGD,
     which then moves everything; 0 for Muon and AdamW. schedule: of the rates, "cosine" after a warmup, a share of the
-    run, or "poly" down to lr_end. occlusion_rate: largest share of a labelled or strong view that is hidden, in every
-    second one. spot, guide: weights of the spotter's own loss and of what it tells the attention
-    (model/semi/spotter.py); region: of what people's evidence regions tell it instead, where there is one. aux_loss:
-    "none", "center" or "mc", a further loss (model/semi/aux_losses.py) of the weight aux_weight. first_head: start with the
-    head that the features give (model/semi/first_head.py), not with a random one. keep_norms: batch norms keep the
-    statistics that they came with.
+    run, or "poly" down to lr_end. occlusion_rate: as `hidden`, for any method; the larger of the two counts. spot, guide:
+    weights of the spotter's own loss and of what it tells the attention (model/semi/spotter.py); region: of what people's
+    evidence regions tell it instead, where there is one. aux_loss: "none", "center" or "mc", a further loss
+    (model/semi/aux_losses.py) of the weight aux_weight. first_head: start with the head that the features give
+    (model/semi/first_head.py), not with a random one. keep_norms: batch norms keep the statistics that they came with.
+    precision: "fp32", "bf16", "fp16", or "auto" by the device (model/precision.py). accumulate: pieces in which a batch
+    goes through the network, one after the other; fit_batch: more where a GPU's memory is too small for that. Both leave
+    a batch's gradient what it is.
     """
 
     method: str = "raum"
@@ -137,6 +143,9 @@ class TrainConfig(MethodConfig):
     label_smoothing: float = 0.0
     first_head: bool = False
     keep_norms: bool = False
+    precision: str = "auto"
+    accumulate: int = 1
+    fit_batch: bool = True
     seed: int = 0
 
 
@@ -171,32 +180,6 @@ class PretrainConfig:
     warmup: float = 0.02
     clip_norm: float = 5.0
     ema: float = 0.999
-    seed: int = 0
-
-
-@dataclasses.dataclass(frozen=True)
-class SelfTaughtConfig:
-    """One pretraining on a pool's images without labels (model/self_taught.py).
-
-    objective: "vicreg", "simsiam" or "dino". steps, seconds, warmup, clip_norm, lr, lr_matrix, weight_decay: as in
-    TrainConfig; lr_head: of the objective's own layers. batch: images, of each two views. side: of a view in pixels, 0 is
-    the network's own. gentle: factor of lr and lr_matrix where the backbone starts from trained weights. ema: decay of
-    the weights' average, which is what is kept.
-    """
-
-    objective: str = "vicreg"
-    steps: int = 0
-    seconds: float = 600.0
-    batch: int = 32
-    side: int = 0
-    lr: float = 2e-3
-    lr_matrix: float = 0.02
-    lr_head: float = 2e-3
-    gentle: float = 0.1
-    weight_decay: float = 0.02
-    warmup: float = 0.05
-    clip_norm: float = 5.0
-    ema: float = 0.99
     seed: int = 0
 
 
@@ -263,6 +246,20 @@ def training(network: NetworkConfig, *, on_cpu: bool, steps: int = 0, **changes:
         if on_cpu:
             chosen = dataclasses.replace(chosen, steps=60, batch_labelled=8)
     return dataclasses.replace(chosen, steps=steps) if steps else chosen
+
+
+def in_pieces(config: TrainConfig, precision: str, accumulate: int, batch_size: str) -> TrainConfig:
+    """The config with these numbers, pieces and batch: a number of labelled images, or "auto", which is the recipe's own, in
+    as many pieces as fit into the memory."""
+    if batch_size != AUTO and not (batch_size.isdecimal() and int(batch_size)):
+        raise errors.BadConfig(f"the batch size is a number of images or {AUTO}, not {batch_size!r}")
+    chosen = dataclasses.replace(config, precision=precision, accumulate=accumulate, fit_batch=batch_size == AUTO)
+    return chosen if batch_size == AUTO else dataclasses.replace(chosen, batch_labelled=int(batch_size))
+
+
+def looked(config: TrainConfig) -> int:
+    """Unlabelled images that a step looks at; `config` is settled (model/semi/methods.py)."""
+    return config.batch_unlabelled or (config.unlabelled_ratio or 0) * config.batch_labelled
 
 
 def by_recipe(config: TrainConfig, name: str) -> TrainConfig:

@@ -110,11 +110,11 @@ class LastLayer:
     def sampler(self, count: int, rng: np.random.Generator) -> Callable[[Floats], Floats]:
         """`count` weight samples -> a function from projected coordinates to their log_probs_MSK, a piece at a time."""
         seen, rank = len(self.seen_K), len(self.covariance_factor_RR)
-        weights_RSK = np.empty((rank, count, seen), dtype=np.float32)
         (mean_RK, factor_RR), scale = self._singles, np.float32(self.inverse_temperature)
-        for s in range(count):
-            noise_RK = factor_RR @ rng.standard_normal((rank, seen)).astype(np.float32)
-            weights_RSK[:, s] = scale * (mean_RK + np.float32(self.spread) * noise_RK)
+        noise_RSK = factor_RR @ rng.standard_normal((rank, count * seen), dtype=np.float32)
+        weights_RSK = noise_RSK.reshape(rank, count, seen)
+        weights_RSK *= scale * np.float32(self.spread)
+        weights_RSK += scale * mean_RK[:, None]
 
         def draw(x_MR: Floats) -> Floats:
             logits = np.asarray(x_MR, dtype=np.float32) @ weights_RSK.reshape(rank, -1)

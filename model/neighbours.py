@@ -156,12 +156,18 @@ def nearest_per_class(
     `classes_MK[m]` names the classes wanted beside query m. A class without labels gives an empty list.
     """
     query, labelled = matrix("query_MD", query_MD), matrix("labelled_ND", labelled_ND)
-    labels = np.asarray(labels_N, dtype=np.int64)
+    order_N = np.argsort(labels_N, kind="stable")
+    sorted_N, x_ND = np.asarray(labels_N, dtype=np.int64)[order_N], labelled[order_N]
+    squares_N = np.einsum("nd,nd->n", x_ND, x_ND)
+    asking: dict[int, list[int]] = {}
+    for m, row in enumerate(classes_MK):
+        for c in row:
+            asking.setdefault(int(c), []).append(m)
     found: list[dict[int, list[int]]] = [{} for _ in range(len(query))]
-    for wanted in sorted({int(c) for row in classes_MK for c in row}):
-        members = np.flatnonzero(labels == wanted)
-        asking = [m for m, row in enumerate(classes_MK) if wanted in row]
-        _, positions = nearest(query[asking], labelled[members], per_class)
-        for m, row_positions in zip(asking, positions, strict=True):
-            found[m][wanted] = [int(members[p]) for p in row_positions]
+    for wanted, asked in asking.items():  # hundreds of small classes: too small for FAISS
+        of = slice(*np.searchsorted(sorted_N, [wanted, wanted + 1]))
+        far_AC = squares_N[of] - 2.0 * (query[asked] @ x_ND[of].T)
+        near_AC = order_N[of][np.argsort(far_AC, axis=1, kind="stable")[:, :per_class]].tolist()
+        for m, positions in zip(asked, near_AC, strict=True):
+            found[m][wanted] = positions
     return [[(int(c), found[m][int(c)]) for c in row] for m, row in enumerate(classes_MK)]

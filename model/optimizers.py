@@ -101,12 +101,27 @@ class Optimizers:
         for optimizer in self._all:
             optimizer.zero_grad(set_to_none=True)
 
-    def step(self, factor: float) -> None:
-        """One step at `factor` of the peak rates."""
+    @property
+    def parameters(self) -> list[nn.Parameter]:
+        """Everything that is moved."""
+        return [parameter for group in self.groups for parameter in group["params"]]
+
+    def unscale(self, scaler: torch.amp.GradScaler) -> None:
+        """Take a scale off the gradients."""
+        for optimizer in self._all:
+            scaler.unscale_(optimizer)
+
+    def step(self, factor: float, scaler: torch.amp.GradScaler | None = None) -> None:
+        """One step at `factor` of the peak rates; with a scaler none where a gradient was too large for its numbers."""
         for group, peak in zip(self.groups, self._peaks, strict=True):
             group["lr"] = peak * factor
         for optimizer in self._all:
-            optimizer.step()
+            if scaler is None:
+                optimizer.step()
+            else:
+                scaler.step(optimizer)
+        if scaler is not None:
+            scaler.update()
 
     def state(self) -> list[dict[str, Any]]:
         """What `restore` needs to go on as if nothing had happened."""

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model import averaging, errors, optimizers
+from model import averaging, errors, optimizers, self_taught_config
 from model import config as configs
 from model.data import augment
 from model.network import raum_net
@@ -112,7 +112,7 @@ class SelfTaught:
     `average` holds the weights worth keeping. Of the raum_net network only the backbone is used.
     """
 
-    def __init__(self, net: raum_net.RaumNet, config: configs.SelfTaughtConfig) -> None:
+    def __init__(self, net: raum_net.RaumNet, config: self_taught_config.SelfTaughtConfig) -> None:
         if config.objective not in OBJECTIVES:
             raise errors.UnknownName("objective", config.objective, OBJECTIVES)
         if config.batch < 4:

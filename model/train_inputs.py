@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from model import config as configs
 from model import errors
 
 
@@ -22,6 +23,15 @@ def check(net: nn.Module, images: Any, labels_N: Any, unlabelled: Any) -> None:
     for name, array in (("labelled", images), ("unlabelled", unlabelled)):
         if len(array) and (array.dtype != np.uint8 or array.ndim != 4 or array.shape[-1] != 3):
             raise errors.BadInput(f"{name} images are {array.dtype} {array.shape}; uint8 (N, H, W, 3) is needed")
+
+
+def check_shares(config: configs.TrainConfig, processes: int) -> None:
+    """Refuse batches of which some process would get nothing, and pieces that are none; `config` is settled."""
+    if config.accumulate < 1:
+        raise errors.BadConfig(f"accumulate is {config.accumulate}; a batch has at least 1 piece")
+    least = min(config.batch_labelled, configs.looked(config) or config.batch_labelled)
+    if least < processes:
+        raise errors.BadConfig(f"a batch of {least} images for {processes} processes; start at most {least}")
 
 
 def soft(targets_NK: Any, labels_N: Any, classes: int) -> NDArray[np.float32] | None:

@@ -106,6 +106,11 @@ def all_after(tx: Connection, image_id: int, count: int | None = None) -> list[r
     return [_image(row) for row in tx.execute(query)]
 
 
+def newest(tx: Connection) -> int:
+    """Give the greatest id of a usable image; 0 without any."""
+    return tx.scalar(sa.select(sa.func.max(_T.c.id)).where(_T.c.status == "ok")) or 0
+
+
 def each_ok(tx: Connection) -> Iterator[records.Image]:
     """Go through the usable images by id, some thousand in memory at a time."""
     last = 0

@@ -12,6 +12,7 @@ from store import errors, fold, overlap, records, refold, schema, tally
 
 _E, _S, _C, _I = schema.label_events, schema.image_state, schema.classes, schema.images
 _PAGE = 2000  # rows fetched at a time
+_SOME = 500  # of those of which more is looked up by their ids
 BULK = "bulk"  # input mode of events that one action said about many images
 
 
@@ -52,12 +53,24 @@ def state(tx: Connection, image_id: int) -> records.ImageState:
 
 def settled(tx: Connection, up_to: int | None = None) -> list[records.Settled]:
     """List the settled images by id, holdout included, as they were at watermark `up_to` (default: now)."""
+    rows = tx.execute(_settled(up_to)[1])  # ORDER BY would go through the whole pool
+    return sorted((records.Settled(*row) for row in rows), key=lambda each: each.image_id)
+
+
+def each_settled(tx: Connection, up_to: int | None = None) -> Iterator[list[records.Settled]]:
+    """The same, some hundred in memory at a time."""
+    image_id, query = _settled(up_to)
+    for page in tx.execute(query.order_by(image_id).execution_options(yield_per=_SOME)).partitions():
+        yield [records.Settled(*row) for row in page]
+
+
+def _settled(up_to: int | None) -> tuple[sa.ColumnElement[int], sa.Select[Any]]:
+    """What reads the settled images, and its column of their ids."""
     source = _S if up_to is None else _settled_at(up_to)
     merged = sa.func.coalesce(_C.c.merged_into, source.c.class_id)
     columns = (source.c.image_id, merged, source.c.reason, source.c.event_seq, source.c.source)
     query = sa.select(*columns).outerjoin_from(source, _C, _C.c.id == source.c.class_id)
-    rows = tx.execute(query.where(source.c.event_seq.is_not(None)))  # ORDER BY would go through the whole pool
-    return sorted((records.Settled(*row) for row in rows), key=lambda each: each.image_id)
+    return source.c.image_id, query.where(source.c.event_seq.is_not(None))
 
 
 def last_undoable(tx: Connection, annotator_id: int, kinds: Sequence[str] = fold.RELEASING) -> records.Event | None:

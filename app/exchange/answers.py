@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection
 
 from app import consensus_file
-from store import annotators, class_acts, images, labels, records
+from store import annotators, bulk, class_acts, images, labels, records
 from store import answers as everybody
 from store.database import Database
 
 SHARES = ("pool", "calibration", "test")  # by an image's `holdout`
-_BATCH = 500
 
 
 @dataclass(frozen=True)
@@ -72,42 +71,40 @@ def settled(db: Database, up_to: int | None = None) -> Iterator[Answer]:
     with db.read() as tx:
         names, stands_for = class_acts.named(tx, up_to)
         people = {annotator.id: annotator.name for annotator in annotators.all_(tx)}
-        answers = labels.settled(tx, up_to)
-        agreed = _agreed(tx, db, up_to, stands_for, names)
-        wanted = {answer.event_seq for answer in answers}
-        events = {event.seq: event for event in labels.all_events(tx) if event.seq in wanted}
-        for start in range(0, len(answers), _BATCH):
-            part = answers[start : start + _BATCH]
-            for answer, image in zip(part, images.get_many(tx, [a.image_id for a in part]), strict=True):
+        consensus = consensus_file.read(db.home)["images"] if db.home is not None and up_to is None else {}
+        for part in labels.each_settled(tx, up_to):
+            ids = [answer.image_id for answer in part]
+            said = _said(tx, ids, up_to, stands_for)
+            events = {event.seq: event for event in bulk.with_seqs(tx, [answer.event_seq for answer in part])}
+            for answer, image in zip(part, images.get_many(tx, ids), strict=True):
                 event = events[answer.event_seq]
                 class_id = None if event.class_id is None else stands_for[event.class_id]
                 name = None if class_id is None else names[class_id]
                 shown = event.suggestion_class_id
                 suggestion = None if shown is None else names[stands_for[shown]]
-                who, also = people[event.annotator_id], agreed(answer, class_id)
-                yield Answer(image, name, answer.reason, event, who, suggestion, *also)
+                told = [(stands_for.get(k), p) for k, p in consensus.get(str(image.id), [])]
+                also = _agreed(class_id, said.get(image.id, []), told, names)
+                yield Answer(image, name, answer.reason, event, people[event.annotator_id], suggestion, *also)
+
+
+def _said(
+    tx: Connection, image_ids: list[int], up_to: int | None, stands_for: dict[int, int]
+) -> dict[int, list[int | None]]:
+    """What each person says of these images, reviews left out: the class, None for a reject."""
+    said: dict[int, list[int | None]] = {}
+    for each in everybody.standing(tx, image_ids, up_to=up_to, as_said=True):
+        if not each.review:
+            said.setdefault(each.image_id, []).append(each.class_id and stands_for[each.class_id])
+    return said
 
 
 def _agreed(
-    tx: Connection, db: Database, up_to: int | None, stands_for: dict[int, int], names: dict[int, str]
-) -> Callable[[records.Settled, int | None], tuple[int, float | None, float | None, dict[str, float] | None]]:
+    class_id: int | None, words: list[int | None], told: list[tuple[int | None, float]], names: dict[int, str]
+) -> tuple[int, float | None, float | None, dict[str, float] | None]:
     """How many people answered an image, the share that says what is exported, and the consensus of the last refresh."""
-    said: dict[int, list[int | None]] = {}
-    for each in everybody.standing(tx, up_to=up_to, as_said=True):
-        if not each.review:
-            said.setdefault(each.image_id, []).append(each.class_id and stands_for[each.class_id])
-    told = consensus_file.read(db.home)["images"] if db.home is not None and up_to is None else {}
-
-    def of(
-        answer: records.Settled, class_id: int | None
-    ) -> tuple[int, float | None, float | None, dict[str, float] | None]:
-        words = said.get(answer.image_id, [])
-        share = words.count(class_id) / len(words) if words else None
-        probs = [(stands_for.get(k), p) for k, p in told.get(str(answer.image_id), [])]
-        soft: dict[str, float] = {}
-        for k, p in probs:
-            if k is not None:
-                soft[names[k]] = round(soft.get(names[k], 0.0) + p, 6)
-        return len(words), share, sum(p for k, p in probs if k == class_id) if probs else None, soft or None
-
-    return of
+    share = words.count(class_id) / len(words) if words else None
+    soft: dict[str, float] = {}
+    for k, p in told:
+        if k is not None:
+            soft[names[k]] = round(soft.get(names[k], 0.0) + p, 6)
+    return len(words), share, sum(p for k, p in told if k == class_id) if told else None, soft or None

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 
+from model import noise
 from model.data import occlusion
 
 _LUMA = (0.299, 0.587, 0.114)
@@ -56,12 +57,13 @@ def view(
     size: int,
     mean: Sequence[float],
     std: Sequence[float],
-    generator: torch.Generator,
+    generator: noise.Source,
     theta_B23: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """One random view of each uint8 image, (B, 3, size, size) float32, normalised; what is hidden becomes 0, the mean.
 
-    All randomness comes from `generator` (on the CPU), so a seed gives the same views on every device. `theta_B23` is the
+    All randomness comes from `generator` (on the CPU), so a seed gives the same views on every device, and Rows of a batch
+    (model/noise.py) the views that they have in the whole one. `theta_B23` is the
     `geometry` where the caller has drawn it, to know what lies where.
     """
     views_BCHW = cut(images_BHWC, strength, size=size, generator=generator, theta_B23=theta_B23)
@@ -74,7 +76,7 @@ def cut(
     strength: Strength,
     *,
     size: int,
-    generator: torch.Generator,
+    generator: noise.Source,
     theta_B23: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """One random piece of each uint8 image, turned and mirrored: (B, 3, size, size) float32 in [0, 1], colours kept."""
@@ -99,7 +101,7 @@ def boxes(boxes_B4: torch.Tensor, theta_B23: torch.Tensor, *, grid: tuple[int, i
     return F.avg_pool2d(inside_BHW.float()[:, None], fine)[:, 0]
 
 
-def tint(views_BCHW: torch.Tensor, strength: Strength, *, generator: torch.Generator) -> torch.Tensor:
+def tint(views_BCHW: torch.Tensor, strength: Strength, *, generator: noise.Source) -> torch.Tensor:
     """Views in [0, 1] with other colours and some of them blurred; what is where stays. May change its input."""
     views_BCHW = _blur(views_BCHW, strength, generator)
     matrix_B33, contrast_B1 = _colour(len(views_BCHW), strength, generator)
@@ -114,13 +116,13 @@ def shown(views_BCHW: torch.Tensor, *, size: int, mean: Sequence[float], std: Se
 
 
 def weak(images_BHWC: torch.Tensor, *, size: int, mean: Sequence[float], std: Sequence[float],
-         generator: torch.Generator) -> torch.Tensor:  # fmt: skip
+         generator: noise.Source) -> torch.Tensor:  # fmt: skip
     """The mild view a pseudo-label is read from: small shift and turn, mirrored or not."""
     return view(images_BHWC, WEAK, size=size, mean=mean, std=std, generator=generator)
 
 
 def strong(images_BHWC: torch.Tensor, *, size: int, mean: Sequence[float], std: Sequence[float],
-           generator: torch.Generator) -> torch.Tensor:  # fmt: skip
+           generator: noise.Source) -> torch.Tensor:  # fmt: skip
     """The view that must agree with the pseudo-label: crop, turn, colour, blur and occlusion."""
     return view(images_BHWC, STRONG, size=size, mean=mean, std=std, generator=generator)
 
@@ -141,24 +143,24 @@ def _normalise(pixels_BCHW: torch.Tensor, mean: Sequence[float], std: Sequence[f
     return pixels_BCHW.sub_(centre).div_(pixels_BCHW.new_tensor(std).view(1, 3, 1, 1))
 
 
-def _span(count: int, reach: float, generator: torch.Generator) -> torch.Tensor:
+def _span(count: int, reach: float, generator: noise.Source) -> torch.Tensor:
     """`count` numbers uniform in [-reach, reach]."""
-    return (torch.rand(count, generator=generator) * 2 - 1) * reach
+    return (noise.rand(count, source=generator) * 2 - 1) * reach
 
 
-def _chance(count: int, share: float, generator: torch.Generator) -> torch.Tensor:
+def _chance(count: int, share: float, generator: noise.Source) -> torch.Tensor:
     """`count` floats, 1 with probability `share`, else 0."""
-    return (torch.rand(count, generator=generator) < share).float()
+    return (noise.rand(count, source=generator) < share).float()
 
 
-def geometry(count: int, strength: Strength, generator: torch.Generator) -> torch.Tensor:
+def geometry(count: int, strength: Strength, generator: noise.Source) -> torch.Tensor:
     """Maps (B, 2, 3) from the view's coordinates to the picture's, both in [-1, 1]."""
-    side_B = strength.crop + (strength.widest - strength.crop) * torch.rand(count, generator=generator)
+    side_B = strength.crop + (strength.widest - strength.crop) * noise.rand(count, source=generator)
     stretch_B = torch.exp(_span(count, math.log(strength.stretch) / 2, generator))
     turn_B = torch.deg2rad(_span(count, strength.rotate, generator))
     shear_B = torch.tan(torch.deg2rad(_span(count, strength.shear, generator)))
     mirror_B = 1 - 2 * _chance(count, strength.flip, generator)
-    shift_B2 = (torch.rand(count, 2, generator=generator) * 2 - 1) * (1 - side_B)[:, None]
+    shift_B2 = (noise.rand(count, 2, source=generator) * 2 - 1) * (1 - side_B)[:, None]
     wide_B, high_B = side_B * stretch_B * mirror_B, side_B / stretch_B
     cos_B, sin_B = torch.cos(turn_B), torch.sin(turn_B)
     top_B3 = torch.stack([cos_B * wide_B, (cos_B * shear_B - sin_B) * high_B, shift_B2[:, 0]], dim=1)
@@ -166,7 +168,7 @@ def geometry(count: int, strength: Strength, generator: torch.Generator) -> torc
     return torch.stack([top_B3, bottom_B3], dim=1)
 
 
-def _colour(count: int, strength: Strength, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+def _colour(count: int, strength: Strength, generator: noise.Source) -> tuple[torch.Tensor, torch.Tensor]:
     """One colour matrix (B, 3, 3) for hue, saturation, grey and brightness together, and the contrast (B, 1)."""
     luma = torch.tensor(_LUMA).expand(3, 3)
     turn_B = torch.deg2rad(_span(count, strength.hue, generator)).view(-1, 1, 1)
@@ -190,7 +192,7 @@ def _recolour(views_BCHW: torch.Tensor, matrix_B33: torch.Tensor, contrast_B1: t
     return changed_BCP.clamp_(0, 1).view_as(views_BCHW)
 
 
-def _blur(views_BCHW: torch.Tensor, strength: Strength, generator: torch.Generator) -> torch.Tensor:
+def _blur(views_BCHW: torch.Tensor, strength: Strength, generator: noise.Source) -> torch.Tensor:
     """Two passes of a 3 x 3 mean (about a Gaussian of deviation 1.2 pixels) over a random share of the views."""
     if strength.blur == 0:
         return views_BCHW
@@ -203,15 +205,18 @@ def _blur(views_BCHW: torch.Tensor, strength: Strength, generator: torch.Generat
     return views_BCHW
 
 
-def _occlude(views_BCHW: torch.Tensor, strength: Strength, generator: torch.Generator) -> torch.Tensor:
+def _occlude(views_BCHW: torch.Tensor, strength: Strength, generator: noise.Source) -> torch.Tensor:
     """Set to 0 (the mean colour) a sector or box in a random share of the normalised views."""
     if strength.occlude == 0:
         return views_BCHW
     least, most = strength.occlusion
-    chosen_C = _chance(len(views_BCHW), strength.occlude, generator).nonzero()[:, 0]
-    fractions_C = least + (most - least) * torch.rand(len(chosen_C), generator=generator)
+    source, count, rows = noise.whole(len(views_BCHW), generator)
+    chosen_C = _chance(count, strength.occlude, source).nonzero()[:, 0]
+    fractions_C = least + (most - least) * torch.rand(len(chosen_C), generator=source)
     size = views_BCHW.shape[-1]
-    hidden_CHW = occlusion.masks(len(chosen_C), size=size, fractions_B=fractions_C, generator=generator)
-    for position, hidden_HW in zip(chosen_C.tolist(), hidden_CHW.to(views_BCHW.device), strict=True):
-        views_BCHW[position].masked_fill_(hidden_HW, 0.0)
+    hidden_CHW = occlusion.masks(len(chosen_C), size=size, fractions_B=fractions_C, generator=source)
+    here = {row: position for position, row in enumerate(rows)}
+    for row, hidden_HW in zip(chosen_C.tolist(), hidden_CHW.to(views_BCHW.device), strict=True):
+        if row in here:
+            views_BCHW[here[row]].masked_fill_(hidden_HW, 0.0)
     return views_BCHW

@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from model import noise
+
 
 class BayesianHead(nn.Module):
     """logits = W Dropout(LN(v)) + b."""
@@ -22,7 +24,7 @@ class BayesianHead(nn.Module):
         nn.init.trunc_normal_(self.linear.weight, std=0.02)
         nn.init.zeros_(self.linear.bias)
 
-    def forward(self, embedding_BD: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def forward(self, embedding_BD: Tensor, generator: noise.Source | None = None) -> Tensor:
         """Logits (B, K): one mask per image in training mode, the mean network otherwise."""
         normed_BD = self.norm(embedding_BD)
         if self.training and self.dropout > 0:
@@ -58,9 +60,9 @@ class BayesianHead(nn.Module):
         scale_B = torch.rsqrt(embedding_BD.var(1, correction=0) + self.norm.eps)
         return directions_KD, scale_B, self.linear.weight @ self.norm.bias + self.linear.bias
 
-    def _masks(self, count: int, generator: torch.Generator | None) -> Tensor:
+    def _masks(self, count: int, generator: noise.Source | None) -> Tensor:
         """(count, D) of 0 and 1/(1-p); made on the generator's device, so that a CPU seed gives one answer anywhere."""
         device = "cpu" if generator is None else generator.device
-        shape = (count, self.linear.in_features)
+        drawn = noise.rand(count, self.linear.in_features, source=generator, device=device)
         keep = 1.0 - self.dropout
-        return (torch.rand(shape, generator=generator, device=device) < keep).float().div_(keep)
+        return (drawn < keep).float().div_(keep)

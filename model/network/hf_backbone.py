@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from model import errors
+from model import errors, noise
 from model.network import hub
 
 MOST_PREFIX_TOKENS = 16  # class, distillation and register tokens stand before the patches
@@ -29,7 +29,7 @@ class HFBackbone(nn.Module):
         self.model = model
         self.dim = _width(model.config)
 
-    def features(self, x_BCHW: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def features(self, x_BCHW: Tensor, generator: noise.Source | None = None) -> Tensor:
         """(B, H, W, D). The generator is not used: these models draw from torch's global one, if at all."""
         hidden = self.model(pixel_values=x_BCHW).last_hidden_state
         if hidden.dim() == 4:

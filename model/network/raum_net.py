@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from model import config as configs
-from model import errors
+from model import errors, noise
 from model.network import backbones, bayesian_head, cross_scan, hf_backbone, pretrained, vmamba
 from model.network.attention import aam, acol, cam, cbam, contract, ra_cnn, region, sam
 
@@ -62,7 +62,7 @@ class RaumNet(nn.Module):
         """Length E of the embedding."""
         return self.attention.dim
 
-    def forward(self, x_BCHW: Tensor, generator: torch.Generator | None = None) -> Output:
+    def forward(self, x_BCHW: Tensor, generator: noise.Source | None = None) -> Output:
         """Dropout and drop path act in training mode and draw from `generator`, or from torch's global one."""
         look = contract.Look(x_BCHW, lambda again_BCHW: self._last_map(again_BCHW, generator))
         pooled = self.attention(look.backbone(x_BCHW), look)
@@ -83,7 +83,7 @@ class RaumNet(nn.Module):
         """The last map (B, D, H, W) alone."""
         return self._last_map(x_BCHW, None).permute(0, 3, 1, 2)
 
-    def _last_map(self, x_BCHW: Tensor, generator: torch.Generator | None) -> Tensor:
+    def _last_map(self, x_BCHW: Tensor, generator: noise.Source | None) -> Tensor:
         """(B, H, W, D) of the backbone, with what the attention does between its stages."""
         if self.attention.at == "stages":
             return self.backbone.features(x_BCHW, generator, self.attention.after_stage)

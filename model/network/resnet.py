@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model import errors
+from model import errors, noise
 from model.network import stages
 
 
@@ -56,7 +56,7 @@ class ResNet(nn.Module):
         stages.init_convolutions(self)
 
     def features(
-        self, x_BCHW: Tensor, generator: torch.Generator | None = None, after_stage: stages.After | None = None
+        self, x_BCHW: Tensor, generator: noise.Source | None = None, after_stage: stages.After | None = None
     ) -> Tensor:
         """(B, H, W, D). Nothing here is random: the generator is not used. after_stage: as stages.py says."""
         x = F.relu(self.bn1(self.conv1(x_BCHW.contiguous(memory_format=torch.channels_last))))

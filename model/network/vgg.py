@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from model import errors
+from model import errors, noise
 from model.network import stages
 
 VARIANTS = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}  # convolutions in each of the five stages
@@ -49,7 +49,7 @@ class Layers(nn.Sequential):
     """All layers; a module of its own only for the name that torchvision's weights have."""
 
     def forward(
-        self, x_BCHW: Tensor, generator: torch.Generator | None = None, after_stage: stages.After | None = None
+        self, x_BCHW: Tensor, generator: noise.Source | None = None, after_stage: stages.After | None = None
     ) -> Tensor:
         """(B, H, W, D). Nothing here is random: the generator is not used. after_stage: as stages.py says."""
         x, stage = x_BCHW.contiguous(memory_format=torch.channels_last), 0

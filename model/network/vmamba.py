@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model import errors
+from model import errors, noise
 from model.network import cross_scan, stages
 
 
@@ -111,18 +111,18 @@ class VMamba(nn.Module):
             _init_linear(self.classifier["head"])
 
     def features(
-        self, x_BCHW: Tensor, generator: torch.Generator | None = None, after_stage: stages.After | None = None
+        self, x_BCHW: Tensor, generator: noise.Source | None = None, after_stage: stages.After | None = None
     ) -> Tensor:
         """(B, H, W, D) after the classifier's norm. Drop path draws from `generator`, or from torch's global one.
         after_stage: as stages.py says."""
         return collections.deque(self._walk(x_BCHW, generator, after_stage), maxlen=1).pop()
 
-    def maps(self, x_BCHW: Tensor, generator: torch.Generator | None = None) -> list[Tensor]:
+    def maps(self, x_BCHW: Tensor, generator: noise.Source | None = None) -> list[Tensor]:
         """The map (B, H, W, C) that leaves each of the four stages, then what `features` gives."""
         return list(self._walk(x_BCHW, generator, None))
 
     def _walk(
-        self, x_BCHW: Tensor, generator: torch.Generator | None, after_stage: stages.After | None
+        self, x_BCHW: Tensor, generator: noise.Source | None, after_stage: stages.After | None
     ) -> Iterator[Tensor]:
         """The same one after the other; no map is held longer than the next needs it."""
         x = self.patch_embed(x_BCHW.contiguous(memory_format=torch.channels_last))
@@ -150,17 +150,17 @@ class VSSBlock(nn.Module):
         self.mlp = Mlp(dim)
         self.drop_path = drop_path
 
-    def forward(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def forward(self, x: Tensor, generator: noise.Source | None = None) -> Tensor:
         x = x + self._drop(self.op(self.norm(x)), generator)
         return x + self._drop(self.mlp(self.norm2(x)), generator)
 
-    def _drop(self, branch: Tensor, generator: torch.Generator | None) -> Tensor:
+    def _drop(self, branch: Tensor, generator: noise.Source | None) -> Tensor:
         if not self.training or self.drop_path == 0.0:
             return branch
         keep = 1.0 - self.drop_path
         device = branch.device if generator is None else generator.device
-        draws = torch.rand(branch.shape[0], 1, 1, 1, generator=generator, device=device)
-        return branch * (draws < keep).to(branch).div_(keep)
+        drawn = noise.rand(branch.shape[0], 1, 1, 1, source=generator, device=device)
+        return branch * (drawn < keep).to(branch).div_(keep)
 
 
 class SS2D(nn.Module):

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model import errors
+from model.together import Together
 
 _CENTRE_RATE = 0.5  # alpha of the paper
 _CHANNELS = 3  # of each class, where the map's own do not divide
@@ -27,20 +28,27 @@ class CentreLoss(nn.Module):
     def __init__(self, net: Any, generator: torch.Generator) -> None:
         super().__init__()
         self.register_buffer("centres_KE", torch.zeros(net.config.num_classes, net.dim))
+        self.forget()
 
     def forward(self, output: Any, targets_B: Tensor, generator: torch.Generator) -> Tensor:
-        """(B,); the centres move after they were compared."""
+        """(B,); the centres move once `follow` is called, by all that was compared with them since."""
         normed_BE = F.layer_norm(output.embedding.float(), output.embedding.shape[1:])
-        losses_B = 0.5 * (normed_BE - self.centres_KE[targets_B]).square().sum(1)
-        self._follow(normed_BE, targets_B)
-        return losses_B
+        self.waiting.append((normed_BE.detach(), targets_B))
+        return 0.5 * (normed_BE - self.centres_KE[targets_B]).square().sum(1)
+
+    def forget(self) -> None:
+        """What was compared since the last step does not move them."""
+        self.waiting: list[tuple[Tensor, Tensor]] = []
 
     @torch.no_grad()
-    def _follow(self, normed_BE: Tensor, targets_B: Tensor) -> None:
-        away_KE = torch.zeros_like(self.centres_KE)
-        away_KE.index_add_(0, targets_B, self.centres_KE[targets_B] - normed_BE)
-        counts_K = torch.bincount(targets_B, minlength=len(away_KE))
-        self.centres_KE -= _CENTRE_RATE * away_KE / (1 + counts_K)[:, None]
+    def follow(self, together: Together) -> None:
+        """Move the centres by the batches of all processes."""
+        moves_KE, counts_K = torch.zeros_like(self.centres_KE), self.centres_KE.new_zeros(len(self.centres_KE))
+        for normed_BE, targets_B in self.waiting:
+            moves_KE.index_add_(0, targets_B, self.centres_KE[targets_B] - normed_BE)
+            counts_K += torch.bincount(targets_B, minlength=len(counts_K))
+        self.centres_KE -= _CENTRE_RATE * together.sum(moves_KE) / (1 + together.sum(counts_K))[:, None]
+        self.forget()
 
 
 class MutualChannelLoss(nn.Module):

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from model import config as configs
 from model import last_layer, predict, probe
+from model.together import Together
 
 STRENGTH = 0.03  # C of the logistic regression on rows of unit variance
 
@@ -26,18 +27,25 @@ def give(
     unlabelled: Any,
     config: configs.TrainConfig,
     targets_NK: NDArray[np.floating] | None = None,
+    together: Together | None = None,
 ) -> None:
     """Fit the linear layer of the net's head on the labelled images, by logistic regression on embeddings as it sees them.
 
     Up to config.head_pool unlabelled images teach it, too: by the probabilities of the class-balanced, self-trained last
-    layer (model/last_layer.py), whose labels alone say how frequent classes are.
+    layer (model/last_layer.py), whose labels alone say how frequent classes are. Of several processes each embeds its part,
+    and the first one fits.
     """
+    joined = together or Together()
     rng, pool = np.random.default_rng([config.seed, 0xF1257]), config.head_pool or 0
-    rows_ND = predict.embed(net, images).embeddings_ND
-    truth_NK = np.eye(net.config.num_classes)[labels_N] if targets_NK is None else targets_NK.astype(np.float64)
+    rows_ND = _embedded(net, images, np.arange(len(images)), joined)
     if pool and len(unlabelled):
         chosen = np.sort(rng.permutation(len(unlabelled))[:pool])
-        pool_ND, known = predict.embed(net, unlabelled[chosen]).embeddings_ND, np.arange(len(rows_ND))
+        pool_ND = _embedded(net, unlabelled, chosen, joined)
+    if not joined.first:
+        return
+    truth_NK = np.eye(net.config.num_classes)[labels_N] if targets_NK is None else targets_NK.astype(np.float64)
+    if pool and len(unlabelled):
+        known = np.arange(len(rows_ND))
         rows_ND = np.concatenate([rows_ND, pool_ND])
         layer = last_layer.fit(
             rows_ND, known, labels_N, truth_NK.shape[1], rng=rng, targets_LK=targets_NK
@@ -48,3 +56,9 @@ def give(
     with torch.no_grad():
         net.head.linear.weight.copy_(found_KE[:, :-1])
         net.head.linear.bias.copy_(found_KE[:, -1])
+
+
+def _embedded(net: Any, images: Any, chosen: NDArray[np.int64], together: Together) -> NDArray[np.float32]:
+    """Embeddings of the chosen images, of which this process makes its part."""
+    own_ND = predict.embed(net, images[chosen[together.part(len(chosen))]]).embeddings_ND
+    return together.gather(torch.from_numpy(own_ND), len(chosen)).numpy()

@@ -22,6 +22,7 @@ class Method(NamedTuple):
 _OURS = {
     "ema": 0.99, "teacher": "average", "draws": 0, "unlabelled_ratio": 1, "lambda_u": 1.0, "ramp_start": 0.75, "ramp": 0.05,
     "oversample": "mild", "shown": 0, "cycle": 0, "head_pool": 0,
+    "hidden": 0.0,
 }  # fmt: skip
 _PUBLISHED = _OURS | {"ema": 0.999, "teacher": "net", "ramp_start": 0.0, "ramp": 0.0}
 
@@ -42,7 +43,7 @@ METHODS: dict[str, Method] = {
         | {"tau": 0.7, "kappa": 0.05, "tau_n": 0.05, "kappa_n": 0.005, "temperature": 2.0, "draws": 10}
         | {"ramp_start": 0.5, "ramp": 0.0},
     ),
-    "raum": Method(raum.Raum, _OURS | {"tau": 0.9, "kappa": 0.1, "draws": 10, "head_pool": 1000}),
+    "raum": Method(raum.Raum, _OURS | {"tau": 0.9, "kappa": 0.1, "draws": 10, "head_pool": 1000, "hidden": 0.4}),
 }
 
 

@@ -82,3 +82,14 @@ def test_a_class_that_the_last_round_did_not_know_makes_the_next_one_come_sooner
         told = {"labels": 0} if known is None else {"labels": 0, "classes": known}
         rounds.publish(tx, rounds.begin(tx, 0, told, 20, 5.0), {}, None, 6.0)
         assert policy.round_is_due(tx, workspace.settings, failed_at=-1, now=10.0) == soon
+
+
+@pytest.mark.parametrize(("now", "soon"), [({"high": 0.6}, True), ({"high": 0.9}, False), ({}, False)])
+def test_a_holdout_that_has_drifted_makes_the_next_round_come_sooner(
+    workspace: Workspace, now: dict[str, float], soon: bool
+) -> None:
+    label(workspace, workspace.ids[:20])
+    with workspace.db.write() as tx:
+        rounds.publish(tx, rounds.begin(tx, 0, {"labels": 0}, 20, 5.0), {"accuracy": 0.8}, None, 6.0)
+        queue.publish(tx, NewPublication(kind="refresh", watermark=20, metrics=now, created_at=7.0), [])
+        assert policy.round_is_due(tx, workspace.settings, failed_at=-1, now=10.0) == soon

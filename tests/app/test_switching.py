@@ -10,7 +10,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app import children, errors, jobs, overlays, pool, pool_files, predictions, processes, progress, switching
+from app import (
+    children,
+    errors,
+    learning_jobs,
+    overlays,
+    pool,
+    pool_files,
+    predictions,
+    processes,
+    progress,
+    switching,
+)
 from app import settings as chosen_by
 from model import config
 from store import images, labels, queue, workers
@@ -288,7 +299,7 @@ def test_a_refresh_by_hand_embeds_with_the_backbone_that_it_is_given_and_publish
 ) -> None:
     label(workspace, workspace.ids[:9])
     run_round(workspace)
-    jobs.refresh(workspace.settings.workspace, backbone=f"hf:{tiny_model}")
+    learning_jobs.refresh(workspace.settings.workspace, backbone=f"hf:{tiny_model}")
     assert "9 labels" in capsys.readouterr().out
     assert "tiny-convnext" in shown(workspace).embeddings
     assert shown(workspace).checkpoint is None

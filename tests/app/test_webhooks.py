@@ -314,6 +314,8 @@ def test_a_worker_tells_and_refreshes_though_nobody_answers_it(workspace: Worksp
     folder = workspace.settings.workspace
     lines = f"image_size = 32\nrounds = false\nwebhook_labels = 2\nwebhooks = ['{receiver.address}']\n"
     (folder / "settings.toml").write_text(lines, encoding="utf-8")
+    teller = webhooks.Teller(settings.load(folder), receiver.address, b"", threading.Event())
+    teller.step(workspace.db)  # what comes from now on is told, however late the worker's own first look is
     with working(folder):
         wait(lambda: published_up_to(workspace.db) == 0, 120)  # a busy machine takes long to import torch
         say(workspace.db, workspace.ids[0], workspace.class_ids[0])

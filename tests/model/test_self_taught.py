@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from model import config, errors, pretrain, pretrain_crops, self_taught
+from model import config, errors, pretrain, pretrain_crops, self_taught, self_taught_config
 from model.network import pretrained, raum_net
 
-RECIPE = config.SelfTaughtConfig(steps=3, seconds=0.0, batch=6, side=32)
+RECIPE = self_taught_config.SelfTaughtConfig(steps=3, seconds=0.0, batch=6, side=32)
 NETWORK = config.NetworkConfig("vmamba_nano", num_classes=2, image_size=32, pretrained=False)
 
 

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import sqlalchemy as sa
 
-from store import answers, classes, errors, label_batches, labels, records, schema
+from store import answers, classes, errors, images, label_batches, labels, records, schema
 from tests.store.conftest import World
 
 
@@ -217,6 +217,21 @@ def test_settled_at_an_earlier_watermark_is_what_it_was_then(world: World) -> No
         assert [row.event_seq for row in labels.settled(tx, up_to=3)] == [third.seq, second.seq]
         assert [row.event_seq for row in labels.settled(tx, up_to=2)] == [first.seq, second.seq]
         assert labels.settled(tx, up_to=0) == []
+
+
+def test_settled_images_come_page_by_page_while_more_is_looked_up(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(labels, "_SOME", 2)
+    for image in world.pool[4::-1]:
+        world.say("label", image, class_id=world.classes[0])
+    with world.db.read() as tx:
+        for until in (None, 3):
+            pages = [
+                (page, images.get_many(tx, [row.image_id for row in page])) for page in labels.each_settled(tx, until)
+            ]
+            assert [row for page, _ in pages for row in page] == labels.settled(tx, until)
+            assert [len(found) for _, found in pages] == ([2, 2, 1] if until is None else [2, 1])
 
 
 def test_merged_classes_are_counted_under_the_one_that_stands(world: World) -> None:

@@ -140,7 +140,9 @@ def test_a_resized_grid_keeps_its_cells_and_pictures_and_only_moves_them(browse:
     for top in (0, 4000):
         tab.evaluate("(top) => { document.querySelector('.bw-grid').scrollTop = top; }", top)
         tab.wait_for_function("""() => { const seen = [...document.querySelectorAll('.bw-cell img')];
-            return document.elementFromPoint(300, 360).closest('.bw-cell') && seen.every((each) => each.naturalWidth); }""")
+            return document.elementFromPoint(300, 360).closest('.bw-cell')
+                && seen.every((each) => each.complete && each.naturalWidth); }""")
+        tab.wait_for_timeout(100)  # the load event of the last picture comes a moment later
         columns, before = tab.evaluate("""() => {
             const cells = [...document.querySelectorAll('.bw-cell')];
             window.kept = new Map(cells.map((cell) => [cell.id, cell.querySelector('img')]));

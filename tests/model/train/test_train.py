@@ -208,8 +208,11 @@ def test_soft_labels_that_do_not_fit_are_refused(targets_NK, why):
         run(build(), SHORT, targets_NK=targets_NK)
 
 
-@pytest.mark.parametrize("rate", [0.0, 0.4])
-def test_labelled_and_strong_views_are_covered_and_the_weak_ones_never(rate, monkeypatch):
+@pytest.mark.parametrize(
+    ("method", "rate", "labelled", "strong"),
+    [("fixmatch", 0.0, 0.0, 0.3), ("fixmatch", 0.4, 0.4, 0.4), ("raum", 0.0, 0.4, 0.4), ("raum", 0.6, 0.6, 0.6)],
+)
+def test_labelled_and_strong_views_are_covered_and_the_weak_ones_never(method, rate, labelled, strong, monkeypatch):
     drawn, plain = {}, augment.view
 
     def watched(images, strength, **options):
@@ -219,9 +222,10 @@ def test_labelled_and_strong_views_are_covered_and_the_weak_ones_never(rate, mon
         return views
 
     monkeypatch.setattr(augment, "view", watched)
-    run(build(), dataclasses.replace(SHORT, steps=4, batch_labelled=16, batch_unlabelled=16, occlusion_rate=rate))
+    changes = {"method": method, "occlusion_rate": rate, "steps": 4, "batch_labelled": 16, "batch_unlabelled": 16}
+    run(build(), dataclasses.replace(SHORT, **changes))
     assert max(drawn["weak"]) < 0.01
-    for kind in ("labelled", "strong"):
+    for kind, most in (("labelled", labelled), ("strong", strong)):
         covered = [share for share in drawn[kind] if share > 0.1]
-        assert (len(covered) > 16) == (rate > 0)  # of 64, half are meant to be
-        assert max(drawn[kind]) <= max(rate, 0.01) + 0.01
+        assert (len(covered) > 16) == (most > 0)  # of 64, half are meant to be
+        assert max(drawn[kind]) <= max(most, 0.01) + 0.01

@@ -1,0 +1,201 @@
+"""Several workers on one server's database embed one pool: who stands by takes slices from its end, the learner the rest.
+
+A slice is a range of image ids. Whoever embeds it holds an advisory lock of the server, which ends with the process, so
+that no slice is done twice; what is done lies as a file in the workspace until the learner, who goes through the ids in
+order, takes it up.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from app import pool
+from app.settings import Settings
+from model import checkpoint
+from model import errors as model_errors
+from store import duties, images
+from store import settings as stored
+from store.database import Database
+from store.records import Image
+
+SLICE = 512  # image ids
+MANY = 4 * SLICE  # images from which others are asked to help
+KEY = "embedding"  # setting: what the learner embeds now; nothing where that is little
+HELP_SECONDS = 0.5  # of a step beside, after which it is looked whether the learner has ended
+
+log = logging.getLogger("raum.worker")
+
+
+def of(image_id: int) -> int:
+    """The slice of an image."""
+    return (image_id - 1) // SLICE
+
+
+def _duty(db: Database, folder: str, number: int) -> duties.Duty:
+    return duties.Duty(db, duties.WORKER + 1 + zlib.crc32(f"{folder} {number}".encode()) % (2**31 - 4))
+
+
+def _parts(workspace: Path, folder: str) -> Path:
+    return workspace / f"{folder}.parts"
+
+
+class Learner:
+    """The side of who learns. In a workspace of one machine's own database nobody helps."""
+
+    def __init__(self, db: Database, settings: Settings) -> None:
+        self.db, self.workspace, self.alone = db, settings.workspace, isinstance(settings.database, Path)
+        self.duty: duties.Duty | None = None
+        self.at: tuple[str, int] | None = None  # folder and slice that it embeds now
+        self.asked = False
+        if not self.alone:  # what another learner asked for is over
+            with db.write() as tx:
+                stored.set_setting(tx, KEY, None)
+
+    def extend(self, held: pool.Pool, found: Sequence[Image], *, seconds: float) -> int:
+        """As pool.extend, of the first slice of `found`; 0 while another worker is about to finish that."""
+        if self.alone or (not self.asked and len(found) < MANY):
+            return pool.extend(held, found, seconds=seconds)
+        number = of(found[0].id)
+        images_ = [image for image in found if of(image.id) == number]
+        if self.at != (held.folder, number):
+            self._let_go()
+            duty = _duty(self.db, held.folder, number)
+            if not duty.take():
+                duty.let_go()
+                return self._take_up(held, images_, number)
+            self.duty, self.at, self.asked = duty, (held.folder, number), True
+            with self.db.write() as tx:
+                told = {
+                    "folder": held.folder,
+                    "checkpoint": held.checkpoint,
+                    "slice": number,
+                    "last": images.newest(tx),
+                }
+                stored.set_setting(tx, KEY, told)
+        return self._take_up(held, images_, number) or pool.extend(held, images_, seconds=seconds)
+
+    def end(self, held: pool.Pool) -> None:
+        """All is embedded."""
+        if self.asked:
+            with self.db.write() as tx:
+                stored.set_setting(tx, KEY, None)
+            self._let_go()
+            self.asked = False
+            for left in _parts(self.workspace, held.folder).parent.glob("*.parts"):
+                shutil.rmtree(left, ignore_errors=True)
+
+    def _let_go(self) -> None:
+        if self.duty is not None:
+            self.duty.let_go()
+        self.duty = self.at = None
+
+    def _take_up(self, held: pool.Pool, images_: list[Image], number: int) -> int:
+        """What another worker has left of these images; 0 where there is nothing."""
+        file = _parts(self.workspace, held.folder) / f"{number}.npz"
+        try:
+            with np.load(file, allow_pickle=False) as told:
+                looked, ids_N, embeddings_ND, looks_NF = (told[name] for name in ("looked", "ids", "x", "looks"))
+        except (OSError, ValueError, KeyError, EOFError):
+            return 0
+        chosen = [image for image in images_ if image.id in set(looked.tolist())]
+        if chosen != images_ or len(ids_N) != len(embeddings_ND):
+            return 0
+        wanted_N = np.isin(ids_N, np.array([image.id for image in chosen], np.int64))
+        if wanted_N.any():
+            pool.add(held, ids_N[wanted_N].tolist(), embeddings_ND[wanted_N], looks_NF[wanted_N])
+        held.unreadable.update({image.id for image in chosen}.difference(ids_N.tolist()))
+        pool.remember_images(held, chosen)
+        held.last_id = chosen[-1].id
+        file.unlink(missing_ok=True)
+        return len(chosen)
+
+
+class Helper:
+    """The side of who stands by: one slice at a time, in steps."""
+
+    def __init__(self, db: Database, settings: Settings) -> None:
+        self.db, self.settings = db, settings
+        self.held: pool.Pool | None = None  # its network
+        self.duty: duties.Duty | None = None
+        self.number, self.left, self.images = 0, [], []  # type: int, list[Image], list[Image]
+
+    def step(self) -> str:
+        """Embed for half a second what the learner asks for; returns what it does, nothing where there is nothing to do."""
+        with self.db.read() as tx:
+            told = stored.get_setting(tx, KEY)
+        if not told:
+            self.end()
+            self.held = None
+            return ""
+        if self.held is None or self.held.folder != told["folder"]:
+            self.end()
+            self.held = self._open(told["folder"], told["checkpoint"])
+        if self.held.net is None or (self.duty is None and not self._begin(told)):
+            return ""
+        done = pool.extend(self.held, self.left, seconds=HELP_SECONDS)
+        self.left = self.left[done:]
+        if not self.left:
+            self._write(self.held)
+            self.end()
+        return f"helps to look at the images: {self.images[0].id:,} to {self.images[-1].id:,}"
+
+    def end(self) -> None:
+        """Let go of the slice; what was not written is lost."""
+        if self.duty is not None:
+            self.duty.let_go()
+        self.duty = None
+
+    def _open(self, folder: str, name: str | None) -> pool.Pool:
+        """The learner's network; without one where it cannot be had here."""
+        try:
+            if name is None:
+                found = pool.open_wanted(self.settings, [])
+            else:
+                loaded = checkpoint.load(self.settings.workspace / name)
+                found = pool.Pool(self.settings, loaded.net.to(pool.device()), name, Path(name).stem)
+        except model_errors.ModelError as problem:
+            log.warning("cannot help to look at the images: %s", problem)
+            found = None
+        if found is None or found.folder != folder:
+            found = pool.Pool(self.settings, None, name, Path(folder).name, pool.network_config(self.settings, 2))
+        return found
+
+    def _begin(self, told: dict[str, int | str]) -> bool:
+        """Claim the last whole slice that nobody has."""
+        for number in range(of(int(told["last"]) + 1) - 1, int(told["slice"]), -1):
+            assert self.held is not None
+            if self._file(self.held, number).exists():
+                continue
+            duty = _duty(self.db, self.held.folder, number)
+            if not duty.take() or self._file(self.held, number).exists():  # done just now
+                duty.let_go()
+                continue
+            with self.db.read() as tx:
+                found = images.all_after(tx, number * SLICE, SLICE)
+            self.images = self.left = [image for image in found if of(image.id) == number]
+            if self.images:
+                self.duty, self.number = duty, number
+                fresh = pool.Pool(self.settings, self.held.net, self.held.checkpoint, self.held.name)
+                self.held = fresh
+                return True
+            duty.let_go()
+        return False
+
+    def _file(self, held: pool.Pool, number: int) -> Path:
+        return _parts(self.settings.workspace, held.folder) / f"{number}.npz"
+
+    def _write(self, held: pool.Pool) -> None:
+        file = self._file(held, self.number)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        beside = file.with_name(f".{self.number}.{os.getpid()}.tmp")
+        with beside.open("wb") as out:
+            looked = np.array([image.id for image in self.images], np.int64)
+            np.savez(out, looked=looked, ids=held.image_ids, x=held.embeddings_ND, looks=held.looks_NF)
+        os.replace(beside, file)
