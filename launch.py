@@ -156,6 +156,19 @@ def embed(
     switching.embed(workspace, backbone=backbone, child=child)
 
 
+@app.command("pretrain-pool")
+def pretrain_pool(
+    workspace: Workspace = HOME,
+    backbone: options.Backbone = None,
+    minutes: Annotated[float | None, typer.Option(help="how long; the setting pretrain_minutes unless given")] = None,
+    child: Annotated[bool, typer.Option("--child", hidden=True)] = False,
+) -> None:
+    """Teach the workspace's backbone the pool's own images, without labels; broken off, the same command goes on."""
+    from app import self_teaching
+
+    self_teaching.pretrain(workspace, backbone=backbone, minutes=minutes, child=child)
+
+
 @app.command("round")
 def round_(
     workspace: Workspace = HOME,

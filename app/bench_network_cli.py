@@ -174,3 +174,35 @@ def bad_images(
     from app import bench_bad_images as measuring
 
     measuring.command(images, backbone=backbone, share=share, seeds=seeds, cache=cache, json_file=json_file)
+
+
+def pretrain(
+    images: Annotated[
+        Path | None, typer.Option(help="one folder per class, its metadata.csv may split; without it the demo pool")
+    ] = None,
+    backbone: Annotated[str, typer.Option(help="as in serve, one of ours")] = "vmamba_nano",
+    random: Annotated[bool, typer.Option("--random", help="start from random weights")] = False,
+    objectives: Annotated[
+        str, typer.Option(help="comma-separated, of vicreg, simsiam and dino")
+    ] = "vicreg,simsiam,dino",
+    seconds: Annotated[float, typer.Option(help="of each training")] = 120.0,
+    steps: Annotated[int, typer.Option(help="at most so many; 0: by time alone")] = 0,
+    batch: int = 32,
+    side: Annotated[int, typer.Option(help="of a view in pixels; 0: the network's own")] = 0,
+    gentle: Annotated[float, typer.Option(help="factor of the rates where trained weights are gone on from")] = 0.1,
+    count: Annotated[int, typer.Option(help="images of the demo pool, 60 % to learn from")] = 600,
+    threads: Annotated[int, typer.Option(help="CPU threads; 0: as many as there are cores")] = 0,
+    seed: int = 0,
+    json_file: options.Json = None,
+) -> None:
+    """Pretraining on a pool's own images without labels: a linear probe before and after, by objective."""
+    from app import bench_pretrain as measuring
+    from model import self_taught_config
+
+    recipe = self_taught_config.SelfTaughtConfig(
+        seconds=seconds, steps=steps, batch=batch, side=side, gentle=gentle, seed=seed
+    )
+    measuring.command(
+        images, backbone=backbone, random=random, objectives=options.names(objectives), recipe=recipe, count=count,
+        threads=threads, json_file=json_file,
+    )  # fmt: skip

@@ -18,6 +18,7 @@ from store.records import Command
 
 STOPPED = "a person stopped it"
 EMBED = "embed"  # the verb that embeds with another backbone, and its row among the workers
+PRETRAIN = "pretrain-pool"  # the same for pretraining on the pool's own images
 
 log = logging.getLogger("raum.worker")
 
@@ -122,6 +123,10 @@ class Children:
     def start_embedding(self) -> None:
         """Embed the pool with the settings' backbone; `ended` tells how it went."""
         self._start(EMBED, ["--backbone", self.settings.backbone], None)
+
+    def start_pretraining(self) -> None:
+        """Teach the settings' backbone the pool's images; `ended` tells how it went."""
+        self._start(PRETRAIN, ["--backbone", self.settings.backbone], None)
 
     def start_backup_when_due(self) -> bool:
         """The day's backup in a child, when something changed."""

@@ -134,10 +134,12 @@ def _backbone(tx: Connection) -> dict[str, str] | None:
 
 
 def _switch(states: dict[str, WorkerState], now: float) -> dict[str, Any] | None:
-    """How far a new backbone has come, or why it cannot be used; None while none is wanted (app/switching.py).
+    """How far a new backbone or its pretraining has come, or why it cannot be used; None while none is wanted
+    (app/switching.py).
 
     Its row may be old, while weights are downloaded: the worker that looks after it is the one to be alive."""
-    state, worker = states.get("embed"), states.get("worker")
+    taught, worker = states.get("pretrain-pool"), states.get("worker")
+    state = taught if taught and taught.phase != "idle" and _lately(taught, now) else states.get("embed")
     goes_on = state is not None and state.phase != "idle" and worker is not None and _lately(worker, now)
     if state is None or not (goes_on or state.phase == "failed"):
         return None

@@ -65,6 +65,8 @@ class Settings:
     round_after_minutes: float = 10.0
     round_min_labels: int = 20
     rounds: bool = True
+    pretrain: str = "none"  # pool: before any round the backbone learns the pool's own images, see docs/learning.md
+    pretrain_minutes: float = 10.0
     steps: int = 0  # 0: the training's own default
     occlusion_rate: float = 0.0
     precision: str = config.AUTO  # of rounds, as are the next ones: docs/learning.md
@@ -106,6 +108,7 @@ class Settings:
 
 
 CONSENSUS = ("auto", "dawid_skene_model", "dawid_skene", "crowdlab", "majority")
+PRETRAIN = ("none", "pool")
 DATABASE = "RAUM_DATABASE"  # environment variable: how --database reaches the processes that a verb starts
 FIELDS = {field.name: field for field in dataclasses.fields(Settings)}
 
@@ -172,6 +175,10 @@ def _checked(name: str, value: Any) -> Any:
         raise errors.SettingsError(f"setting 'attention' is one of {', '.join(config.ATTENTIONS)}, not {value!r}")
     if name == "method" and value not in config.METHODS:
         raise errors.SettingsError(f"setting 'method' is one of {', '.join(config.METHODS)}, not {value!r}")
+    if name == "pretrain" and value not in PRETRAIN:
+        raise errors.SettingsError(f"setting 'pretrain' is one of {', '.join(PRETRAIN)}, not {value!r}")
+    if name == "pretrain_minutes" and value <= 0:
+        raise errors.SettingsError(f"setting 'pretrain_minutes' is a time, more than 0, not {value!r}")
     if name == "precision" and value not in config.PRECISIONS:
         raise errors.SettingsError(f"setting 'precision' is one of {', '.join(config.PRECISIONS)}, not {value!r}")
     if name == "launcher" and value not in launching.LAUNCHERS:

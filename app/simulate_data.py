@@ -90,7 +90,7 @@ def from_folder(
         np.save(partial, embed(images))
         partial.rename(kept)
     embeddings_ND = np.load(kept, allow_pickle=False)
-    return Material(folder.name, names, labels_N, _split_of(folder, files), images, embeddings_ND)
+    return Material(folder.name, names, labels_N, split_of(folder, files), images, embeddings_ND)
 
 
 def from_demo(*, count: int, side: int, seed: int, embed: Embed, progress: Progress) -> Material:
@@ -228,7 +228,7 @@ def _decode(
     return images
 
 
-def _split_of(folder: Path, files: list[Path]) -> Ints | None:
+def split_of(folder: Path, files: list[Path]) -> Ints | None:
     table = folder / "metadata.csv"
     if not table.exists():
         return None

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from app import backbone_names, backbones, children, errors, jobs, pool, pool_files, processes, settings
+from app import backbone_names, backbones, children, errors, jobs, pool, pool_files, processes, self_teaching, settings
 from model import config
 from model import errors as model_errors
 from store import images, queue, workers
@@ -120,11 +120,12 @@ class Switch:
         self.db, self.settings, self.children = db, chosen, others
         self.seen: pool.Pool | None = None
         self.due = False
-        self.next_try = 0.0
+        self.next_try = self.next_teaching = 0.0
         self.offered = False
 
     def step(self, held: pool.Pool) -> pool.Pool | None:
         """The new network's pool once it is embedded, to publish from; before that, see to the child that embeds."""
+        self._teach(held)
         if held is not self.seen:
             self._look(held)
         if not self.due or children.EMBED in self.children.running:
@@ -140,6 +141,23 @@ class Switch:
             self._say("starting", f"starting to embed with the new backbone {self._new}")
             self.children.start_embedding()
         return None
+
+    @property
+    def holds(self) -> bool:
+        """Whether rounds wait: they would start from weights that are about to be others."""
+        return self.due or children.PRETRAIN in self.children.running
+
+    def _teach(self, held: pool.Pool) -> None:
+        """Pretraining on the pool, where the settings want it; what it leaves is another start, which is switched to."""
+        problem = self.children.ended.pop(children.PRETRAIN, "")
+        if problem is None:
+            self.seen = None
+        elif problem:
+            self.next_teaching = time.monotonic() + RETRY_SECONDS
+            log.warning("no pretraining on the pool: %s", problem)
+        free = children.PRETRAIN not in self.children.running and time.monotonic() >= self.next_teaching
+        if free and self_teaching.is_due(self.settings, held):
+            self.children.start_pretraining()
 
     def _look(self, held: pool.Pool) -> None:
         self.seen, self.offered, self.due = held, False, is_due(self.db, self.settings, held)

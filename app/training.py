@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from app import board, decoded, errors, loggers, pool, team, testing
-from model import checkpoint, config, precision, predict, tta
+from app import board, decoded, errors, loggers, pool, self_teaching, team, testing
+from model import checkpoint, config, precision, predict, self_taught_config, tta
 from model import train as training
 from model.data import datasets, occlusion
 from model.network import raum_net
@@ -61,11 +61,14 @@ def train(
     progress: Progress,
     tta_name: str = "none",
     log_to: Sequence[str] = (),
+    taught: self_taught_config.SelfTaughtConfig | None = None,
+    random_weights: bool = False,
     beside: team.Team | None = None,
 ) -> dict[str, Any]:
     """Train on a stratified share of the training labels and, semi-supervised, on the rest; test; write both to `out`.
 
     `log_to`: loggers (app/loggers.py) that are told every step's losses and, ten times, shown maps of some test images.
+    `taught`: first teach the backbone the training images, labels apart.
     `beside`: processes that call this alike and share every batch; the first one alone tests and writes, the others return {}.
     """
     beside = beside or team.Team()
@@ -78,10 +81,18 @@ def train(
     parts = divided(task, data, chosen.seed)
     network = config.for_backbone(backbone, num_classes=len(data.class_names))
     network = dataclasses.replace(network, attention=attention, attention_options=attention_options, seed=chosen.seed)
+    if random_weights:
+        network = dataclasses.replace(network, pretrained=False)
     side = tta.side(tta_name, network.image_size)
     net = raum_net.build(network).to(pool.device())
     learning = np.concatenate([parts.labelled, parts.unlabelled, parts.validation])
     images = decoded.read(data.paths, learning, side=network.image_size, progress=told)
+    before: dict[str, Any] = {}
+    if taught is not None:
+        if beside.joined.count > 1:
+            raise errors.BadRequest("--pretrain pool is for one process; leave --launcher out")
+        seen_N = images.readable(np.concatenate([parts.labelled, parts.unlabelled]))
+        before["pretrained"] = self_teaching.teach(net, images.of(seen_N), taught, progress=told)
     chosen = dataclasses.replace(chosen, precision=precision.chosen(chosen.precision, pool.device()))
     learn = functools.partial(
         fit,
@@ -100,7 +111,7 @@ def train(
     tests = decoded.read(data.paths, parts.test, side=side, progress=told)
     seen = tests.readable(parts.test)
     every = max(1, training.in_steps(chosen, len(parts.labelled)).steps // 10)
-    known = {**_told(task, network, chosen), "processes": beside.joined.count}
+    known = {**_told(task, network, chosen), "processes": beside.joined.count, **before}
     with loggers.opened(log_to, out, known) as writers:
         fitted = learn(log=board.logs(writers, net, tests.of(seen), every=every))
         tested = testing.score(net, tests.of(seen), data.labels_N[seen], seed=chosen.seed, tta_name=tta_name).figures

@@ -47,6 +47,14 @@ def train(
     ] = "own",
     aux_loss: Annotated[str, typer.Option(help="none|center|mc, beside the cross-entropy")] = "none",
     backbone: options.OneBackbone = "vmamba_nano",
+    pretrain: Annotated[
+        str, typer.Option(help="none|pool: first teach the backbone all training images, without their labels")
+    ] = "none",
+    pretrain_minutes: Annotated[float, typer.Option(help="how long")] = 10.0,
+    pretrain_steps: Annotated[int, typer.Option(help="or at most how many steps; 0: by time alone")] = 0,
+    random_weights: Annotated[
+        bool, typer.Option("--random-weights", help="start one of our own backbones without its pretrained weights")
+    ] = False,
     steps: Annotated[int, typer.Option(help="training steps; 0: the recipe's own number")] = 0,
     log: Annotated[
         list[str] | None, typer.Option(help="tensorboard|wandb|mlflow: losses and maps go there, too; may be repeated")
@@ -73,7 +81,7 @@ def train(
         if launching.run(sys.argv[1:], processes or 0):
             raise errors.PeerLost("the training failed: the reason of the process that did stands above")
         return
-    from app import backbones, jobs, loggers, pool, team, training
+    from app import backbones, jobs, loggers, pool, self_teaching, team, training
     from app import processes as running
     from model import config
 
@@ -101,6 +109,8 @@ def train(
             progress=tell,
             tta_name=tta,
             log_to=log_to,
+            taught=self_teaching.recipe(pretrain, pretrain_minutes, steps=pretrain_steps, seed=seed),
+            random_weights=random_weights,
             beside=beside,
         )
     if beside.first:

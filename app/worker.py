@@ -257,7 +257,7 @@ class Worker:
         return not self.wants_maps
 
     def _start_round(self) -> bool:
-        wanted = self.settings.rounds and self.pool.wants_rounds and not self.switch.due
+        wanted = self.settings.rounds and self.pool.wants_rounds and not self.switch.holds
         untrained = self.pool.checkpoint is None and self.pool.asked is None
         return wanted and self.pool.complete and self.children.start_round_when_due(untrained=untrained)
 

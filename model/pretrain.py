@@ -31,6 +31,7 @@ from model import config as configs
 from model.data import augment
 from model.network import pretrained, raum_net
 from model.pretrain_crops import Group
+from model.pretrain_run import Run
 from model.semi import schedules
 from model.together import Together
 
@@ -39,21 +40,23 @@ Log = Callable[[int, dict[str, float]], None]
 
 
 def distil(
-    run: Distillation,
+    run: Run,
     groups: Sequence[Group],
     *,
     progress: Progress | None = None,
     log: Log | None = None,
     keep: Callable[[dict[str, Any]], None] | None = None,
     keep_seconds: float = 60.0,
+    stop: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Step until the run's steps or seconds are over. `log` gets every step's figures, `keep` the state now and then.
+    """Step until the run's steps or seconds are over, or stop() says so. `log` gets every step's figures, `keep` the state
+    now and then and in the end.
 
     Raises BadInput for pictures that cannot be used, TrainingDiverged naming the step.
     """
     _check(groups)
     kept = time.perf_counter()
-    while (done := run.done()) < 1.0:
+    while (done := run.done()) < 1.0 and not stop():
         figures = run.step(groups, done)
         if log is not None:
             log(run.steps, figures)
@@ -249,7 +252,7 @@ class Distillation:
         return f"step {self.steps}: distance {figures['pooled']:.3f} of the mean, {figures['cells']:.3f} per cell"
 
 
-def save(path: Path, run: Distillation, described: dict[str, Any]) -> None:
+def save(path: Path, run: Run, described: dict[str, Any]) -> None:
     """The averaged weights as the file that model/network/pretrained.py reads, with `described` beside its own facts."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in run.average.state_dict().items()}
     for name, tensor in tensors.items():
