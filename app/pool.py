@@ -144,8 +144,9 @@ def open_wanted(settings: Settings, known: Sequence[Image]) -> Pool:
 def _filled(pool: Pool, known: Sequence[Image]) -> Pool:
     pool_files.read(pool)
     kept_N = np.isin(pool.image_ids, np.array([image.id for image in known], np.int64))
-    pool.image_ids, pool.embeddings_ND = pool.image_ids[kept_N], pool.embeddings_ND[kept_N]
-    pool.looks_NF = pool.looks_NF[kept_N]
+    if not kept_N.all():  # a copy of a large pool takes as much memory again
+        pool.image_ids, pool.embeddings_ND = pool.image_ids[kept_N], pool.embeddings_ND[kept_N]
+        pool.looks_NF = pool.looks_NF[kept_N]
     remember_images(pool, [image for image in known if image.id <= pool.last_id])
     return pool
 
