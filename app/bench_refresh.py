@@ -83,10 +83,8 @@ def make(
     ]  # fmt: skip
     with db.write() as tx:
         label_batches.append_many(tx, new, time.time())
-    held.image_ids = np.array(ids, np.int64)
     noise_ND = rng.standard_normal((count, dims), dtype=np.float32)
-    held.embeddings_ND = noise_ND + APART * centres_KD[truth_N]
-    held.last_id = ids[-1]
+    pool.add(held, ids, noise_ND + APART * centres_KD[truth_N])
     pool_files.save(held)
     if apart:
         with db.write() as tx:
