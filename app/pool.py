@@ -63,9 +63,7 @@ class Pool:
         self.images_per_s = 20.0
         self.spent = {"decoding": 0.0, "embedding": 0.0}  # seconds
         self.opinions = agreement_model.Kept()
-        self.beside: Any = (
-            None  # a team (app/team.py) whose processes embed with this one, and that was shown the network
-        )
+        self.beside: Any = None  # a team (app/team.py) that embeds with this process, and that was shown the network
         self._prepared: last_layer.Prepared | None = None
 
     @property

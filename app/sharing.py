@@ -10,9 +10,11 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import time
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -28,6 +30,7 @@ from store.records import Image
 SLICE = 512  # image ids
 MANY = 4 * SLICE  # images from which others are asked to help
 KEY = "embedding"  # setting: what the learner embeds now; nothing where that is little
+WAIT_SECONDS = 0.5  # until it is tried again whether who has a slice has ended without leaving it
 HELP_SECONDS = 0.5  # of a step beside, after which it is looked whether the learner has ended
 
 log = logging.getLogger("raum.worker")
@@ -53,7 +56,7 @@ class Learner:
         self.db, self.workspace, self.alone = db, settings.workspace, isinstance(settings.database, Path)
         self.duty: duties.Duty | None = None
         self.at: tuple[str, int] | None = None  # folder and slice that it embeds now
-        self.asked = False
+        self.asked, self.next_try = False, 0.0
         if not self.alone:  # what another learner asked for is over
             with db.write() as tx:
                 stored.set_setting(tx, KEY, None)
@@ -66,9 +69,12 @@ class Learner:
         images_ = [image for image in found if of(image.id) == number]
         if self.at != (held.folder, number):
             self.let_go()
+            if time.monotonic() < self.next_try:
+                return self._take_up(held, images_, number)
             duty = _duty(self.db, held.folder, number)
             if not duty.take():
                 duty.let_go()
+                self.next_try = time.monotonic() + WAIT_SECONDS
                 return self._take_up(held, images_, number)
             self.duty, self.at, self.asked = duty, (held.folder, number), True
             with self.db.write() as tx:
@@ -123,7 +129,8 @@ class Helper:
 
     def __init__(self, db: Database, settings: Settings) -> None:
         self.db, self.settings = db, settings
-        self.held: pool.Pool | None = None  # its network
+        self.held: pool.Pool | None = None  # its network, where that can be had here
+        self.tried = ""  # the folder of the network that was asked for last
         self.duty: duties.Duty | None = None
         self.number, self.left, self.images = 0, [], []  # type: int, list[Image], list[Image]
 
@@ -131,14 +138,11 @@ class Helper:
         """Embed for half a second what the learner asks for; returns what it does, nothing where there is nothing to do."""
         with self.db.read() as tx:
             told = stored.get_setting(tx, KEY)
-        if not told:
+        folder = told["folder"] if told else ""
+        if folder != self.tried:
             self.end()
-            self.held = None
-            return ""
-        if self.held is None or self.held.folder != told["folder"]:
-            self.end()
-            self.held = self._open(told["folder"], told["checkpoint"])
-        if self.held.net is None or (self.duty is None and not self._begin(told)):
+            self.tried, self.held = folder, self._open(folder, told["checkpoint"]) if told else None
+        if self.held is None or (self.duty is None and not self._begin(self.held, told)):
             return ""
         done = pool.extend(self.held, self.left, seconds=HELP_SECONDS)
         self.left = self.left[done:]
@@ -153,8 +157,8 @@ class Helper:
             self.duty.let_go()
         self.duty = None
 
-    def _open(self, folder: str, name: str | None) -> pool.Pool:
-        """The learner's network; without one where it cannot be had here."""
+    def _open(self, folder: str, name: str | None) -> pool.Pool | None:
+        """The learner's network; None where it cannot be had here."""
         try:
             if name is None:
                 found = pool.open_wanted(self.settings, [])
@@ -163,19 +167,16 @@ class Helper:
                 found = pool.Pool(self.settings, loaded.net.to(pool.device()), name, Path(name).stem)
         except model_errors.ModelError as problem:
             log.warning("cannot help to look at the images: %s", problem)
-            found = None
-        if found is None or found.folder != folder:
-            found = pool.Pool(self.settings, None, name, Path(folder).name, pool.network_config(self.settings, 2))
-        return found
+            return None
+        return found if found.folder == folder else None
 
-    def _begin(self, told: dict[str, int | str]) -> bool:
+    def _begin(self, held: pool.Pool, told: dict[str, Any]) -> bool:
         """Claim the last whole slice that nobody has."""
-        for number in range(of(int(told["last"]) + 1) - 1, int(told["slice"]), -1):
-            assert self.held is not None
-            if self._file(self.held, number).exists():
+        for number in range(of(told["last"] + 1) - 1, told["slice"], -1):
+            if self._file(held, number).exists():
                 continue
-            duty = _duty(self.db, self.held.folder, number)
-            if not duty.take() or self._file(self.held, number).exists():  # done just now
+            duty = _duty(self.db, held.folder, number)
+            if not duty.take() or self._file(held, number).exists():  # done just now
                 duty.let_go()
                 continue
             with self.db.read() as tx:
@@ -183,8 +184,7 @@ class Helper:
             self.images = self.left = [image for image in found if of(image.id) == number]
             if self.images:
                 self.duty, self.number = duty, number
-                fresh = pool.Pool(self.settings, self.held.net, self.held.checkpoint, self.held.name)
-                self.held = fresh
+                self.held = pool.Pool(self.settings, held.net, held.checkpoint, held.name)  # without rows
                 return True
             duty.let_go()
         return False

@@ -76,8 +76,7 @@ class Worker:
         self.seen = self.published = -1  # watermarks: last looked at, last published
         self.classes_seen = self.classes_published = 0  # changes of the classes: the same
         self.first_unseen = self.last_unseen = self.free_at = 0.0
-        self.shown_images = 0
-        self.wants_maps = False
+        self.shown_images, self.wants_maps = 0, False
         self.next_look_for_images = self.next_look_for_imports = 0.0
         self.beat_at = 0.0
         self.phase, self.message, self.fraction = "starting", "reading the workspace", None  # type: str, str, float | None
@@ -187,7 +186,8 @@ class Worker:
         if not found:
             return False
         done, count = self.shared.extend(self.pool, found, seconds=0.4), len(self.pool.image_ids)
-        self._say("embedding", f"looking at the images: {count:,} of {total:,}", count / total)
+        if done:
+            self._say("embedding", f"looking at the images: {count:,} of {total:,}", count / total)
         if found[-1].id == self.pool.last_id and len(found) < switching.AT_ONCE:
             self.pool.complete = not self.children.reading
             pool_files.save(self.pool)

@@ -78,17 +78,20 @@ def test_several_embed_what_one_would_and_nothing_twice(
 
 
 def test_the_learner_waits_for_a_slice_and_does_it_where_its_helper_ends(
-    shared: tuple[settings.Settings, database.Database],
+    shared: tuple[settings.Settings, database.Database], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chosen, db = shared
     held, learner, helper = pool.open_wanted(chosen, []), sharing.Learner(db, chosen), sharing.Helper(db, chosen)
     assert grow(learner, held, db) == 8
     with db.read() as tx:
         told = stored.get_setting(tx, sharing.KEY)
-    helper.held = helper._open(told["folder"], told["checkpoint"])
-    assert helper._begin({**told, "last": 16})
+    network = helper._open(told["folder"], told["checkpoint"])
+    assert network is not None
+    assert helper._begin(network, {**told, "last": 16})
     assert [grow(learner, held, db) for _ in range(2)] == [0, 0]
     helper.end()
+    assert grow(learner, held, db) == 0, "it asks the server now and then"
+    monkeypatch.setattr(learner, "next_try", 0.0)
     assert grow(learner, held, db) == 8
     assert held.last_id == 16
     learner.let_go()
@@ -106,3 +109,14 @@ def test_a_part_that_does_not_fit_is_not_taken_up(shared: tuple[settings.Setting
     assert [grow(learner, held, db) for _ in range(2)] == [8, 8]
     assert held.embeddings_ND.any(axis=1).all()
     learner.let_go()
+
+
+def test_who_cannot_have_the_network_stands_by_without_helping(
+    shared: tuple[settings.Settings, database.Database],
+) -> None:
+    chosen, db = shared
+    with db.write() as tx:
+        told = {"folder": "embeddings/start-other", "checkpoint": None, "slice": 0, "last": 60}
+        stored.set_setting(tx, sharing.KEY, told)
+    gone = dataclasses.replace(chosen, backbone="hf:/gone")
+    assert [sharing.Helper(db, each).step() for each in (chosen, gone)] == ["", ""]
