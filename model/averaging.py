@@ -7,9 +7,10 @@ from torch import nn
 
 
 @torch.no_grad()
-def follow(average: nn.Module, net: nn.Module, keep: float) -> None:
-    """Each weight becomes keep times itself plus the rest of the net's; what is no weight is taken over as it is: the
-    statistics of a batch norm are moving averages already."""
+def follow(average: nn.Module, net: nn.Module, ema: float, steps: int) -> None:
+    """Each weight becomes min(ema, (1 + steps) / (10 + steps)) times itself plus the rest of the net's; what is no weight is
+    taken over as it is: the statistics of a batch norm are moving averages already."""
+    keep = min(ema, (1 + steps) / (10 + steps))
     torch._foreach_lerp_(list(average.parameters()), list(net.parameters()), 1 - keep)
     for held, current in zip(average.buffers(), net.buffers(), strict=True):
         held.copy_(current)

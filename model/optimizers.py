@@ -7,6 +7,7 @@ few labels need: on the demo pool 300 labels and 330 steps gave 96 % with it and
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -14,11 +15,18 @@ from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 
 from model import config as configs
+from model import errors
 
 _NO_DECAY = ("A_logs", "Ds", "bias", "gamma")
 _LEAST_SIDE = 32  # of a matrix worth orthogonalising: stems, depth-wise filters and scores stay with AdamW
 _MOST_ENTRIES = 5_000_000  # beyond, as in RA-CNN's first layer, it takes longer than all else in a step
 _QUINTIC = (3.4445, -4.7750, 2.0315)  # the published coefficients: five passes bring all singular values near 1
+
+
+def check(loss: float, *, step: int, lr: float) -> None:
+    """Raises TrainingDiverged by name where a loss is not finite; `step` counts from 1."""
+    if not math.isfinite(loss):
+        raise errors.TrainingDiverged(f"the loss became {loss} at step {step}; lower lr (now {lr}) and run again")
 
 
 class Muon(Optimizer):

@@ -13,7 +13,6 @@ import copy
 import dataclasses
 import io
 import json
-import math
 import pickle
 import time
 from collections.abc import Callable, Sequence
@@ -191,18 +190,14 @@ class Distillation:
 
     def _descend(self, loss: Tensor, factor: float) -> None:
         """Backward, share gradients, clip, step, move the average; a loss that is not finite ends the run by name."""
-        if not math.isfinite(loss.item()):
-            raise errors.TrainingDiverged(
-                f"the loss became {loss.item()} at step {self.steps + 1}; lower lr (now {self.config.lr}) and run again"
-            )
+        optimizers.check(loss.item(), step=self.steps + 1, lr=self.config.lr)
         self.optimizers.zero_grad()
         loss.backward()
         moved = [*self.student.parameters(), *self.loss.parameters(), *self.hints.parameters()]
         self.together.share_gradients(moved)
         nn.utils.clip_grad_norm_(moved, self.config.clip_norm)
         self.optimizers.step(factor)
-        keep = min(self.config.ema, (1 + self.steps) / (10 + self.steps))
-        averaging.follow(self.average, self.student, keep)
+        averaging.follow(self.average, self.student, self.config.ema, self.steps)
         self.steps += 1
 
     def _half(self, *, teacher: bool = False) -> Any:

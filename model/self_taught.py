@@ -166,15 +166,12 @@ class SelfTaught:
         return augment.view(batch_BHWC, VIEW, size=side, mean=to.mean, std=to.std, generator=self.generator)
 
     def _descend(self, loss: Tensor, factor: float) -> None:
-        if not math.isfinite(loss.item()):
-            raise errors.TrainingDiverged(
-                f"the loss became {loss.item()} at step {self.steps + 1}; lower lr (now {self.config.lr}) and run again"
-            )
+        optimizers.check(loss.item(), step=self.steps + 1, lr=self.config.lr)
         self.optimizers.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_([*self.student.parameters(), *self.objective.parameters()], self.config.clip_norm)
         self.optimizers.step(factor)
-        averaging.follow(self.average, self.student, min(self.config.ema, (1 + self.steps) / (10 + self.steps)))
+        averaging.follow(self.average, self.student, self.config.ema, self.steps)
         self.steps += 1
 
     def state(self) -> dict[str, Any]:

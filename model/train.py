@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -17,7 +16,6 @@ from torch import nn
 from model import (
     averaging,
     best,
-    errors,
     optimizers,
     together_norms,
     train_inputs,
@@ -173,16 +171,12 @@ class _Run:
 
     def _descend(self, loss: float, factor: float) -> None:
         """Clip, step, and move the average; a loss that is not finite ends the run by name."""
-        if not math.isfinite(loss):
-            raise errors.TrainingDiverged(
-                f"the loss became {loss} at step {self.steps + 1}; lower lr (now {self.config.lr}) and run again"
-            )
+        optimizers.check(loss, step=self.steps + 1, lr=self.config.lr)
         scaler = self.pass_.scaler
         self.optimizers.unscale(scaler)
         nn.utils.clip_grad_norm_(self.net.parameters(), self.config.clip_norm)
         self.optimizers.step(factor, scaler)
-        keep = min(self.config.ema, (1 + self.steps) / (10 + self.steps))
-        averaging.follow(self.average, self.net, keep)
+        averaging.follow(self.average, self.net, self.config.ema, self.steps)
 
     def finish(self) -> None:
         """Give the net the averaged weights and put it in eval mode."""

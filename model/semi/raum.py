@@ -12,7 +12,8 @@ class Raum(pseudo_labels.Rule):
 
     The paper says only that Bayesian inference filters the pseudo-labels; this is the positive rule of UPS (Rizve et
     al. 2021) with its unbiased deviation and ten draws. tau .9, kappa .1, the averaged network as teacher and a start at
-    three quarters of the run are ours, chosen on the demo pool for short runs.
+    three quarters of the run are ours, chosen on the demo pool for short runs; so are the covered views (`hidden`) and the
+    first head that the self-trained last layer teaches (`head_pool`), which large pretrained weights start with.
     """
 
     def judge(self, log_probs_BSK: torch.Tensor, images_B: torch.Tensor) -> pseudo_labels.PseudoLabels:

@@ -1,5 +1,6 @@
 """`bench refresh` and `bench last-layer` on a small scale: a real worker, and figures that add up."""
 
+import contextlib
 import csv
 import json
 from pathlib import Path
@@ -9,6 +10,9 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import launch
+from app import bench_refresh, pool, settings
+from model import config
+from store import database, images, queue
 
 
 def test_every_answer_is_waited_for_until_a_publication_knows(tmp_path: Path) -> None:
@@ -38,6 +42,15 @@ def test_every_answer_is_waited_for_until_a_publication_knows(tmp_path: Path) ->
     assert 0 < row["p50"] <= row["max"]
     assert figures["refresh_itself_ms"]["at rest"]["p50"] <= row["max"]
     assert "300 images of 24 dimensions, 3 classes" in ran.output
+
+
+def test_the_made_up_embeddings_are_taken_up_as_they_are(tmp_path: Path) -> None:
+    chosen = settings.load(tmp_path / "workspace", backbone=config.NANO)
+    chosen.workspace.mkdir()
+    bench_refresh.make(chosen, tmp_path, count=60, dims=24, class_count=3, labelled=10)
+    with contextlib.closing(database.open(chosen.database)) as db, db.read() as tx:
+        held = pool.open_(chosen, queue.current(tx), images.all_ok(tx))
+    assert (held.net, held.embeddings_ND.shape) == (None, (60, 24))
 
 
 def test_the_last_layer_alone_is_told_by_labels_beside_logistic_regression(tmp_path: Path) -> None:

@@ -129,7 +129,7 @@ def test_the_average_has_the_statistics_of_the_network_that_learns(small):
     net, average = (backbones.build("resnet18", seed).train() for seed in (0, 1))
     first = average.conv1.weight.clone()
     net.features(torch.randn(4, 3, 32, 32))
-    averaging.follow(average, net, 0.75)
+    averaging.follow(average, net, 0.75, 1000)
     torch.testing.assert_close(average.conv1.weight, 0.75 * first + 0.25 * net.conv1.weight)
     for name, buffer in average.named_buffers():
         assert torch.equal(buffer, dict(net.named_buffers())[name]), name
