@@ -5,7 +5,7 @@ import { button, h, number, setText } from "./dom.js";
 import { tell } from "./key_hints.js";
 
 const STATES = [["all", "all images"], ["open", "open"], ["labelled", "labelled"], ["rejected", "rejected"], ["skipped", "skipped"], ["flagged", "flagged"], ["holdout", "held out"], ["quarantined", "in quarantine"]];
-const ORDERS = [["newest", "newest first"], ["oldest", "oldest first"], ["name", "by file name"], ["sure", "model surest first"], ["unsure", "model least sure first"], ["odd", "fits no class first"], ["bad", "likely bad images first"]];
+const ORDERS = [["newest", "newest first"], ["oldest", "oldest first"], ["name", "by file name"], ["sure", "model surest first"], ["unsure", "model least sure first"], ["odd", "fits no class first"], ["bad", "bad pictures first"]];
 const TYPED_MS = 250;
 export const NOTHING = { state: "all", said: "", suggested: "", low: "", high: "", person: "", round: "", text: "", order: "newest", like: "", lasso: "" };
 
