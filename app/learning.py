@@ -19,13 +19,15 @@ from app import (
     predictions,
     ranking,
     receipts,
+    round_start,
     round_steps,
     snapshot,
     study_plan,
     team,
 )
 from app.settings import Settings
-from model import checkpoint, last_layer
+from model import checkpoint, config, last_layer
+from model.network import raum_net
 from store import classes, images, queue, rounds
 from store.database import Database
 from store.records import NewPublication
@@ -140,7 +142,10 @@ def round_(
         seen = dataclasses.replace(seen, regions=snapshot.evidence(tx))
     seen = agreement.recalled(seen, settings.workspace, settings=settings, rng=np.random.default_rng(settings.seed))
     told = {"labels": len(seen.labelled), "classes": seen.classes_seen, "backbone": settings.backbone}
-    told |= {"method": settings.method, "start": "pretrained"}  # each round anew, never on from the last one
+    told |= {"method": settings.method}
+    network = pool.network_config(settings, len(seen.class_ids))
+    last = round_start.before(db, settings, network)
+    told["start"] = f"round {last[0]}" if last else config.PRETRAINED
     with db.write() as tx:
         seed = settings.seed + len(rounds.all_(tx))
         round_id = rounds.begin(tx, seed, told, seen.watermark, began)
@@ -149,7 +154,8 @@ def round_(
             db,
             settings,
             round_id,
-            seed,
+            dataclasses.replace(network, seed=seed),
+            last[1] if last else None,
             known,
             seen,
             beside,
@@ -169,7 +175,8 @@ def _run(
     db: Database,
     settings: Settings,
     round_id: int,
-    seed: int,
+    network: config.NetworkConfig,
+    last: checkpoint.Loaded | None,
     known: list[Any],
     seen: snapshot.Snapshot,
     beside: team.Team,
@@ -179,10 +186,12 @@ def _run(
     threads: Callable[[], int] | None,
     stop: Callable[[], bool] | None,
 ) -> int:
-    began = clock()
+    began, seed = clock(), network.seed
     rng = np.random.default_rng(seed)
-    network = dataclasses.replace(pool.network_config(settings, len(seen.class_ids)), seed=seed)
-    report, net = round_steps.train_on(settings, network, known, seen, rng, seed, progress, threads, stop, beside)
+    net = raum_net.build(network).to(pool.device())
+    if last is not None:
+        round_start.go_on(net, last, seen.class_ids)
+    report = round_steps.train_on(settings, net, known, seen, rng, seed, progress, threads, stop, beside)
     progress("embedding", round_steps.TRAINED_SHARE, "looking at every image again")
     name = f"round-{round_id}"
     file = f"checkpoints/{name}.safetensors"

@@ -23,7 +23,7 @@ TRAINED_SHARE = 0.8  # of a round's progress bar
 
 def train_on(
     settings: Settings,
-    network: config.NetworkConfig,
+    net: raum_net.RaumNet,
     known: list[Any],
     seen: snapshot.Snapshot,
     rng: np.random.Generator,
@@ -32,10 +32,10 @@ def train_on(
     threads: Callable[[], int] | None,
     stop: Callable[[], bool] | None,
     beside: team.Team,
-) -> tuple[train.TrainReport, Any]:
-    """Decode, and train a network; the team's other processes hear what on, and do it too."""
+) -> train.TrainReport:
+    """Decode, and train the network in place; the team's other processes hear what on, and do it too."""
     progress("reading", 0.0, "decoding the images")
-    cache = pool.open_cache(settings, network)
+    cache = pool.open_cache(settings, net.config)
     here = {image.id: image for image in known}
     chosen = [here[image_id] for image_id in seen.labelled if image_id in here]
     labelled = _read(cache, chosen, settings)
@@ -46,11 +46,10 @@ def train_on(
         kept = rng.choice(np.array([image.id for image in others]), MOST_UNLABELLED, replace=False)
         others = [here[image_id] for image_id in sorted(kept.tolist())]
     unlabelled = _read(cache, others, settings)
-    net = raum_net.build(network).to(pool.device())
     targets_NK = seen.targets(ids)
     lesson = {
         "network": team.described(net),
-        "recipe": dataclasses.asdict(recipe(settings, network, seed)),
+        "recipe": dataclasses.asdict(recipe(settings, net.config, seed)),
         "labelled": team.listed([here[image_id] for image_id in ids]),
         "labels": [seen.labelled[image_id] for image_id in ids],
         "targets": None if targets_NK is None else targets_NK.tolist(),
@@ -58,7 +57,7 @@ def train_on(
         "unlabelled": team.listed([others[int(at)] for at in unlabelled.positions_N]),
     }
     beside.ask("train", lesson=lesson)
-    report = learn(
+    return learn(
         net,
         lesson,
         labelled.images_NHWC,
@@ -68,7 +67,6 @@ def train_on(
         threads=threads,
         stop=stop,
     )
-    return report, net
 
 
 def recipe(settings: Settings, network: config.NetworkConfig, seed: int) -> config.TrainConfig:

@@ -27,8 +27,8 @@ LARGEST_VIEW = 112  # px: pieces of larger pictures are shown about as large as 
 
 def recipe(name: str, minutes: float, *, steps: int = 0, seed: int = 0) -> self_taught_config.SelfTaughtConfig | None:
     """What `--pretrain NAME` means; None for none. Raises BadRequest."""
-    if name not in settings.PRETRAIN:
-        raise errors.BadRequest(f"--pretrain is one of {', '.join(settings.PRETRAIN)}, not {name!r}")
+    if name not in settings.ONE_OF["pretrain"]:
+        raise errors.BadRequest(f"--pretrain is one of {', '.join(settings.ONE_OF['pretrain'])}, not {name!r}")
     return self_taught_config.SelfTaughtConfig(seconds=60 * minutes, steps=steps, seed=seed) if name == "pool" else None
 
 

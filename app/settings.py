@@ -65,6 +65,7 @@ class Settings:
     round_after_minutes: float = 10.0
     round_min_labels: int = 20
     rounds: bool = True
+    round_start: str = config.PRETRAINED  # or last: on from the round before, see docs/learning.md
     pretrain: str = "none"  # pool: before any round the backbone learns the pool's own images, see docs/learning.md
     pretrain_minutes: float = 10.0
     steps: int = 0  # 0: the training's own default
@@ -107,8 +108,15 @@ class Settings:
         return self.workspace / "logs"
 
 
-CONSENSUS = ("auto", "dawid_skene_model", "dawid_skene", "crowdlab", "majority")
-PRETRAIN = ("none", "pool")
+ONE_OF = {
+    "consensus": ("auto", "dawid_skene_model", "dawid_skene", "crowdlab", "majority"),
+    "attention": config.ATTENTIONS,
+    "method": config.METHODS,
+    "pretrain": ("none", "pool"),
+    "precision": config.PRECISIONS,
+    "launcher": launching.LAUNCHERS,
+    "round_start": config.STARTS,
+}
 DATABASE = "RAUM_DATABASE"  # environment variable: how --database reaches the processes that a verb starts
 FIELDS = {field.name: field for field in dataclasses.fields(Settings)}
 
@@ -169,20 +177,10 @@ def _checked(name: str, value: Any) -> Any:
         raise errors.SettingsError(f"setting {name!r} takes {kind.__name__}, not {value!r}")
     if name == "backbone":
         return backbone_names.named(value)
-    if name == "consensus" and value not in CONSENSUS:
-        raise errors.SettingsError(f"setting 'consensus' is one of {', '.join(CONSENSUS)}, not {value!r}")
-    if name == "attention" and value not in config.ATTENTIONS:
-        raise errors.SettingsError(f"setting 'attention' is one of {', '.join(config.ATTENTIONS)}, not {value!r}")
-    if name == "method" and value not in config.METHODS:
-        raise errors.SettingsError(f"setting 'method' is one of {', '.join(config.METHODS)}, not {value!r}")
-    if name == "pretrain" and value not in PRETRAIN:
-        raise errors.SettingsError(f"setting 'pretrain' is one of {', '.join(PRETRAIN)}, not {value!r}")
+    if name in ONE_OF and value not in ONE_OF[name]:
+        raise errors.SettingsError(f"setting {name!r} is one of {', '.join(ONE_OF[name])}, not {value!r}")
     if name == "pretrain_minutes" and value <= 0:
         raise errors.SettingsError(f"setting 'pretrain_minutes' is a time, more than 0, not {value!r}")
-    if name == "precision" and value not in config.PRECISIONS:
-        raise errors.SettingsError(f"setting 'precision' is one of {', '.join(config.PRECISIONS)}, not {value!r}")
-    if name == "launcher" and value not in launching.LAUNCHERS:
-        raise errors.SettingsError(f"setting 'launcher' is one of {', '.join(launching.LAUNCHERS)}, not {value!r}")
     if name == "accumulate" and value < 1:
         raise errors.SettingsError(f"setting 'accumulate' is a number of pieces, 1 or more, not {value!r}")
     if name == "processes" and value < 0:

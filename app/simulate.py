@@ -231,6 +231,10 @@ def checked(plan: simulate_arm.Plan) -> simulate_arm.Plan:
             raise errors.BadRequest(f"no strategy is called {name!r}; there are {known}")
     if plan.start not in simulate_arm.STARTS:
         raise errors.BadRequest(f"no start is called {plan.start!r}; there are {', '.join(simulate_arm.STARTS)}")
+    if plan.round_start not in configs.STARTS:
+        raise errors.BadRequest(
+            f"no start of rounds is called {plan.round_start!r}; there are {', '.join(configs.STARTS)}"
+        )
     if plan.classifier not in simulate_classifiers.CLASSIFIERS:
         names = ", ".join(simulate_classifiers.CLASSIFIERS)
         raise errors.BadRequest(f"no classifier is called {plan.classifier!r}; there are {names}")
@@ -272,7 +276,9 @@ def _read(source: Source, plan: simulate_arm.Plan, cache: Path, tell: Progress) 
 def _how(material: simulate_data.Material, plan: simulate_arm.Plan, seconds: float) -> str:
     """Where and how the figures were measured, in one line."""
     world = simulate_conditions.build(material, plan.conditions, plan.first_seed)
-    rounds = f"rounds at {', '.join(map(str, plan.rounds_at))} answers" if plan.rounds_at else "refreshes only"
+    rounds = "refreshes only"
+    if plan.rounds_at:
+        rounds = f"rounds at {', '.join(map(str, plan.rounds_at))} answers from {plan.round_start} weights"
     balanced = ", accuracy is the mean over classes" if plan.conditions.tail > 1 else ""
     return (
         f"{material.features or plan.backbone}, {plan.classifier}, {len(world.images_P)} pool and {len(world.test_T)} test "

@@ -30,10 +30,10 @@ class Plan:
 
     audit: share of the asked images that is drawn at random. start: who chooses the first batch; "own" lets `auto` and
     the cold-start strategies choose theirs and gives all others the seed's random batch; "random" and "typical" give
-    all arms the same. rounds_at: answers after which the network itself is trained, before the next batch is asked.
-    steps: of such a training, 0 for its own default. draws: posterior draws. classifier: a name of
-    simulate_classifiers.CLASSIFIERS. Seeds count from first_seed. random_weights: the backbone starts without its
-    pretrained ones.
+    all arms the same. rounds_at: answers after which the network itself is trained, before the next batch is asked,
+    and round_start from what, one of config.STARTS. steps: of such a training, 0 for its own default. draws:
+    posterior draws. classifier: a name of simulate_classifiers.CLASSIFIERS. Seeds count from first_seed. random_weights:
+    the backbone starts without its pretrained ones.
     """
 
     strategies: tuple[str, ...]
@@ -45,6 +45,7 @@ class Plan:
     audit: float = 0.0
     start: str = "own"
     rounds_at: tuple[int, ...] = ()
+    round_start: str = "pretrained"
     steps: int = 0
     draws: int = 20
     backbone: str = DEFAULT_BACKBONE

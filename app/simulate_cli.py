@@ -61,6 +61,9 @@ def simulate(
     rounds_at: Annotated[
         str, typer.Option(help="label counts at which the whole network is trained, e.g. 40,120,300")
     ] = "",
+    round_start: Annotated[
+        str, typer.Option(help="what such a round begins with: pretrained, or last (that of the round before, by half)")
+    ] = "pretrained",
     steps: Annotated[int, typer.Option(help="training steps of such a round; 0: the default")] = 0,
     draws: Annotated[int, typer.Option(help="posterior draws")] = 20,
     cache: Annotated[Path, typer.Option(help="where embeddings and finished arms are kept between runs")] = Path(
@@ -78,7 +81,7 @@ def simulate(
     rounds = tuple(sorted(int(at) for at in options.names(rounds_at)))
     plan = simulate_arm.Plan(
         tuple(options.names(strategies)), budget=budget, batch=batch, seeds=seeds, first_seed=first_seed, audit=audit,
-        start=start, rounds_at=rounds, steps=steps, draws=draws, backbone=backbone,
+        start=start, rounds_at=rounds, round_start=round_start, steps=steps, draws=draws, backbone=backbone,
         random_weights=random_weights, classifier=classifier,
         conditions=simulate_conditions.Conditions(noise, tail, out_of_class, duplicates),
     )  # fmt: skip

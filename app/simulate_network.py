@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,17 +56,20 @@ def embedder(network: configs.NetworkConfig, progress: Progress) -> simulate_dat
 
 
 def retrainer(material: simulate_data.Material, plan: simulate_arm.Plan) -> simulate_arm.Retrain:
-    """Trains the network from its start on the answers so far -> new embeddings of all images."""
+    """Trains the network on the answers so far -> new embeddings of all images; from its start, or on from the round before."""
+    before: list[Any] = []
 
     def retrain(answers: simulate_arm.Answers, seed: int) -> Floats:
         from app import pool
-        from model import predict, train
+        from model import predict, restart, train
         from model.network import raum_net
 
         if material.images_NHWC is None:
             raise errors.BadRequest("rounds need the images, not only their embeddings")
         wanted = start(plan.backbone, random_weights=plan.random_weights, classes=answers.classes)
         net = raum_net.build(wanted).to(pool.device())
+        if before and plan.round_start == configs.LAST:
+            restart.go_on(net, before.pop(), range(answers.classes))
         on_cpu = pool.device().type == "cpu"
         settings = configs.training(wanted, on_cpu=on_cpu, steps=plan.steps, seed=seed)
         train.train(
@@ -75,6 +79,7 @@ def retrainer(material: simulate_data.Material, plan: simulate_arm.Plan) -> simu
             unlabelled_images=material.images_NHWC[answers.unlabelled],
             config=settings,
         )
+        before[:] = [net]
         return np.asarray(predict.embed(net, material.images_NHWC).embeddings_ND, dtype=np.float32)
 
     return retrain

@@ -30,6 +30,7 @@ HF_PREFIX = "hf:"
 NANO = "vmamba_nano"
 REGION = "region"
 AUTO = "auto"
+PRETRAINED, LAST = STARTS = ("pretrained", "last")  # what a round begins with (model/restart.py)
 PRECISIONS = (AUTO, "fp32", "bf16", "fp16")
 METHODS = ("supervised", "fixmatch", "flexmatch", "softmatch", "freematch", "anomalymatch", "ups", "raum")
 ATTENTIONS = ("cam", REGION, "sam", "sam_bilinear", "ra_cnn", "aam", "cbam", "acol")

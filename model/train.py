@@ -81,6 +81,7 @@ def train(
     soft_NK = train_inputs.soft(targets_NK, labels_N, net.config.num_classes)
     config = methods.settled(in_steps(config, len(labels_N)))
     train_inputs.check_shares(config, joined.count)
+    joined.same(net.state_dict().values())
     if config.first_head:
         first_head.give(net, labelled_images, labels_N, unlabelled_images, config, soft_NK, joined)
     joined.same(net.state_dict().values())

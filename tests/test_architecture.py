@@ -31,6 +31,7 @@ LEARNING_SIDE = {  # of app's rooms only these import model's torch rooms
     "app/bench_refresh.py",
     "app/refreshing.py",
     "app/sharing.py",
+    "app/round_start.py",
     "app/round_steps.py",
     "app/team.py",
     "app/ranks.py",
