@@ -22,7 +22,7 @@ MOST_SELF_TRAINED = 6_000  # rows of the pool that a refresh self-trains on
 MOST_DRAWN = 10_000  # most uncertain images that get posterior draws; the rest is ranked by the mean alone ...
 FEWEST_DRAWN = 2_000  # ... fewer where draws x classes make them large
 DRAWN_VALUES = 8_000_000  # of all draws together
-PROBABLY = 0.5  # of being a bad picture: asked when nothing else is left
+PROBABLY = 0.5  # a bad picture: asked when nothing else is left; that, or of no class: not what a round learns from
 HEAD = 24  # images chosen together, so that they differ; behind them plain uncertainty orders the queue
 
 

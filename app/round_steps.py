@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app import pictures, pool, snapshot, team
+from app import errors, pictures, pool, predictions, ranking, snapshot, team
 from app.settings import Settings
 from model import config, train
 from model.data import pixels
@@ -41,7 +41,7 @@ def train_on(
     labelled = _read(cache, chosen, settings)
     ids = [chosen[int(at)].id for at in labelled.positions_N]
     apart = seen.settled | seen.holdout.keys()
-    others = [image for image in known if image.id not in apart]
+    others = _fitting(settings, [image for image in known if image.id not in apart])
     if len(others) > MOST_UNLABELLED:
         kept = rng.choice(np.array([image.id for image in others]), MOST_UNLABELLED, replace=False)
         others = [here[image_id] for image_id in sorted(kept.tolist())]
@@ -103,6 +103,23 @@ def learn(
         together=together,
         **more,
     )
+
+
+def _fitting(settings: Settings, others: list[Any]) -> list[Any]:
+    """Without the images that, by what was rejected so far, probably belong to no class or are bad pictures: such mislead
+    semi-supervised learning (Su et al., "A realistic evaluation of semi-supervised learning for fine-grained
+    classification", arXiv 2104.00679)."""
+    try:
+        told = predictions.newest(settings.workspace)
+    except errors.BadRequest:  # damaged ones are told where they are needed
+        told = None
+    if told is None:
+        return others
+    unfit_N = told.out_of_class_N >= ranking.PROBABLY
+    if told.bad_image_N is not None:
+        unfit_N |= told.bad_image_N >= ranking.PROBABLY
+    unfit = set(told.image_ids_N[unfit_N].tolist())
+    return [image for image in others if image.id not in unfit]
 
 
 def _read(cache: pixels.PixelCache, images: list[Any], settings: Settings) -> pixels.Batch:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app import ranking, simulate_classifiers, simulate_conditions, simulate_data
-from model import acquisition, calibration, roc, uncertainty
+from model import acquisition, calibration, out_of_class, roc, uncertainty
 
 Floats = NDArray[np.floating]
 Ints = NDArray[np.int64]
@@ -221,8 +221,11 @@ def _take_in(arm: _Arm, plan: Plan, embeddings_ND: Floats) -> None:
 
 
 def _for_training(arm: _Arm) -> Answers:
+    """As a round of the worker is taught: without the open images that probably belong to no class."""
     labelled, labels, rejected = _answers(arm)
-    images_P = arm.world.images_P
-    return Answers(
-        images_P[labelled], labels, images_P[rejected], images_P[_open(arm)], len(arm.world.class_names)
-    )  # fmt: skip
+    out_P = out_of_class.probability(
+        arm.prepared.x_NR, labelled=labelled, labels=labels, rejected=rejected, rng=np.random.default_rng([arm.seed, 4])
+    )
+    images_P, open_P = arm.world.images_P, _open(arm)
+    fit_P = open_P[out_P[open_P] < ranking.PROBABLY]
+    return Answers(images_P[labelled], labels, images_P[rejected], images_P[fit_P], len(arm.world.class_names))

@@ -259,3 +259,25 @@ def test_a_round_is_told_the_evidence_that_people_drew_last_and_did_not_take_bac
     given_N = ~np.isnan(told["regions_N4"]).any(axis=1)
     assert given_N.sum() == 1
     assert told["regions_N4"][given_N][0].tolist() == [0.25, 0.0, 0.5, 0.5]
+
+
+def test_a_round_leaves_out_what_is_probably_of_no_class_or_a_bad_picture(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    label(workspace, workspace.ids[:12])
+    refresh(workspace, held(workspace))
+    told = predictions.newest(workspace.settings.workspace)
+    odd, bad = workspace.ids[20:22]
+    told.out_of_class_N[told.image_ids_N == odd] = 0.6
+    told.bad_image_N[told.image_ids_N == bad] = 0.6
+    predictions.write(workspace.settings.workspace, told.meta["publication"], told)
+    seen: list[int] = []
+    read_as_ever = learning.round_steps._read
+
+    def watched(cache: object, images_: list[object], settings: object) -> object:
+        seen.extend(image.id for image in images_)  # type: ignore[attr-defined]
+        return read_as_ever(cache, images_, settings)
+
+    monkeypatch.setattr(learning.round_steps, "_read", watched)
+    run_round(workspace)
+    assert {*workspace.ids} - {*seen} == {odd, bad}
