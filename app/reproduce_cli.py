@@ -17,7 +17,7 @@ def _tables() -> None:
 
 @reproduce.command()
 def table1(
-    dataset: Annotated[str, typer.Option(help="cub200|cars (which the paper has), folder|aircraft|dogs")],
+    dataset: Annotated[str, typer.Option(help="cub200|cars (which the paper has), demo|folder|aircraft|dogs")],
     root: Annotated[Path | None, typer.Option(help="the data; default data/NAME")] = None,
     cells: Annotated[
         str,

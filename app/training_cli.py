@@ -10,7 +10,7 @@ import typer
 from app import errors, options
 
 Root = Annotated[Path | None, typer.Option(help="the data; default data/NAME")]
-Dataset = Annotated[str, typer.Option(help="folder|cub200|cars|aircraft|dogs")]
+Dataset = Annotated[str, typer.Option(help="demo|folder|cub200|cars|aircraft|dogs")]
 ATTENTIONS = "cam|region|sam|sam_bilinear|ra_cnn|aam|cbam|acol"
 METHODS = "supervised|fixmatch|flexmatch|softmatch|freematch|anomalymatch|ups|raum"
 Tta = Annotated[str, typer.Option(help="none|flip|ten-crop: views of each test image that are averaged")]

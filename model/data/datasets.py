@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model import errors
-from model.data import dataset, image_lists, published_sets
+from model.data import dataset, demo, image_lists, published_sets
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
-METADATA = "metadata.csv"
+METADATA = demo.SORTED_FILE
 BOX = ("x", "y", "w", "h")
 Dataset = dataset.Dataset
 
@@ -112,6 +112,13 @@ def folder(root: Path) -> Dataset:
     return Dataset(names, paths, np.array(labels, np.int64), test_N, ids, boxes_N4)
 
 
+def demo_pool(root: Path) -> Dataset:
+    """The drawn beetles in a folder a class, drawn where they are not yet."""
+    if not (root / METADATA).is_file():
+        demo.make_sorted(root)
+    return folder(root)
+
+
 def _metadata(root: Path) -> dict[str, dict[str, str]]:
     if not (root / METADATA).is_file():
         return {}
@@ -128,6 +135,7 @@ def _box(row: dict[str, str]) -> tuple[float, ...]:
 
 DATASETS: dict[str, Callable[[Path], Dataset]] = {
     "folder": folder,
+    "demo": demo_pool,
     "cub200": published_sets.cub200,
     "cars": published_sets.cars,
     "aircraft": published_sets.aircraft,

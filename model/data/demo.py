@@ -28,6 +28,7 @@ UNUSABLE = -1
 UNUSABLE_SHARE = 0.03
 CLASSES_FILE = "classes.txt"
 TRUTH_FILE = "truth.csv"
+SORTED_FILE = "metadata.csv"
 
 _CANVAS = SIDE * 2  # drawn at twice the size, halved once at the end: smooth edges
 _MARKS = tuple(demo_marks.FIGURES)
@@ -77,6 +78,23 @@ def make(
             progress((number + 1) / count, f"drawn {number + 1} of {count} demo images")
     (folder / CLASSES_FILE).write_text("\n".join(CLASS_NAMES) + "\n", encoding="utf-8")
     _write_truth(folder / TRUTH_FILE, rows)
+
+
+def make_sorted(folder: Path, *, train: int = 600, test: int = 400) -> None:
+    """Write images into a folder a class, and metadata.csv with file, split and x, y, w, h; classes as even as can be.
+
+    metadata.csv is written last. Other images than `make` draws.
+    """
+    rows: list[list[str | int]] = []
+    for number in range(train + test):
+        drawn = draw(9_000_011 + number, number % len(CLASS_NAMES))
+        file = f"{CLASS_NAMES[drawn.class_index]}/{number:05d}.jpg"
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(drawn.image).save(folder / file, quality=90)
+        x0, y0, x1, y1 = drawn.region
+        rows.append([file, "train" if number < train else "test", x0, y0, x1 - x0, y1 - y0])
+    with (folder / SORTED_FILE).open("w", newline="", encoding="utf-8") as out:
+        csv.writer(out).writerows([["file", "split", "x", "y", "w", "h"], *rows])
 
 
 def _classes(count: int, rng: np.random.Generator) -> list[int]:

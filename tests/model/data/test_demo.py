@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from model.data import demo
+from model.data import datasets, demo
 
 
 def test_same_seed_and_class_draw_the_same_pixels_and_another_seed_does_not() -> None:
@@ -91,3 +91,13 @@ def test_drawing_needs_no_torch() -> None:
     code = "import sys; from model.data import demo; demo.draw(1, 1); assert 'torch' not in sys.modules"
     root = Path(__file__).resolve().parents[3]
     subprocess.run([sys.executable, "-c", code], check=True, cwd=root)
+
+
+def test_a_sorted_pool_is_a_data_set_with_its_split_and_its_evidence(tmp_path: Path) -> None:
+    demo.make_sorted(tmp_path, train=16, test=8)
+    data = datasets.load("demo", tmp_path)
+    assert data.class_names == sorted(demo.CLASS_NAMES)
+    assert np.bincount(data.labels_N).tolist() == [3] * 8
+    assert data.test_N.sum() == 8
+    assert (data.boxes_N4[:, 2:] > 10).all()
+    assert len(datasets.load("demo", tmp_path).paths) == 24  # not drawn again
