@@ -35,6 +35,8 @@ class Writer(Protocol):
 class WandB:
     """A run of Weights & Biases: sent to its server, or with WANDB_MODE=offline kept in OUT/wandb for `wandb sync`."""
 
+    failed = False
+
     def __init__(self, out: Path, told: dict[str, Any]) -> None:
         self.wandb = _package("wandb")
         out.mkdir(parents=True, exist_ok=True)
@@ -65,11 +67,13 @@ class WandB:
 
     def close(self) -> None:
         self.flush()
-        self.run.finish()
+        self.run.finish(exit_code=int(self.failed))
 
 
 class MLflow:
     """A run of MLflow: at MLFLOW_TRACKING_URI, or without it in OUT/mlflow.db with its pictures in OUT/mlflow."""
+
+    failed = False
 
     def __init__(self, out: Path, told: dict[str, Any]) -> None:
         mlflow = _package("mlflow")
@@ -101,7 +105,7 @@ class MLflow:
 
     def close(self) -> None:
         self.flush()
-        self.client.set_terminated(self.run_id)
+        self.client.set_terminated(self.run_id, "FAILED" if self.failed else "FINISHED")
 
 
 def tensorboard(out: Path, told: dict[str, Any]) -> Writer:
@@ -134,12 +138,18 @@ def check(names: Sequence[str]) -> list[str]:
 
 @contextmanager
 def opened(names: Sequence[str], out: Path, told: dict[str, Any]) -> Iterator[list[Writer]]:
-    """A writer for each name; `told` says what is trained. All are closed, however the training ends."""
+    """A writer for each name; `told` says what is trained. All are closed, however the training ends;
+    those that tell failed runs apart hear of it."""
     writers: list[Writer] = []
     try:
         for name in check(names):
             writers.append(LOGGERS[name](out, told))
         yield writers
+    except BaseException:
+        for writer in writers:
+            if isinstance(writer, WandB | MLflow):
+                writer.failed = True
+        raise
     finally:
         for writer in writers:
             writer.close()

@@ -1,6 +1,7 @@
 """Loggers of a training: the real packages where they are installed, and a sentence where they are not."""
 
 import importlib.util
+import time
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,9 @@ def test_wandb_keeps_an_offline_run(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     write("wandb", tmp_path)
     (run,) = (tmp_path / "wandb").glob("offline-run-*")
     (file,) = run.glob("*.wandb")
-    told = file.read_bytes()
+    until = time.monotonic() + 20  # its service may write the end of the file after the run's last word
+    while b"train/accepted" not in (told := file.read_bytes()) and time.monotonic() < until:
+        time.sleep(0.1)
     assert b"train/loss_labelled" in told
     assert b"train/accepted" in told
     assert len(list(run.rglob("*.png"))) == 1
@@ -50,6 +53,17 @@ def test_mlflow_reads_a_run_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         (1, 1.5), (2, 0.75)
     ]  # fmt: skip
     assert len(list((tmp_path / "mlflow").rglob("2.png"))) == 1
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_mlflow_hears_that_a_training_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mlflow = pytest.importorskip("mlflow", reason="mlflow is not installed, nothing is written for it")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    with pytest.raises(ZeroDivisionError), loggers.opened(["mlflow"], tmp_path, {}):
+        raise ZeroDivisionError
+    client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{tmp_path / 'mlflow.db'}")
+    (run,) = client.search_runs([client.get_experiment_by_name(loggers.PROJECT).experiment_id])
+    assert run.info.status == "FAILED"
 
 
 class Closing:
