@@ -139,7 +139,8 @@ def _switch(states: dict[str, WorkerState], now: float) -> dict[str, Any] | None
 
     Its row may be old, while weights are downloaded: the worker that looks after it is the one to be alive."""
     taught, worker = states.get("pretrain-pool"), states.get("worker")
-    state = taught if taught and taught.phase != "idle" and _lately(taught, now) else states.get("embed")
+    teaches = taught and (taught.phase == "failed" or (taught.phase != "idle" and _lately(taught, now)))
+    state = taught if teaches else states.get("embed")
     goes_on = state is not None and state.phase != "idle" and worker is not None and _lately(worker, now)
     if state is None or not (goes_on or state.phase == "failed"):
         return None

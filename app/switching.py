@@ -122,6 +122,7 @@ class Switch:
         self.due = False
         self.next_try = self.next_teaching = 0.0
         self.offered = False
+        self.untaught = True  # the page may still tell of a pretraining that failed under another worker
 
     def step(self, held: pool.Pool) -> pool.Pool | None:
         """The new network's pool once it is embedded, to publish from; before that, see to the child that embeds."""
@@ -153,11 +154,18 @@ class Switch:
         if problem is None:
             self.seen = None
         elif problem:
-            self.next_teaching = time.monotonic() + RETRY_SECONDS
+            self.next_teaching, self.untaught = time.monotonic() + RETRY_SECONDS, True
             log.warning("no pretraining on the pool: %s", problem)
-        free = children.PRETRAIN not in self.children.running and time.monotonic() >= self.next_teaching
-        if free and self_teaching.is_due(self.settings, held):
+            told = problem.removeprefix("error: ").rstrip(" .,")
+            again = f"tried again every {RETRY_SECONDS / 60:.0f} minutes"
+            self._say("failed", f"no pretraining on the pool: {told}; {again}", of=children.PRETRAIN)
+        if children.PRETRAIN in self.children.running or time.monotonic() < self.next_teaching:
+            return
+        if self_teaching.is_due(self.settings, held):
             self.children.start_pretraining()
+        elif self.untaught:
+            self.untaught = False
+            self._say("idle", "", of=children.PRETRAIN)
 
     def _look(self, held: pool.Pool) -> None:
         self.seen, self.offered, self.due = held, False, is_due(self.db, self.settings, held)
@@ -192,9 +200,9 @@ class Switch:
     def _new(self) -> str:
         return backbone_names.short(self.settings.backbone)
 
-    def _say(self, phase: str, message: str, fraction: float | None = None) -> None:
+    def _say(self, phase: str, message: str, fraction: float | None = None, of: str = children.EMBED) -> None:
         with self.db.write() as tx:
-            workers.beat(tx, children.EMBED, pid=0, phase=phase, fraction=fraction, message=message, now=time.time())
+            workers.beat(tx, of, pid=0, phase=phase, fraction=fraction, message=message, now=time.time())
 
 
 def sentence(done: int, total: int, new: config.NetworkConfig, old: config.NetworkConfig | None) -> str:

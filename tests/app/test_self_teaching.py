@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 import launch
-from app import children, errors, pool, self_teaching, settings, switching
+from app import children, errors, pool, progress, self_teaching, settings, switching
 from model.network import pretrained
 from store import images
 from tests.app.conftest import Workspace
@@ -75,6 +76,15 @@ def test_rounds_wait_for_it_and_what_it_leaves_is_looked_at(
     others.ended[children.PRETRAIN] = "error: no room"
     switch.step(now)
     assert (list(others.running), switch.holds) == ([], False), "after a failure it waits"
+    assert (
+        "no pretraining on the pool: no room; tried again"
+        in progress.status(wanting.db, now=time.time())["switch"]["message"]
+    )
+    switch.settings = dataclasses.replace(wanting.settings, pretrain="none")
+    switch.next_teaching = 0.0
+    switch.step(now)
+    assert progress.status(wanting.db, now=time.time())["switch"] is None, "who wants it no more is told of it no more"
+    switch.settings = wanting.settings
     self_teaching.pretrain(wanting.settings.workspace, backbone=None, minutes=None, child=False)
     others.ended[children.PRETRAIN] = None
     switch.step(now)
