@@ -1,6 +1,7 @@
 """What a person sees in a real browser: maps, blind images, many classes, the first screen, phones, tabs."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -122,6 +123,10 @@ def test_every_tab_opens_and_labelling_never_scrolls(
     tab.keyboard.press("1")
     tab.click("button[role=tab]:has-text('Data')")
     tab.wait_for_selector("text=No file had to be set aside.")
+    tab.fill("#rd-folder", str(Path(__file__).parent))
+    tab.fill("#rd-boxes", "/nowhere/boxes.json")
+    tab.click("text=Add this folder")
+    tab.wait_for_selector("text=there is no file '/nowhere/boxes.json' on this machine")
     tab.click("button[role=tab]:has-text('Label')")
     tab.wait_for_selector(".rm-choice")
     assert len(page_server.events()) == before, "a key on another tab answers nothing"

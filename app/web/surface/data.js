@@ -46,11 +46,15 @@ function card(title, children) {
 
 function adding(status) {
   const folder = h("input", { type: "text", id: "rd-folder", placeholder: "/home/me/pictures", spellcheck: "false", autocomplete: "off" });
+  const boxes = h("input", { type: "text", id: "rd-boxes", placeholder: "detections.json", spellcheck: "false", autocomplete: "off" });
   const said = h("p", { class: "rp-quiet", role: "status" });
-  const form = h("form", { class: "rp-form" }, h("label", { for: "rd-folder" }, "Folder on this machine; only what is new is added, nothing is copied."), folder, h("button", { type: "submit", class: "rm-button rm-strong" }, "Add this folder"));
+  const form = h("form", { class: "rp-form" },
+    h("label", { for: "rd-folder" }, "Folder on this machine; only what is new is added, nothing is copied."), folder,
+    h("label", { for: "rd-boxes" }, "Camera traps, if new: the file of MegaDetector, or boxes as COCO. Each box becomes an image."), boxes,
+    h("button", { type: "submit", class: "rm-button rm-strong" }, "Add this folder"));
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
-    setText(said, (await command("ingest", { folder: folder.value })) ?? "asked: the images are read in the background");
+    setText(said, (await command("ingest", { folder: folder.value, boxes: boxes.value })) ?? "asked: the images are read in the background");
     void status.ask();
   });
   status.listen((value) => value?.ingest && setText(said, value.ingest.error ?? value.ingest.message));
