@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from app import bench_pool, bench_store, errors, labelling, pool, pool_files, processes, settings
+from app import bench_pool, bench_store, errors, labelling, pool, pool_files, processes, settings, switching
 from model import config
 from model.data import demo
 from store import annotators, classes, commands, database, images, label_batches, labels, queue, rounds, workers
@@ -91,6 +91,7 @@ def make(
             queue.publish(
                 tx, NewPublication(kind="cold", watermark=0, embeddings=held.folder, created_at=time.time()), []
             )
+        switching.stay(db, chosen, None)  # nor is the pool embedded with a network that is there, beside the answers
     db.close()
     return lambda image_id: said[truth_N[image_id - ids[0]]]
 

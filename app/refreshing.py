@@ -13,7 +13,7 @@ from concurrent import futures
 import numpy as np
 from numpy.typing import NDArray
 
-from app import agreement, learning, pool, ranking, ranking_spots
+from app import agreement, learning, pool, processes, ranking, ranking_spots
 from app.settings import Settings
 from model import last_layer
 from model.last_layer_update import Following
@@ -124,8 +124,10 @@ class Refresher:
         """Publish what can be published now; None while the first fit of this pool runs. Raises Superseded."""
         ended = False
         if self.running is not None and self.running[1].done():
-            (of, fit), self.running = self.running, None
+            (of, fit), self.running, before = self.running, None, self.kept
             self.kept, ended = fit.result(), of is held
+            if before is None or before.image_ids is not self.kept.image_ids:  # of many images the first time
+                processes.settle()
         quick = self.is_quick(held, classes)
         if not quick or (not ended and self._is_due(held, resting=resting)):
             if self.running is None and not self._worth_beside():
@@ -133,7 +135,7 @@ class Refresher:
             self._begin(held, classes, now=now, rng=rng)
         if not quick or self.kept is None:
             return None
-        return self._follow(self.kept, now=now, rng=rng, whole=ended)
+        return self._follow(self.kept, now=now, rng=rng, whole=ended, resting=resting)
 
     def at_once(self, held: pool.Pool, *, now: float, rng: np.random.Generator) -> learning.Refreshed:
         """Fit, rank and publish, however long it takes."""
@@ -180,7 +182,10 @@ class Refresher:
         self.fit_seconds = time.perf_counter() - began
         return _Kept(held, image_ids, prepared.x_NR, found, agreed, classes, following, followed_M)
 
-    def _follow(self, kept: _Kept, *, now: float, rng: np.random.Generator, whole: bool) -> learning.Refreshed:
+    def _follow(
+        self, kept: _Kept, *, now: float, rng: np.random.Generator, whole: bool, resting: bool
+    ) -> learning.Refreshed:
+        """Publish what was fitted and taken in; fewer images are drawn where the next label is about to follow."""
         began = time.perf_counter()
         with self.db.read() as tx:
             watermark = labels.watermark(tx)
@@ -189,7 +194,7 @@ class Refresher:
         kept.take_in(events, leases, watermark)
         ranked = ranking.arrange(
             kept.found, kept.image_ids, kept.x_NR, settings=self.settings, rng=rng,
-            most=None if whole else MOST_DRAWN, before=None if whole else self._order_kept(kept),
+            most=None if whole and resting else MOST_DRAWN, before=None if whole else self._order_kept(kept),
         )  # fmt: skip
         return learning.publish(
             self.db, self.settings, kept.held, ranked, kept.found.seen, kept.agreed, now=now, began=began, whole=whole

@@ -132,6 +132,7 @@ def worker(workspace: Path, *, backbone: str | None) -> None:
     from store import database
 
     processes.keep_memory()
+    processes.take_short_turns()
     kept = handlers.RotatingFileHandler(
         chosen.log_dir / "worker.log", maxBytes=2_000_000, backupCount=2, encoding="utf-8"
     )

@@ -1,5 +1,6 @@
 """Two kinds of refresh: labels taken in by single steps at once, and fits beside that lose nothing said meanwhile."""
 
+import gc
 import time
 import uuid
 from collections.abc import Iterator
@@ -183,3 +184,37 @@ def test_while_typical_images_are_asked_their_order_stays(
     kept = [image_id for image_id in after if image_id in order]
     assert kept == [image_id for image_id in order[1:] if image_id in kept]
     assert len(kept) >= len(order) - 4  # some may have become audits by lot
+
+
+def test_beside_answers_a_fit_orders_few_images_anew_and_at_rest_all(
+    workspace: Workspace, refresher: refreshing.Refresher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    label(workspace, workspace.ids[:12])
+    opened = held(workspace)
+    fitted(refresher, opened)
+    monkeypatch.setattr(refreshing, "MOST_DRAWN", 4)
+    lengths = []
+    for resting in (False, True):
+        refresher._begin(opened, 0, now=time.time(), rng=np.random.default_rng(2))
+        ended(refresher)
+        done = step(refresher, opened, resting=resting)
+        lengths.append(len(open_ids(workspace, done.publication)))
+    few, whole = lengths
+    assert few < whole
+
+
+def test_what_is_known_of_the_images_is_not_looked_through_for_garbage(
+    workspace: Workspace, refresher: refreshing.Refresher
+) -> None:
+    label(workspace, workspace.ids[:12])
+    opened = held(workspace)
+    try:
+        fitted(refresher, opened)
+        looked_through = {id(each) for each in gc.get_objects()}
+        assert id(opened.paths) not in looked_through
+        assert id(refresher.kept) not in looked_through
+        frozen = gc.get_freeze_count()
+        step(refresher, opened)  # the same images: nothing is frozen anew
+        assert gc.get_freeze_count() <= frozen
+    finally:
+        gc.unfreeze()
