@@ -110,7 +110,10 @@ def run(
     log = chosen.workspace.parent / "worker.log"
     db = database.open(chosen.database)
     load = os.getloadavg()[0]
-    with log.open("wb") as out, subprocess.Popen(words, stdout=out, stderr=out) as worker:
+    with (
+        log.open("wb") as out,
+        subprocess.Popen(words, stdout=out, stderr=out, env=processes.told_of_us(os.environ)) as worker,
+    ):
         try:
             tell("the worker reads the pool")
             _wait(lambda: _shown(db) is not None, log)
