@@ -109,7 +109,7 @@ def publish(
     if whole:
         agreement.write(settings.workspace, seen, agreed)
         _keep_predictions(settings, published, new, found)
-    drawing.forget_old(settings.workspace, published, now)
+    overlays.forget_old(settings.workspace, published, now)
     message = f"{len(seen.labelled):,} labels, {found.pool_size:,} images open; ranked in {took:.2f} s"
     told = "; ".join(part for part in (message, held.note) if part)
     return Refreshed(published, seen.watermark, without, told, new.metrics)

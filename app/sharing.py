@@ -1,8 +1,8 @@
 """Several workers on one server's database embed one pool: who stands by takes slices from its end, the learner the rest.
 
 A slice is a range of image ids. Whoever embeds it holds an advisory lock of the server, which ends with the process, so
-that no slice is done twice; what is done lies as a file in the workspace until the learner, who goes through the ids in
-order, takes it up.
+that no slice is done twice; what is done lies as a file in the workspace, with artifacts on their storage too, until the
+learner, who goes through the ids in order, takes it up.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from app import pool
+from app import artifact_keeping, artifacts, errors, pool
 from app.settings import Settings
 from model import checkpoint
 from model import errors as model_errors
@@ -53,7 +53,7 @@ class Learner:
     """The side of who learns. In a workspace of one machine's own database nobody helps."""
 
     def __init__(self, db: Database, settings: Settings) -> None:
-        self.db, self.workspace, self.alone = db, settings.workspace, isinstance(settings.database, Path)
+        self.db, self.settings, self.alone = db, settings, isinstance(settings.database, Path)
         self.duty: duties.Duty | None = None
         self.at: tuple[str, int] | None = None  # folder and slice that it embeds now
         self.asked, self.next_try = False, 0.0
@@ -70,7 +70,7 @@ class Learner:
         if self.at != (held.folder, number):
             self.let_go()
             if time.monotonic() < self.next_try:
-                return self._take_up(held, images_, number)
+                return self._take_up(held, images_, number, here=True)
             duty = _duty(self.db, held.folder, number)
             if not duty.take():
                 duty.let_go()
@@ -85,7 +85,9 @@ class Learner:
                     "last": images.newest(tx),
                 }
                 stored.set_setting(tx, KEY, told)
-        return self._take_up(held, images_, number) or pool.extend(held, images_, seconds=seconds)
+            if done := self._take_up(held, images_, number):
+                return done
+        return pool.extend(held, images_, seconds=seconds)
 
     def end(self, held: pool.Pool) -> None:
         """All is embedded."""
@@ -94,8 +96,11 @@ class Learner:
                 stored.set_setting(tx, KEY, None)
             self.let_go()
             self.asked = False
-            for left in _parts(self.workspace, held.folder).parent.glob("*.parts"):
+            for left in _parts(self.settings.workspace, held.folder).parent.glob("*.parts"):
                 shutil.rmtree(left, ignore_errors=True)
+            with self.db.read() as tx:
+                there = artifacts.known(tx, self.settings, "embeddings/")
+            artifacts.forget(self.db, self.settings, [name for name in there if artifacts.PART.fullmatch(name)])
 
     def let_go(self) -> None:
         """Let others have the slice that is not finished."""
@@ -103,13 +108,15 @@ class Learner:
             self.duty.let_go()
         self.duty = self.at = None
 
-    def _take_up(self, held: pool.Pool, images_: list[Image], number: int) -> int:
-        """What another worker has left of these images; 0 where there is nothing."""
-        file = _parts(self.workspace, held.folder) / f"{number}.npz"
+    def _take_up(self, held: pool.Pool, images_: list[Image], number: int, *, here: bool = False) -> int:
+        """What another worker has left of these images, with `here` in this workspace; 0 where there is nothing."""
+        file = _parts(self.settings.workspace, held.folder) / f"{number}.npz"
         try:
+            if not here:
+                artifacts.bring(self.db, self.settings, f"{held.folder}.parts/{number}.npz")
             with np.load(file, allow_pickle=False) as told:
                 looked, ids_N, embeddings_ND, looks_NF = (told[name] for name in ("looked", "ids", "x", "looks"))
-        except (OSError, ValueError, KeyError, EOFError):
+        except (OSError, ValueError, KeyError, EOFError, errors.AppError):
             return 0
         chosen = [image for image in images_ if image.id in set(looked.tolist())]
         if chosen != images_ or len(ids_N) != len(embeddings_ND):
@@ -163,6 +170,7 @@ class Helper:
             if name is None:
                 found = pool.open_wanted(self.settings, [])
             else:
+                artifact_keeping.at_hand(self.db, self.settings, name)
                 loaded = checkpoint.load(self.settings.workspace / name)
                 found = pool.Pool(self.settings, loaded.net.to(pool.device()), name, Path(name).stem)
         except model_errors.ModelError as problem:
@@ -173,10 +181,10 @@ class Helper:
     def _begin(self, held: pool.Pool, told: dict[str, Any]) -> bool:
         """Claim the last whole slice that nobody has."""
         for number in range(of(told["last"] + 1) - 1, told["slice"], -1):
-            if self._file(held, number).exists():
+            if self._done(held, number):
                 continue
             duty = _duty(self.db, held.folder, number)
-            if not duty.take() or self._file(held, number).exists():  # done just now
+            if not duty.take() or self._done(held, number):  # done just now
                 duty.let_go()
                 continue
             with self.db.read() as tx:
@@ -189,6 +197,14 @@ class Helper:
             duty.let_go()
         return False
 
+    def _done(self, held: pool.Pool, number: int) -> bool:
+        """Whether a helper has left the slice here or on the storage."""
+        if self._file(held, number).exists():
+            return True
+        with self.db.read() as tx:
+            name = f"{held.folder}.parts/{number}.npz"
+            return name in artifacts.known(tx, self.settings, name)
+
     def _file(self, held: pool.Pool, number: int) -> Path:
         return _parts(self.settings.workspace, held.folder) / f"{number}.npz"
 
@@ -200,3 +216,8 @@ class Helper:
             looked = np.array([image.id for image in self.images], np.int64)
             np.savez(out, looked=looked, ids=held.image_ids, x=held.embeddings_ND, looks=held.looks_NF)
         os.replace(beside, file)
+        if self.settings.artifacts:
+            try:
+                artifacts.put(self.db, self.settings, f"{held.folder}.parts/{self.number}.npz")
+            except artifact_keeping.CANNOT as problem:  # then who learns does it again, where no folder is shared
+                log.warning("a slice could not be put on the storage: %s", problem)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 from app import (
+    artifact_keeping,
     children,
     closer,
     errors,
@@ -50,7 +51,7 @@ def run(settings: Settings) -> None:
             with standby.learning(settings) as duty:
                 worker = Worker(settings)
                 try:
-                    with webhooks.telling(settings):
+                    with webhooks.telling(settings), artifact_keeping.keeping(settings):
                         worker.loop(ending, duty)  # comes back where the duty is lost, to stand by
                 finally:
                     worker.end()
@@ -77,8 +78,7 @@ class Worker:
         self.classes_seen = self.classes_published = 0  # changes of the classes: the same
         self.first_unseen = self.last_unseen = self.free_at = 0.0
         self.shown_images, self.wants_maps = 0, False
-        self.next_look_for_images = self.next_look_for_imports = 0.0
-        self.beat_at = 0.0
+        self.next_look_for_images = self.next_look_for_imports = self.beat_at = 0.0
         self.phase, self.message, self.fraction = "starting", "reading the workspace", None  # type: str, str, float | None
 
     def loop(self, ending: processes.Ending, duty: standby.Duty | None = None) -> None:
@@ -112,9 +112,7 @@ class Worker:
         self.refresher.end()
         self.shared.let_go()
         with contextlib.suppress(store_errors.CannotWrite, store_errors.Busy), self.db.write() as tx:
-            workers.beat(
-                tx, "worker", pid=0, phase="stopped", fraction=None, message="the worker has ended", now=time.time()
-            )
+            workers.beat(tx, "worker", pid=0, phase="stopped", message="the worker has ended", now=time.time())
         self.db.close()
 
     def _guarded(self, act: Callable[[], bool]) -> bool:
@@ -130,6 +128,7 @@ class Worker:
         with self.db.read() as tx:
             current, known = queue.current(tx), images.all_ok(tx)
             earlier = [each.checkpoint for each in reversed(rounds.all_(tx)) if each.status == "published"]
+        artifact_keeping.at_hand(self.db, self.settings)
         return pool.open_(self.settings, current, known, [name for name in earlier if name])
 
     def _adopt(self) -> bool:
@@ -158,6 +157,7 @@ class Worker:
             self.seen = labels.watermark(tx)
         if chosen is None or current is None:
             raise errors.BadRequest(f"there is no published round {wanted!r} to go back to")
+        artifact_keeping.at_hand(self.db, self.settings, chosen.checkpoint)
         found = pool.open_(self.settings, dataclasses.replace(current, checkpoint=chosen.checkpoint), known)
         if found.checkpoint != chosen.checkpoint:
             raise errors.BadRequest(f"round {chosen.id} cannot be taken up: {found.note.partition(';')[0]}")
