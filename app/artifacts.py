@@ -28,7 +28,7 @@ from store.database import Database
 PREFIX = "artifact:"  # settings rows: what app/artifact_objects.py tells, by the artifact's path in a workspace
 RECORD = "artifacts.json"  # of a workspace: which object it has of each, and what the files looked like then
 PASSING = ("predictions/", "overlays/")  # of the newest publications alone
-PART = re.compile(r"embeddings/\w[\w.-]*\.parts/\d+\.npz")
+PART = re.compile(r"embeddings/\w[\w.-]*\.parts/(\d+\.npz|network\.safetensors)")
 _NAME = re.compile(
     r"checkpoints/round-\d+\.safetensors|embeddings/\w[\w.-]*|(predictions|overlays)/\d+|(review|consensus)\.json"
 )

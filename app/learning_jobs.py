@@ -116,7 +116,7 @@ def _launch_round(chosen: settings.Settings, child: bool) -> None:
 def _round(chosen: settings.Settings, child: bool, beside: Any) -> None:
     import torch
 
-    from app import artifact_keeping, backbones, learning, pool, team
+    from app import artifact_keeping, backbones, learning, pool, sharing, team
 
     alone = beside.joined.count == 1
     with jobs.opened(chosen) as db, jobs.shown(db, "round", child) as bar:
@@ -132,6 +132,7 @@ def _round(chosen: settings.Settings, child: bool, beside: Any) -> None:
             threads=threads,
             stop=jobs.orphaned(child) if alone else None,
             beside=beside,
+            shared=sharing.Learner(db, chosen, "round"),
         )
         with db.read() as tx:
             metrics = queue.current(tx)
