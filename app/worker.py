@@ -21,6 +21,7 @@ from app import (
     pool_files,
     processes,
     refreshing,
+    retrying,
     sharing,
     standby,
     switching,
@@ -74,6 +75,7 @@ class Worker:
         self.closer = closer.Closer(self.db, settings, self.refresher.beside)
         self.shared = sharing.Learner(self.db, settings)
         self.switch = switching.Switch(self.db, settings, self.children)
+        self.retry = retrying.Retry(self.db, settings)
         self.seen = self.published = -1  # watermarks: last looked at, last published
         self.classes_seen = self.classes_published = 0  # changes of the classes: the same
         self.first_unseen = self.last_unseen = self.free_at = 0.0
@@ -111,6 +113,7 @@ class Worker:
         self.children.end()
         self.refresher.end()
         self.shared.let_go()
+        self.retry.end()
         with contextlib.suppress(store_errors.CannotWrite, store_errors.Busy), self.db.write() as tx:
             workers.beat(tx, "worker", pid=0, phase="stopped", message="the worker has ended", now=time.time())
         self.db.close()
@@ -168,7 +171,7 @@ class Worker:
             commands.finish(tx, command.id, now=time.time())
 
     def _switch(self) -> bool:
-        ready = self.switch.step(self.pool)
+        ready = self.switch.step(self.pool) or self.retry.step(self.pool)
         return ready is not None and self._publish(ready)
 
     def _grow(self) -> bool:
@@ -272,14 +275,11 @@ class Worker:
 
     def _look_closer(self) -> bool:
         """The review's lists, and a step of measuring while people pause longer than a refresh would wait."""
+        caught_up, aside = self.seen <= self.published, self.refresher.is_quick(self.pool, self.classes_seen)
         return self.closer.step(
-            self.pool,
-            shown=self.published,
-            caught_up=self.seen <= self.published and self.pool.complete,
-            now=time.monotonic(),
-            last_answer=self.last_unseen,
-            aside=self.refresher.is_quick(self.pool, self.classes_seen),
-        )
+            self.pool, shown=self.published, caught_up=caught_up and self.pool.complete, now=time.monotonic(),
+            last_answer=self.last_unseen, aside=aside,
+        )  # fmt: skip
 
     def _say(self, phase: str, message: str, fraction: float | None = None) -> None:
         self.phase, self.message, self.fraction = phase, message, fraction
