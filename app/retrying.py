@@ -28,6 +28,7 @@ class Retry:
         self.pause, self.next_try = FIRST_PAUSE, time.monotonic() + FIRST_PAUSE
         self.thread = futures.ThreadPoolExecutor(1, thread_name_prefix="again")
         self.running: futures.Future[list[Image]] | None = None
+        self.ended = False
         self.held: pool.Pool | None = None  # whose images are tried
         self.left: list[Image] = []
         self.found: pool.Pool | None = None  # the same network with these images alone
@@ -51,13 +52,16 @@ class Retry:
         return None
 
     def end(self) -> None:
-        """What is being fetched is dropped."""
+        """No more is fetched: the process ends once the file that is being fetched has come."""
+        self.ended = True
         self.thread.shutdown(wait=False, cancel_futures=True)
 
     def _readable(self, wanted: list[Image]) -> list[Image]:
         """In the thread: those whose files can be had now."""
         found = []
         for image in wanted:
+            if self.ended:
+                break
             try:
                 pixels.open_file(pictures.file(image, self.settings.workspace)).close()
             except (OSError, errors.AppError):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from app import pool, pool_files, retrying, worker
-from store import images, queue
+from store import images, queue, records
 from tests.app.conftest import Workspace
 from tests.app.test_learning import held, label, refresh
 
@@ -25,6 +25,11 @@ def gone(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> dict[int, Pat
     for place in places.values():
         place.rename(place.with_suffix(".away"))
     return places
+
+
+def images_of(workspace: Workspace) -> list[records.Image]:
+    with workspace.db.read() as tx:
+        return images.all_ok(tx)
 
 
 def back(place: Path) -> None:
@@ -59,8 +64,7 @@ def test_what_is_back_comes_in_at_its_place(workspace: Workspace, gone: dict[int
     assert whole.unreadable == {60}
     assert len(opened.image_ids) == 56, "whoever still reads the old one is not disturbed"
     alone = pool.open_wanted(workspace.settings, [])
-    with workspace.db.read() as tx:
-        pool.extend(alone, images.all_ok(tx)[:30], seconds=60.0)
+    pool.extend(alone, images_of(workspace)[:30], seconds=60.0)
     np.testing.assert_allclose(whole.embeddings_ND[:30], alone.embeddings_ND, atol=2e-3)  # kept as float16
     np.testing.assert_array_equal(whole.looks_NF[:30], alone.looks_NF)
     refresh(workspace, whole)
@@ -107,6 +111,9 @@ def test_pauses_grow_and_what_cannot_be_decoded_stops_nothing(
     assert tried(retry, opened) is None
     assert retry.pause == 120.0, "the longer, too, where a file is there again and is no picture"
     retry.end()
+    assert retry._readable([image for image in images_of(workspace) if image.id not in AWAY]) == [], (
+        "an end is not waited for"
+    )
 
 
 def test_the_worker_publishes_what_came_back(workspace: Workspace, gone: dict[int, Path]) -> None:
