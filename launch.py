@@ -45,9 +45,10 @@ def main(
         bool, typer.Option("--demo", help="make the demo pool unasked when the workspace is empty")
     ] = False,
     database: options.Database = None,
+    artifacts: options.Artifacts = None,
 ) -> None:
     """Label images with single keys while a classifier trains in the background."""
-    options.keep_database(database)
+    options.keep_places(database=database, artifacts=artifacts)
     if context.invoked_subcommand is None:
         serve(demo=demo)
 
@@ -260,7 +261,7 @@ def doctor(workspace: Workspace = HOME) -> None:
     examination.print_report(workspace)
 
 
-options.with_database(app)
+options.with_places(app)
 
 
 def run() -> None:

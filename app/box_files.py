@@ -132,7 +132,7 @@ class _Reader:
         if not isinstance(box, list) or len(box) != 4 or not all(map(_is_number, box)):
             box, problem = (0, 0, 0, 0), f"its box is {_shown(box)}, not four numbers"
         x, y, w, h = map(float, box)
-        boxes.append(scenes.Raw(self.number, (x, y, w, h), relative, size, problem))
+        boxes.append(scenes.Raw(self.number, (x, y, w, h), relative, size, problem, name))
 
 
 def _object(path: Path) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from store.records import Command
 STOPPED = "a person stopped it"
 EMBED = "embed"  # the verb that embeds with another backbone, and its row among the workers
 PRETRAIN = "pretrain-pool"  # the same for pretraining on the pool's own images
+ASKED = "embedding:"  # settings rows, by who asks: what is to be embedded, and helped with (app/sharing.py)
 
 log = logging.getLogger("raum.worker")
 
@@ -83,6 +84,7 @@ class Children:
                     rounds.fail_stale(tx, time.time(), alive=lambda pid: False, how=how)
                     self.round_failed_at = labels.watermark(tx) if code else -1
                 workers.beat(tx, name, pid=0, phase="idle", fraction=None, message="", now=time.time())
+                stored.remove_setting(tx, f"{ASKED}{name}")  # it was killed
             if stopped:
                 self.round_stopped = False
             self.ended[name] = child.complaint(code) if code else None

@@ -34,6 +34,7 @@ def report(workspace: Path) -> dict[str, str]:
         **_device(),
         "database": _database(workspace),
         "backbone": _backbone(workspace),
+        **_artifacts(workspace),
         "neighbours": _faiss(),
         "disk": _disk(workspace),
         "browser": shutil.which("chromium")
@@ -95,6 +96,19 @@ def _database(workspace: Path) -> str:
     with contextlib.closing(database.open(chosen.database)) as db, db.read() as tx:
         told = ".".join(map(str, tx.dialect.server_version_info or ()))
     return f"PostgreSQL {told} at {chosen.database}"
+
+
+def _artifacts(workspace: Path) -> dict[str, str]:
+    """Whether what learning leaves can be kept where the settings say; nothing where they say nothing."""
+    from app import artifact_objects, errors, settings
+
+    address = settings.load(workspace).artifacts
+    if not address:
+        return {}
+    try:
+        return {"artifacts": f"{address}: {artifact_objects.tried(address)}"}
+    except errors.RemoteError as problem:
+        return {"artifacts": str(problem)}
 
 
 def _faiss() -> str:

@@ -13,7 +13,6 @@ from app.settings import Settings
 from store import gold, queue
 from store.records import QueueRow
 
-KEPT_SECONDS = 900.0
 MAPS_SECONDS = 0.2  # for feature maps that a refresh still lacks; the rest is drawn once nobody waits
 
 
@@ -86,10 +85,3 @@ def facts(picture: Any, class_ids: list[int]) -> dict[str, Any]:
     if picture.erased_HW is not None and picture.erased_HW.any():
         told["erased"] = True
     return told
-
-
-def forget_old(workspace: Path, current: int, now: float) -> None:
-    """Remove maps that no page can still be showing."""
-    for old in (workspace / "overlays").glob("[0-9]*"):
-        if old.name != str(current) and now - old.stat().st_mtime > KEPT_SECONDS:
-            shutil.rmtree(old, ignore_errors=True)

@@ -8,7 +8,7 @@ AppError
 ├── TooManyTries    too many logins failed; `seconds` to wait
 ├── PeerLost        another process of the same work has ended, or all were asked to
 ├── NotFound        an image, class or publication of that id does not exist
-├── RemoteError     an address of images cannot be used, listed or fetched
+├── RemoteError     what lies at an address cannot be listed, fetched or put there
 ├── SettingsError   an unknown or unusable setting
 ├── Stopped         the person stopped it; the message says what is kept
 └── WorkspaceBusy   another page or worker already serves this workspace

@@ -62,7 +62,7 @@ class Grouping:
         )
         places: dict[int, Place] = {}
         strangers: list[list[int]] = []
-        for members in _together(links, first):
+        for members in together(links, first):
             known = sorted({self.groups[number] for row in members for number in links[row] if number < first})
             if known:
                 group = min(known, key=lambda group: (self.sides[group], group))
@@ -113,7 +113,7 @@ class Grouping:
         return self._newest
 
 
-def _together(links: list[list[int]], first: int) -> list[list[int]]:
+def together(links: list[list[int]], first: int) -> list[list[int]]:
     """Rows of a batch that are linked, directly, by each other or by one stored image; row r is number first + r."""
     parent = list(range(len(links)))
 

@@ -47,7 +47,7 @@ def cut(
     Raises IngestError where the box file cannot be read, or where none of its pictures is among these.
     """
     boxes = box_files.read(wanted.file, confidence=wanted.confidence, categories=wanted.categories)
-    places = _Places(files, root)
+    places = Places(files, root)
     found: dict[int, list[scenes.Raw]] = {}
     times: dict[int, float] = {}
     for name, some in boxes.scenes.items():
@@ -101,7 +101,7 @@ def _name(scene: str, raw: scenes.Raw, size: tuple[int, ...]) -> str:
         return scenes.unusable_name(scene, raw)
 
 
-class _Places:
+class Places:
     """The pictures by their path below the folder, and by its end where the box file was made from another folder."""
 
     def __init__(self, files: Sequence[ingest_files.Found], root: str) -> None:

@@ -21,6 +21,7 @@ from app import (
     receipts,
     round_start,
     round_steps,
+    sharing,
     snapshot,
     study_plan,
     team,
@@ -111,7 +112,7 @@ def publish(
     if whole:
         agreement.write(settings.workspace, seen, agreed)
         _keep_predictions(settings, published, new, found)
-    drawing.forget_old(settings.workspace, published, now)
+    overlays.forget_old(settings.workspace, published, now)
     message = f"{len(seen.labelled):,} labels, {found.pool_size:,} images open; ranked in {took:.2f} s"
     told = "; ".join(part for part in (message, held.note) if part)
     return Refreshed(published, seen.watermark, without, told, new.metrics)
@@ -126,12 +127,13 @@ def round_(
     threads: Callable[[], int] | None = None,
     stop: Callable[[], bool] | None = None,
     beside: team.Team | None = None,
+    shared: sharing.Learner | None = None,
 ) -> int:
     """Train the network semi-supervised, calibrate, checkpoint, predict and publish; returns the publication's id.
 
     A round that the holdout finds worse than what is shown is kept, not shown (app/judging.py). Whatever goes wrong is
     recorded with its reason and raised again; the old queue stays. `beside`: the processes that share the work; none of them
-    but this one touches the database.
+    but this one touches the database. `shared`: asks workers that stand by to help.
     """
     beside = beside or team.Team()
     began = clock()
@@ -159,6 +161,7 @@ def round_(
             known,
             seen,
             beside,
+            shared,
             clock=clock,
             progress=progress,
             threads=threads,
@@ -180,6 +183,7 @@ def _run(
     known: list[Any],
     seen: snapshot.Snapshot,
     beside: team.Team,
+    shared: sharing.Learner | None,
     *,
     clock: Callable[[], float],
     progress: Progress,
@@ -197,7 +201,7 @@ def _run(
     file = f"checkpoints/{name}.safetensors"
     held = pool.Pool(settings, net, file, name)
     held.class_ids = list(seen.class_ids)
-    round_steps.embed_all(held, known, progress, beside)
+    round_steps.embed_all(held, known, progress, beside, shared)
     held.complete = True
     progress("publishing", 0.96, "ranking the pool")
     with db.read() as tx:

@@ -34,7 +34,7 @@ def refresh(
 def _refresh(chosen: settings.Settings, beside: Any) -> None:
     import numpy as np
 
-    from app import backbones, labelling, learning, measuring, pool, reviewing, switching
+    from app import artifact_keeping, backbones, labelling, learning, measuring, pool, reviewing, switching
 
     with jobs.opened(chosen) as db, standby.learning(chosen, wait=False), jobs.shown(db, "worker", False) as bar:
         tell = _looking(beside, bar)
@@ -43,6 +43,7 @@ def _refresh(chosen: settings.Settings, beside: Any) -> None:
             known, current = images.all_ok(tx), queue.current(tx)
         if not known:
             raise errors.BadRequest(f"{chosen.workspace} holds no images; add some with launch.py ingest --images DIR")
+        artifact_keeping.at_hand(db, chosen)
         held = pool.open_(chosen, current, known)
         if switching.is_due(db, chosen, held):
             held = switching.successor(db, chosen)
@@ -57,6 +58,7 @@ def _refresh(chosen: settings.Settings, beside: Any) -> None:
         measurer = measuring.Measurer(chosen)
         while measurer.step(db, held, watermark=done.watermark, resting=True):
             pass
+        artifact_keeping.put_now(db, chosen)
     print(f"publication {done.publication}: {done.message}")
 
 
@@ -114,7 +116,7 @@ def _launch_round(chosen: settings.Settings, child: bool) -> None:
 def _round(chosen: settings.Settings, child: bool, beside: Any) -> None:
     import torch
 
-    from app import backbones, learning, pool, team
+    from app import artifact_keeping, backbones, learning, pool, sharing, team
 
     alone = beside.joined.count == 1
     with jobs.opened(chosen) as db, jobs.shown(db, "round", child) as bar:
@@ -130,8 +132,11 @@ def _round(chosen: settings.Settings, child: bool, beside: Any) -> None:
             threads=threads,
             stop=jobs.orphaned(child) if alone else None,
             beside=beside,
+            shared=sharing.Learner(db, chosen, "round"),
         )
         with db.read() as tx:
             metrics = queue.current(tx)
+        if not child:  # else the worker does it
+            artifact_keeping.put_now(db, chosen)
     told = metrics.metrics if metrics else {}
     print(f"publication {published}: {json.dumps({k: told.get(k) for k in ('labels', 'accuracy', 'n', 'seconds')})}")

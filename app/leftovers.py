@@ -3,7 +3,15 @@
 import shutil
 from pathlib import Path
 
-PATTERNS = ("checkpoints/.*.tmp", "embeddings/*.tmp", "overlays/new-*", "predictions/new-*")
+PATTERNS = (
+    "checkpoints/.*.tmp",
+    "embeddings/*.tmp",
+    "overlays/new-*",
+    "predictions/new-*",
+    "overlays/.*.tmp",
+    "predictions/.*.tmp",
+    ".*.json.*.tmp",
+)
 
 
 def found(workspace: Path) -> list[Path]:

@@ -24,6 +24,13 @@ Database = Annotated[
 ]
 
 
+Artifacts = Annotated[
+    str | None,
+    typer.Option(
+        help="keep networks, embeddings and maps at an address as well, for other machines: s3://bucket/folder",
+        metavar="URL",
+    ),
+]
 Launcher = Annotated[
     str | None, typer.Option(help="none|torchrun: several processes that work as one (docs/learning.md)")
 ]
@@ -32,32 +39,38 @@ Processes = Annotated[
 ]
 
 
-def with_database(app: typer.Typer) -> None:
-    """Let every verb that takes --workspace take --database, too."""
+PLACES = {"database": Database, "artifacts": Artifacts}  # of every verb that takes --workspace
+
+
+def with_places(app: typer.Typer) -> None:
+    """Let every verb that takes --workspace take --database and --artifacts, too."""
     for group in app.registered_groups:
         if group.typer_instance is not None:
-            with_database(group.typer_instance)
+            with_places(group.typer_instance)
     for info in app.registered_commands:
         if info.callback is not None and "workspace" in inspect.signature(info.callback).parameters:
-            info.callback = _taking_database(info.callback)
+            info.callback = _taking_places(info.callback)
 
 
-def keep_database(url: str | None) -> None:
-    """Hand --database on: by the environment, to the processes that a verb starts as well, and in no list of processes."""
-    if url:
-        os.environ[settings.DATABASE] = url
+def keep_places(*, database: str | None = None, artifacts: str | None = None) -> None:
+    """Hand these on: by the environment, to the processes that a verb starts as well, and in no list of processes."""
+    given = {settings.DATABASE: database, settings.ARTIFACTS: artifacts}
+    os.environ.update({name: url for name, url in given.items() if url})
 
 
-def _taking_database(verb: Callable[..., Any]) -> Callable[..., Any]:
+def _taking_places(verb: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(verb)
-    def taking(*args: Any, database: str | None = None, **more: Any) -> Any:
-        keep_database(database)
+    def taking(*args: Any, **more: Any) -> Any:
+        keep_places(**{name: more.pop(name, None) for name in PLACES})
         return verb(*args, **more)
 
     shown = inspect.signature(verb)
-    added = inspect.Parameter("database", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Database)
-    taking.__signature__ = shown.replace(parameters=[*shown.parameters.values(), added])  # type: ignore[attr-defined]
-    taking.__annotations__ = {**verb.__annotations__, "database": Database}
+    added = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
+        for name, kind in PLACES.items()
+    ]
+    taking.__signature__ = shown.replace(parameters=[*shown.parameters.values(), *added])  # type: ignore[attr-defined]
+    taking.__annotations__ = {**verb.__annotations__, **PLACES}
     return taking
 
 

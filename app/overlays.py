@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 Grid = NDArray[np.floating]
+KEPT_SECONDS = 900.0
 EVEN = 1e-5  # a pooling that differs by less, as a share of its largest weight, looks nowhere in particular
 
 
@@ -133,3 +135,10 @@ def write(target: Path, grid_HW: Grid, *, scaled: bool = False, erased_HW: NDArr
     beside = target.with_suffix(f".{os.getpid()}.tmp")
     picture.save(beside, format="PNG")
     os.replace(beside, target)
+
+
+def forget_old(workspace: Path, current: int, now: float) -> None:
+    """Remove maps that no page can still be showing."""
+    for old in (workspace / "overlays").glob("[0-9]*"):
+        if old.name != str(current) and now - old.stat().st_mtime > KEPT_SECONDS:
+            shutil.rmtree(old, ignore_errors=True)

@@ -5,7 +5,8 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from app import predictions
+from app import artifacts, predictions
+from app.settings import Settings
 from store import answers, classes, labels, pace, queue, rounds
 from store.database import Database
 from store.records import Round
@@ -37,18 +38,18 @@ def people(db: Database, *, now: float) -> dict[str, Any]:
     return {"from": first, "people": sorted(told, key=lambda each: -sum(each["hours"]))}
 
 
-def history(db: Database, workspace: Path) -> dict[str, Any]:
+def history(db: Database, settings: Settings) -> dict[str, Any]:
     """Every round, newest first, with what it reached, and the round whose network is shown: {"shown", "rounds"}."""
     with db.read() as tx:
-        every, current = rounds.all_(tx), queue.current(tx)
+        every, current, there = rounds.all_(tx), queue.current(tx), artifacts.known(tx, settings, "checkpoints/")
     return {
         "shown": current.round_id if current and current.checkpoint else None,
-        "rounds": [_round(each, workspace) for each in reversed(every)],
+        "rounds": [_round(each, settings.workspace, each.checkpoint in there) for each in reversed(every)],
     }
 
 
-def _round(each: Round, workspace: Path) -> dict[str, Any]:
-    kept = bool(each.checkpoint) and (workspace / str(each.checkpoint)).is_file()
+def _round(each: Round, workspace: Path, there: bool) -> dict[str, Any]:
+    kept = there or (bool(each.checkpoint) and (workspace / str(each.checkpoint)).is_file())
     return {
         "round": each.id,
         "status": each.status,

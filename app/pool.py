@@ -145,7 +145,9 @@ def _filled(pool: Pool, known: Sequence[Image]) -> Pool:
     if not kept_N.all():  # a copy of a large pool takes as much memory again
         pool.image_ids, pool.embeddings_ND = pool.image_ids[kept_N], pool.embeddings_ND[kept_N]
         pool.looks_NF = pool.looks_NF[kept_N]
-    remember_images(pool, [image for image in known if image.id <= pool.last_id])
+    looked_at = [image for image in known if image.id <= pool.last_id]
+    pool.unreadable = set(np.setdiff1d([image.id for image in looked_at], pool.image_ids).tolist())
+    remember_images(pool, looked_at)
     return pool
 
 

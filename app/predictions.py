@@ -138,11 +138,16 @@ def measured(workspace: Path) -> dict[str, Any] | None:
     return None
 
 
-def prune(workspace: Path) -> None:
-    """Forget all but the newest publications' predictions and the newest measured ones."""
+def in_use(workspace: Path, most: int = 1) -> list[int]:
+    """The `most` newest publications with predictions, and the newest measured one."""
     every = published(workspace)
     with_measure = [each for each in every if (folder(workspace, each) / MEASURED).is_file()]
-    for publication in set(every) - set(every[:KEPT]) - set(with_measure[:1]):
+    return list(dict.fromkeys(every[:most] + with_measure[:1]))
+
+
+def prune(workspace: Path) -> None:
+    """Forget all but the newest publications' predictions and the newest measured ones."""
+    for publication in set(published(workspace)) - set(in_use(workspace, KEPT)):
         shutil.rmtree(folder(workspace, publication), ignore_errors=True)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from app import backbone_names, counted
+from app import artifact_keeping, backbone_names, counted
 from store import annotators, class_acts, classes, commands, images, labels, queue, rounds, tally, workers
 from store import settings as stored
 from store.database import Database
@@ -54,7 +54,7 @@ def status(
             "images": whole.images["ok"],
             "paused": bool(stored.get_setting(tx, "paused", False)),
             "ready": whole.images["ok"] > 0,
-            "last_failure": _last_failure(tx),
+            "last_failure": _last_failure(tx, now),
         }
     return answer
 
@@ -161,14 +161,15 @@ def _ingest(tx: Connection, state: WorkerState | None, now: float) -> dict[str, 
     return None
 
 
-def _last_failure(tx: Connection) -> str | None:
+def _last_failure(tx: Connection, now: float) -> str | None:
     every = rounds.all_(tx)
     newest = every[-1] if every else None
     failed = [f"round {newest.id} failed: {newest.error}"] if newest is not None and newest.status == "failed" else []
     if newest is not None and newest.metrics.get("kept_because"):
         failed = [f"round {newest.id} is {newest.metrics['kept_because']}"]
     backup = stored.get_setting(tx, "backup_failed")
-    return "; ".join([*failed, *([f"no backup today: {backup}"] if backup else [])]) or None
+    failed += [f"no backup today: {backup}"] if backup else []
+    return "; ".join([*failed, *artifact_keeping.failures(tx, now=now)]) or None
 
 
 def _annotator_id(tx: Connection, name: str | None) -> int | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from app import agreement, errors, named_classes, pool, ranking, ranking_spots, snapshot, study_plan
+from app import agreement, artifact_keeping, errors, named_classes, pool, ranking, ranking_spots, snapshot, study_plan
 from app.settings import Settings
 from model import classifier, uncertainty
 from store import images, queue
@@ -22,6 +22,7 @@ def load(db: Database, chosen: Settings, *, now: float) -> tuple[classifier.Clas
         known, current = images.all_ok(tx), queue.current(tx)
     if current is None:
         raise errors.BadRequest(f"nothing is published in {chosen.workspace} yet: run launch.py refresh")
+    artifact_keeping.at_hand(db, chosen)
     held = pool.open_(chosen, current, known)
     if held.net is None or not len(held.image_ids):
         raise errors.BadRequest(held.note or f"no image of {chosen.workspace} is embedded yet: run launch.py refresh")

@@ -37,7 +37,7 @@ def is_address(text: str) -> bool:
 
 
 def checked(address: str) -> str:
-    """The address without a slash at its end; raises RemoteError for one that is no place for images."""
+    """The address without a slash at its end; raises RemoteError for one that is not to be used."""
     protocol, _, rest = address.partition("://")
     shown = ingest_files.shown(address)
     if protocol.lower() in ("file", "local"):
@@ -47,7 +47,7 @@ def checked(address: str) -> str:
     if "@" in rest.partition("/")[0] or (protocol.lower().startswith("http") and "?" in rest):
         place = f"{protocol}://..." if "@" in rest else ingest_files.shown(address.partition("?")[0])
         raise errors.RemoteError(
-            f"the address {place} carries a password or a signature, which would be stored with every image: give it "
+            f"the address {place} carries a password or a signature, which would be stored: give it "
             "without, and the secret by the environment or by fsspec's own configuration"
         )
     if not rest.strip("/"):
@@ -57,8 +57,8 @@ def checked(address: str) -> str:
 
 def walk(address: str, *, tell: Callable[[int], None] | None = None) -> ingest_files.Walk:
     """Every image below an address by its suffix, hidden ones left out; raises RemoteError where it cannot be listed."""
-    with _told(f"list {ingest_files.shown(address)}"):
-        fs, root = _opened(address)
+    with told(f"list {ingest_files.shown(address)}"):
+        fs, root = opened(address)
         fs.invalidate_cache()
         listed: dict[str, dict[str, Any]] = fs.find(root, detail=True)
         if not listed:
@@ -174,8 +174,8 @@ def _bring(address: str, place: Path, *, most: int) -> None:
     """Fetch a file beside its place and rename it."""
     beside = place.with_name(f".{place.name}.{secrets.token_hex(4)}.part")
     try:
-        with _told(f"fetch {ingest_files.shown(address)}"):
-            fs, path = _opened(address)
+        with told(f"fetch {ingest_files.shown(address)}"):
+            fs, path = opened(address)
             size = int(fs.info(path).get("size") or 0)
             if size > most:
                 raise errors.RemoteError(f"{ingest_files.shown(address)} is larger than {most / 1e6:,.0f} MB")
@@ -186,7 +186,8 @@ def _bring(address: str, place: Path, *, most: int) -> None:
         beside.unlink(missing_ok=True)
 
 
-def _opened(address: str) -> tuple[Any, str]:
+def opened(address: str) -> tuple[Any, str]:
+    """The file system of an address, and the path there."""
     import fsspec
 
     fs, path = fsspec.core.url_to_fs(address)
@@ -194,7 +195,7 @@ def _opened(address: str) -> tuple[Any, str]:
 
 
 @contextlib.contextmanager
-def _told(what: str) -> Iterator[None]:
+def told(what: str) -> Iterator[None]:
     """Whatever the packages behind fsspec raise, as a RemoteError that says what to do."""
     try:
         yield

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from app import accounts, backups, consensus_file, errors, processes, review_file
+from app import accounts, artifact_keeping, backups, consensus_file, errors, processes, review_file
 from app.settings import Settings
 from store import backup, database, images, labels, queue, records
 from store import errors as store_errors
@@ -184,6 +184,7 @@ def _start_over_without_network(settings: Settings, *, now: float) -> list[str]:
     """Where the network of the publication shown is not there, show an empty queue of none: people label, rounds train."""
     db = database.open(settings.file)
     try:
+        artifact_keeping.at_hand(db, settings)
         with db.write(durable=True) as tx:
             shown = queue.current(tx)
             if shown is None or not shown.checkpoint or (settings.workspace / shown.checkpoint).is_file():

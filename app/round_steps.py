@@ -2,13 +2,14 @@
 
 import dataclasses
 import math
+import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from app import errors, pictures, pool, predictions, ranking, snapshot, team
+from app import errors, pictures, pool, predictions, ranking, sharing, snapshot, team
 from app.settings import Settings
 from model import config, train
 from model.data import pixels
@@ -126,8 +127,13 @@ def _read(cache: pixels.PixelCache, images: list[Any], settings: Settings) -> pi
     return cache.read([image.id for image in images], [pictures.source(image, settings.workspace) for image in images])
 
 
-def embed_all(held: pool.Pool, known: list[Any], progress: Progress, beside: team.Team) -> None:
-    """Every image's embedding by the new network; each of the team's processes makes its part of them."""
+def embed_all(
+    held: pool.Pool, known: list[Any], progress: Progress, beside: team.Team, shared: sharing.Learner | None = None
+) -> None:
+    """Every image's embedding by the new network; each of the team's processes makes its part of them, or of one process
+    alone who stands by helps with slices."""
+    if shared is not None and not shared.alone and beside.joined.count == 1:
+        return _embed_shared(held, known, progress, shared)
     step = 256 * beside.joined.count
     beside.show(held.net)
     for at in range(0, len(known), step):
@@ -139,3 +145,17 @@ def embed_all(held: pool.Pool, known: list[Any], progress: Progress, beside: tea
         held.last_id = part[-1].id
         done = min(1.0, (at + step) / len(known))
         progress("embedding", TRAINED_SHARE + 0.15 * done, f"looking at every image again: {at + len(part):,}")
+
+
+def _embed_shared(held: pool.Pool, known: list[Any], progress: Progress, shared: sharing.Learner) -> None:
+    at = 0
+    try:
+        while at < len(known):
+            done = shared.extend(held, known[at : at + sharing.MANY], seconds=3.0, last=known[-1].id)
+            at += done
+            told = f"looking at every image again: {at:,}"
+            progress("embedding", TRAINED_SHARE + 0.15 * at / len(known), told)
+            if not done:
+                time.sleep(sharing.TICK)
+    finally:
+        shared.end(held)

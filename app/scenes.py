@@ -14,13 +14,14 @@ _SLACK, _SLACK_SHARE = 2.0, 0.005  # pixels, or this share of a side, by which a
 
 class Raw(NamedTuple):
     """A box as a file gives it: `number` is its place there, `box` left, top, width and height in shares of the picture
-    (`relative`) or in pixels of one of `size`; `problem` says why it cannot be used."""
+    (`relative`) or in pixels of one of `size`; `problem` says why it cannot be used; `category` is its file's name for it."""
 
     number: int
     box: tuple[float, float, float, float]
     relative: bool
     size: tuple[int, int] | None = None
     problem: str | None = None
+    category: str = ""
 
 
 def named(scene: str, box: sources.Box) -> str:

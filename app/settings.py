@@ -31,6 +31,9 @@ class Settings:
     workspace: Path = Path("workspace")
     # raum.db of the workspace, or what `database` of settings.toml, RAUM_DATABASE or --database names: a PostgreSQL URL
     database: Path | sa.URL = Path("workspace/raum.db")
+    # an address such as s3://bucket/raum at which networks, embeddings, predictions and maps lie for other machines, too;
+    # RAUM_ARTIFACTS or --artifacts go before settings.toml (docs/postgresql.md)
+    artifacts: str = ""
     host: str = "127.0.0.1"
     port: int = 7860
     tls_cert: str = ""  # PEM files, the certificate with its chain; a relative path starts at the workspace
@@ -118,6 +121,7 @@ ONE_OF = {
     "round_start": config.STARTS,
 }
 DATABASE = "RAUM_DATABASE"  # environment variable: how --database reaches the processes that a verb starts
+ARTIFACTS = "RAUM_ARTIFACTS"  # the same of --artifacts
 FIELDS = {field.name: field for field in dataclasses.fields(Settings)}
 
 
@@ -131,6 +135,8 @@ def load(workspace: Path | str, **overrides: Any) -> Settings:
     values.update({name: value for name, value in overrides.items() if value is not None})
     place = located(folder, os.environ.get(DATABASE) or values.pop("database", ""))
     values.pop("database", None)
+    if given := os.environ.get(ARTIFACTS):
+        values["artifacts"] = given
     checked = {name: _checked(name, value) for name, value in values.items()}
     return dataclasses.replace(Settings(workspace=folder, database=place), **checked)
 
@@ -175,6 +181,8 @@ def _checked(name: str, value: Any) -> Any:
         value = float(value)
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise errors.SettingsError(f"setting {name!r} takes {kind.__name__}, not {value!r}")
+    if name == "artifacts":
+        return _artifacts(value)
     if name == "backbone":
         return backbone_names.named(value)
     if name in ONE_OF and value not in ONE_OF[name]:
@@ -200,6 +208,22 @@ def _checked(name: str, value: Any) -> Any:
     if name.endswith("_rate") and not 0 <= value <= 1:
         raise errors.SettingsError(f"setting {name!r} is a share between 0 and 1, not {value!r}")
     return value
+
+
+def _artifacts(value: str) -> str:
+    """An address that fsspec can write to, without a slash at its end and without a credential."""
+    if not value:
+        return ""
+    from app import remote  # which itself reads settings
+
+    if not remote.is_address(value) or value.lower().startswith("http"):
+        raise errors.SettingsError(
+            f"setting 'artifacts' is an address to write to, such as s3://bucket/raum, not {value!r}"
+        )
+    try:
+        return remote.checked(value)
+    except errors.RemoteError as problem:
+        raise errors.SettingsError(f"setting 'artifacts': {problem}") from None
 
 
 def _batch_size(value: Any) -> str:

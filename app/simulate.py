@@ -17,8 +17,10 @@ from rich import progress as bars
 
 from app import (
     errors,
+    ingest_scenes,
     processes,
     simulate_arm,
+    simulate_boxes,
     simulate_classifiers,
     simulate_conditions,
     simulate_data,
@@ -39,13 +41,15 @@ TIME_LEFT_OVER = 600.0  # seconds of the past that the time left is told from
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """Where the images come from: one of a folder, the demo pool, the digits, a file of embeddings."""
+    """Where the images come from: one of a folder (or the boxes in it), the demo pool, the digits, a file of embeddings."""
 
     images: Path | None = None
     demo: bool = False
     digits: bool = False
     embeddings: Path | None = None
     demo_images: int = 600
+    boxes: ingest_scenes.Asked | None = None  # the images are boxes in the pictures of the folder
+    labels: Path | None = None  # a CSV of their classes
 
 
 def simulate(
@@ -73,6 +77,10 @@ def simulate(
         raise errors.BadRequest(
             "a simulation runs on a folder of images, the demo pool, the digits or saved embeddings: give one of them"
         )
+    if (source.boxes or source.labels) and not (source.images and source.boxes):
+        raise errors.BadRequest(
+            "--boxes are boxes in the pictures of --images DIR, --labels are of those boxes: give both"
+        )
     plan = checked(plan)
     processes.keep_memory()
     console = console or consoles.Console()
@@ -82,7 +90,11 @@ def simulate(
     with bars.Progress(*columns, console=console, speed_estimate_period=TIME_LEFT_OVER) as shown:
         task = shown.add_task("reading", total=1.0)
         material = _read(
-            source, plan, cache, lambda share, words: shown.update(task, completed=share, description=words)
+            source,
+            plan,
+            cache,
+            console.print,
+            lambda share, words: shown.update(task, completed=share, description=words),
         )
         if save_embeddings is not None:
             simulate_data.save_embeddings(material, save_embeddings)
@@ -132,13 +144,14 @@ def embedded(images: Path, backbone: str, cache: Path) -> simulate_data.Material
 
 
 def _from_folder(
-    folder: Path, network: configs.NetworkConfig, *, cache: Path, keep_pixels: bool, progress: Progress
+    folder: Path, network: configs.NetworkConfig, *, progress: Progress, **more: Any
 ) -> simulate_data.Material:
-    told = f"{network.backbone} ({simulate_network.weights(network)})"
-    found = simulate_data.from_folder(
-        folder, key=told, side=network.image_size, cache=cache, keep_pixels=keep_pixels,
-        embed=simulate_network.embedder(network, progress), progress=progress,
-    )  # fmt: skip
+    """`more` as for simulate_data.from_folder."""
+    told, embed = (
+        f"{network.backbone} ({simulate_network.weights(network)})",
+        simulate_network.embedder(network, progress),
+    )
+    found = simulate_data.from_folder(folder, key=told, side=network.image_size, embed=embed, progress=progress, **more)
     return dataclasses.replace(found, features=told)
 
 
@@ -258,14 +271,18 @@ def _fitting(plan: simulate_arm.Plan, material: simulate_data.Material) -> simul
     return plan
 
 
-def _read(source: Source, plan: simulate_arm.Plan, cache: Path, tell: Progress) -> simulate_data.Material:
+def _read(
+    source: Source, plan: simulate_arm.Plan, cache: Path, say: simulate_boxes.Say, tell: Progress
+) -> simulate_data.Material:
     if source.digits:
         return simulate_data.from_digits()
     if source.embeddings is not None:
         return simulate_data.from_embeddings(source.embeddings)
     network = simulate_network.start(plan.backbone, random_weights=plan.random_weights)
     if source.images is not None:
-        return _from_folder(source.images, network, cache=cache, keep_pixels=bool(plan.rounds_at), progress=tell)
+        boxed = simulate_boxes.read(source.images, source.boxes, source.labels, say) if source.boxes else None
+        keep = bool(plan.rounds_at)
+        return _from_folder(source.images, network, cache=cache, keep_pixels=keep, progress=tell, boxed=boxed)
     found = simulate_data.from_demo(
         count=source.demo_images, side=network.image_size, seed=0, progress=tell,
         embed=simulate_network.embedder(network, tell),

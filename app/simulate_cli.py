@@ -13,6 +13,16 @@ def simulate(
     images: Annotated[
         Path | None, typer.Option(help="ImageFolder with the truth; with metadata.csv its split is used")
     ] = None,
+    boxes: options.Boxes = None,
+    box_confidence: options.BoxConfidence = None,
+    box_categories: options.BoxCategories = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            help="CSV with the classes of those boxes (path, class, box_x, box_y, box_w, box_h) or of whole pictures; "
+            "without: the box file's categories, or the pictures' folders where those are a detector's"
+        ),
+    ] = None,
     demo: Annotated[bool, typer.Option("--demo", help="the demo pool, tested on freshly drawn images")] = False,
     digits: Annotated[bool, typer.Option("--digits", help="scikit-learn's bundled digits, raw pixels")] = False,
     embeddings: Annotated[
@@ -75,8 +85,8 @@ def simulate(
     plot: Annotated[Path | None, typer.Option(help="draw the curves with 95 % bands into this PNG")] = None,
 ) -> None:
     """The same loop without people: an oracle that knows the truth answers. Stopped, it goes on where it was."""
+    from app import ingest_scenes, simulate_arm, simulate_conditions
     from app import simulate as loop
-    from app import simulate_arm, simulate_conditions
 
     rounds = tuple(sorted(int(at) for at in options.names(rounds_at)))
     plan = simulate_arm.Plan(
@@ -85,7 +95,10 @@ def simulate(
         random_weights=random_weights, classifier=classifier,
         conditions=simulate_conditions.Conditions(noise, tail, out_of_class, duplicates),
     )  # fmt: skip
+    asked = options.boxes(boxes, box_confidence, box_categories, False)
     loop.simulate(
-        loop.Source(images, demo, digits, embeddings), plan, cache=cache, target=target, grid=grid, fresh=fresh,
+        loop.Source(
+            images, demo, digits, embeddings, boxes=ingest_scenes.Asked(**asked) if asked else None, labels=labels
+        ), plan, cache=cache, target=target, grid=grid, fresh=fresh,
         save_embeddings=save_embeddings, workers=workers or os.cpu_count() or 1, json_file=json_file, plot=plot,
     )  # fmt: skip

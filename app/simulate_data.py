@@ -6,7 +6,7 @@ import csv
 import dataclasses
 import hashlib
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from app import errors
-from model.data import demo, pixels
+from app import errors, simulate_boxes
+from model.data import demo, pixels, sources
 
 Floats = NDArray[np.floating]
 Ints = NDArray[np.int64]
@@ -33,7 +33,8 @@ DEMO_TEST_IMAGES = 2000
 class Material:
     """All images of a simulation: class index (or UNUSABLE) each, and the side of the split when it is given.
 
-    `images_NHWC` are uint8 squares, None when only kept embeddings are used.
+    `images_NHWC` are uint8 squares, None when only kept embeddings are used. Images of one of `groups_N` are always on
+    the same side of a split that is drawn.
     """
 
     name: str
@@ -43,16 +44,33 @@ class Material:
     images_NHWC: NDArray[np.uint8] | None
     embeddings_ND: Floats
     features: str = ""  # what the embeddings are, in words
+    groups_N: Ints | None = None
 
     def split(self, seed: int) -> tuple[Ints, Ints]:
-        """(pool, test) positions: the given split, else 60 % of every class, drawn by `seed`."""
+        """(pool, test) positions: the given split, else 60 % of every class, by groups nearly so, drawn by `seed`."""
         if self.split_N is not None:
             return np.flatnonzero(self.split_N == POOL), np.flatnonzero(self.split_N == TEST)
         rng, pool = np.random.default_rng([0x5917, seed]), np.zeros(len(self.labels_N), dtype=bool)
-        for label in np.unique(self.labels_N):
+        if self.groups_N is not None:
+            pool = _by_groups(self.labels_N, self.groups_N, rng)
+        for label in np.unique(self.labels_N) if self.groups_N is None else ():
             members = rng.permutation(np.flatnonzero(self.labels_N == label))
             pool[members[: round(POOL_SHARE * len(members))]] = True
         return np.flatnonzero(pool), np.flatnonzero(~pool & (self.labels_N != UNUSABLE))
+
+
+def _by_groups(labels_N: Ints, groups_N: Ints, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Whether each image is in the pool: whole groups in random order, as long as the pool lacks images of their classes."""
+    lacking_K = POOL_SHARE * np.bincount(labels_N - UNUSABLE)
+    pool = np.zeros(len(labels_N), dtype=bool)
+    order_N = np.argsort(groups_N, kind="stable")
+    parts = np.split(order_N, np.flatnonzero(np.diff(groups_N[order_N])) + 1)
+    for at in rng.permutation(len(parts)):
+        counts_K = np.bincount(labels_N[parts[at]] - UNUSABLE, minlength=len(lacking_K))
+        if counts_K @ lacking_K > 0:
+            pool[parts[at]] = True
+            lacking_K = lacking_K - counts_K
+    return pool
 
 
 def from_folder(
@@ -65,24 +83,26 @@ def from_folder(
     embed: Embed,
     progress: Progress,
     decode: Callable[[Path, int], NDArray[np.uint8]] | None = None,
+    boxed: simulate_boxes.Boxed | None = None,
 ) -> Material:
-    """An ImageFolder (one folder per class); metadata.csv with columns file and split (train, test) sets the split.
+    """An ImageFolder (one folder per class), or `boxed`, boxes in its pictures; metadata.csv with columns file and split
+    (train, test) sets the split.
 
     `decode` makes a square of a file and its side (default: of the whole picture); `key` says what makes embeddings differ.
     """
-    files, names = image_folder(folder)
+    files, names = (boxed.files, sorted(set(filter(None, boxed.classes)))) if boxed else image_folder(folder)
     if len(names) < 2:
-        raise errors.BadRequest(
-            f"{folder} holds {len(names)} class folders with images; a simulation needs at least two"
-        )
-    labels_N = np.array([names.index(file.parent.name) for file in files], dtype=np.int64)
-    digest = hashlib.sha256(
-        "\n".join(
-            [key, str(side), *(f"{file}|{file.stat().st_size}|{file.stat().st_mtime_ns}" for file in files)]
-        ).encode()
-    ).hexdigest()[:16]
+        what = "classes of boxes" if boxed else "class folders with images"
+        raise errors.BadRequest(f"{folder} holds {len(names)} {what}; a simulation needs at least two")
+    said = boxed.classes if boxed else [file.parent.name for file in files]
+    labels_N = np.array([names.index(name) if name else UNUSABLE for name in said], dtype=np.int64)
+    places: Sequence[Any] = boxed.places if boxed else files
+    stats = [
+        f"{place}|{file.stat().st_size}|{file.stat().st_mtime_ns}" for place, file in zip(places, files, strict=True)
+    ]
+    digest = hashlib.sha256("\n".join([key, str(side), *stats]).encode()).hexdigest()[:16]
     kept = cache / f"simulate-{folder.name}-{digest}.npy"
-    images = None if kept.exists() and not keep_pixels else _decode(files, side, progress, decode or _whole)
+    images = None if kept.exists() and not keep_pixels else _decode(places, side, progress, decode or _whole)
     if not kept.exists():
         assert images is not None
         cache.mkdir(parents=True, exist_ok=True)
@@ -90,7 +110,8 @@ def from_folder(
         np.save(partial, embed(images))
         partial.rename(kept)
     embeddings_ND = np.load(kept, allow_pickle=False)
-    return Material(folder.name, names, labels_N, split_of(folder, files), images, embeddings_ND)
+    groups_N = boxed.groups_N if boxed else None
+    return Material(folder.name, names, labels_N, split_of(folder, files), images, embeddings_ND, groups_N=groups_N)
 
 
 def from_demo(*, count: int, side: int, seed: int, embed: Embed, progress: Progress) -> Material:
@@ -213,12 +234,12 @@ def image_folder(folder: Path) -> tuple[list[Path], list[str]]:
     return files, sorted({file.parent.name for file in files})
 
 
-def _whole(file: Path, side: int) -> NDArray[np.uint8]:
+def _whole(file: sources.Where, side: int) -> NDArray[np.uint8]:
     return pixels.decode(file, size=side)
 
 
 def _decode(
-    files: list[Path], side: int, progress: Progress, decode: Callable[[Path, int], NDArray[np.uint8]]
+    files: Sequence[Any], side: int, progress: Progress, decode: Callable[[Any, int], NDArray[np.uint8]]
 ) -> NDArray[np.uint8]:
     images = np.empty((len(files), side, side, 3), dtype=np.uint8)
     for at, file in enumerate(files):

@@ -57,7 +57,7 @@ def append(file: Path, strategy: str, seed: int, points: list[simulate_arm.Point
 def digest(material: simulate_data.Material) -> str:
     """Of everything that an arm can see of the material."""
     sha = hashlib.sha256("\n".join(material.class_names).encode())
-    for array in (material.embeddings_ND, material.labels_N, material.split_N, material.images_NHWC):
+    for array in (material.embeddings_ND, material.labels_N, material.split_N, material.images_NHWC, material.groups_N):
         sha.update(b"|" if array is None else f"{array.shape}{array.dtype}".encode() + array.tobytes())
     return sha.hexdigest()
 

@@ -6,7 +6,19 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from app import backbone_names, backbones, children, errors, jobs, pool, pool_files, processes, self_teaching, settings
+from app import (
+    backbone_names,
+    backbones,
+    children,
+    errors,
+    jobs,
+    pool,
+    pool_files,
+    processes,
+    self_teaching,
+    settings,
+    sharing,
+)
 from model import config
 from model import errors as model_errors
 from store import images, queue, workers
@@ -54,9 +66,16 @@ def successor(db: Database, chosen: settings.Settings) -> pool.Pool:
 
 
 def fill(
-    db: Database, held: pool.Pool, tell: Callable[[int, int], None], *, slice_began: Callable[[], None] = lambda: None
+    db: Database,
+    held: pool.Pool,
+    tell: Callable[[int, int], None],
+    *,
+    slice_began: Callable[[], None] = lambda: None,
+    shared: sharing.Learner | None = None,
 ) -> None:
-    """Embed every image that is not yet, saving now and then: ended at any moment, it is resumed. tell: done and all."""
+    """Embed every image that is not yet, saving now and then: ended at any moment, it is resumed. tell: done and all;
+    `shared`: asks workers that stand by to help."""
+    extend = pool.extend if shared is None else shared.extend
     with db.read() as tx:
         total = images.counts(tx)["ok"]
     saved_at, pause, changed = time.monotonic(), SAVE_SECONDS, False
@@ -67,7 +86,11 @@ def fill(
             break
         while fresh:
             slice_began()
-            fresh = fresh[pool.extend(held, fresh, seconds=SLICE_SECONDS) :]
+            done = extend(held, fresh, seconds=SLICE_SECONDS)
+            fresh = fresh[done:] if shared is None else []  # slices are read whole
+            if not done:
+                time.sleep(sharing.TICK)
+                continue
             tell(len(held.image_ids), max(total, len(held.image_ids)))
             changed = True
             if time.monotonic() - saved_at > pause:
@@ -77,6 +100,8 @@ def fill(
                 pause = max(SAVE_SECONDS, SAVE_SHARE * (saved_at - began))
     if changed:
         pool_files.save(held)
+    if shared is not None:
+        shared.end(held)
 
 
 def embed(workspace: Path, *, backbone: str | None, child: bool) -> None:
@@ -104,6 +129,7 @@ def embed(workspace: Path, *, backbone: str | None, child: bool) -> None:
             held,
             lambda done, total: tell("embedding", done / total, sentence(done, total, new, old)),
             slice_began=lambda: torch.set_num_threads(threads()),
+            shared=sharing.Learner(db, chosen, children.EMBED),
         )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from app import backups, errors, ingest_read, predictions, remote, verify_files
+from app import artifacts, backups, errors, ingest_read, predictions, remote, verify_files
 from app.settings import Settings
 from store import backup, database, images, labels, queue, records, schema
 from store import errors as store_errors
@@ -126,11 +126,11 @@ def _states(db: database.Database, tell: Tell) -> Iterator[Finding]:
 def _publications(db: database.Database, settings: Settings) -> Iterator[Finding]:
     """Checkpoints and embeddings, each once; embeddings of an untrained network may still be on their way."""
     with db.read() as tx:
-        published = queue.publications(tx)
+        published, there = queue.publications(tx), artifacts.known(tx, settings)
     shown = published[-1] if published else None
     for name in dict.fromkeys(each.checkpoint for each in published if each.checkpoint):
         path = settings.workspace / name
-        why = verify_files.checkpoint(path) if path.is_file() else "it is not there"
+        why = verify_files.checkpoint(path) if path.is_file() else None if name in there else "it is not there"
         if why and shown and name == shown.checkpoint:
             yield Finding(
                 "checkpoint", name, f"{why}, and it is the network shown", f"take it from a backup, or {RESTORE}"
@@ -143,7 +143,13 @@ def _publications(db: database.Database, settings: Settings) -> Iterator[Finding
         (each.embeddings, bool(each.checkpoint)) for each in published if each.embeddings
     ):
         path = settings.workspace / name
-        why = verify_files.embeddings(path) if path.is_dir() else "it is not there" if trained else None
+        why = (
+            verify_files.embeddings(path)
+            if path.is_dir()
+            else "it is not there"
+            if trained and name not in there
+            else None
+        )
         if why:
             yield Finding("embeddings", name, why, "remove it; the worker makes it anew when it starts")
 

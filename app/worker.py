@@ -10,6 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 from app import (
+    artifact_keeping,
     children,
     closer,
     errors,
@@ -20,6 +21,7 @@ from app import (
     pool_files,
     processes,
     refreshing,
+    retrying,
     sharing,
     standby,
     switching,
@@ -50,7 +52,7 @@ def run(settings: Settings) -> None:
             with standby.learning(settings) as duty:
                 worker = Worker(settings)
                 try:
-                    with webhooks.telling(settings):
+                    with webhooks.telling(settings), artifact_keeping.keeping(settings):
                         worker.loop(ending, duty)  # comes back where the duty is lost, to stand by
                 finally:
                     worker.end()
@@ -73,12 +75,12 @@ class Worker:
         self.closer = closer.Closer(self.db, settings, self.refresher.beside)
         self.shared = sharing.Learner(self.db, settings)
         self.switch = switching.Switch(self.db, settings, self.children)
+        self.retry = retrying.Retry(self.db, settings)
         self.seen = self.published = -1  # watermarks: last looked at, last published
         self.classes_seen = self.classes_published = 0  # changes of the classes: the same
         self.first_unseen = self.last_unseen = self.free_at = 0.0
         self.shown_images, self.wants_maps = 0, False
-        self.next_look_for_images = self.next_look_for_imports = 0.0
-        self.beat_at = 0.0
+        self.next_look_for_images = self.next_look_for_imports = self.beat_at = 0.0
         self.phase, self.message, self.fraction = "starting", "reading the workspace", None  # type: str, str, float | None
 
     def loop(self, ending: processes.Ending, duty: standby.Duty | None = None) -> None:
@@ -111,10 +113,9 @@ class Worker:
         self.children.end()
         self.refresher.end()
         self.shared.let_go()
+        self.retry.end()
         with contextlib.suppress(store_errors.CannotWrite, store_errors.Busy), self.db.write() as tx:
-            workers.beat(
-                tx, "worker", pid=0, phase="stopped", fraction=None, message="the worker has ended", now=time.time()
-            )
+            workers.beat(tx, "worker", pid=0, phase="stopped", message="the worker has ended", now=time.time())
         self.db.close()
 
     def _guarded(self, act: Callable[[], bool]) -> bool:
@@ -130,6 +131,7 @@ class Worker:
         with self.db.read() as tx:
             current, known = queue.current(tx), images.all_ok(tx)
             earlier = [each.checkpoint for each in reversed(rounds.all_(tx)) if each.status == "published"]
+        artifact_keeping.at_hand(self.db, self.settings)
         return pool.open_(self.settings, current, known, [name for name in earlier if name])
 
     def _adopt(self) -> bool:
@@ -158,6 +160,7 @@ class Worker:
             self.seen = labels.watermark(tx)
         if chosen is None or current is None:
             raise errors.BadRequest(f"there is no published round {wanted!r} to go back to")
+        artifact_keeping.at_hand(self.db, self.settings, chosen.checkpoint)
         found = pool.open_(self.settings, dataclasses.replace(current, checkpoint=chosen.checkpoint), known)
         if found.checkpoint != chosen.checkpoint:
             raise errors.BadRequest(f"round {chosen.id} cannot be taken up: {found.note.partition(';')[0]}")
@@ -168,7 +171,7 @@ class Worker:
             commands.finish(tx, command.id, now=time.time())
 
     def _switch(self) -> bool:
-        ready = self.switch.step(self.pool)
+        ready = self.switch.step(self.pool) or self.retry.step(self.pool)
         return ready is not None and self._publish(ready)
 
     def _grow(self) -> bool:
@@ -272,14 +275,11 @@ class Worker:
 
     def _look_closer(self) -> bool:
         """The review's lists, and a step of measuring while people pause longer than a refresh would wait."""
+        caught_up, aside = self.seen <= self.published, self.refresher.is_quick(self.pool, self.classes_seen)
         return self.closer.step(
-            self.pool,
-            shown=self.published,
-            caught_up=self.seen <= self.published and self.pool.complete,
-            now=time.monotonic(),
-            last_answer=self.last_unseen,
-            aside=self.refresher.is_quick(self.pool, self.classes_seen),
-        )
+            self.pool, shown=self.published, caught_up=caught_up and self.pool.complete, now=time.monotonic(),
+            last_answer=self.last_unseen, aside=aside,
+        )  # fmt: skip
 
     def _say(self, phase: str, message: str, fraction: float | None = None) -> None:
         self.phase, self.message, self.fraction = phase, message, fraction

@@ -30,3 +30,8 @@ def with_prefix(tx: Connection, prefix: str) -> dict[str, Any]:
     """Read the values of all keys that begin with `prefix`, by key."""
     rows = tx.execute(sa.select(_T.c.key, _T.c.value).where(_T.c.key.startswith(prefix, autoescape=True)))
     return {key: json.loads(text) for key, text in sorted(tuple(row) for row in rows)}
+
+
+def remove_setting(tx: Connection, key: str) -> None:
+    """Remove a value; a key without one is left as it is."""
+    tx.execute(sa.delete(_T).where(_T.c.key == key))

@@ -26,7 +26,7 @@ def pace(request: Request) -> Json:
 @router.get("/api/v1/rounds")
 def rounds(request: Request) -> Json:
     """Every round with what it reached, newest first."""
-    return overview.history(request.app.state.db, request.app.state.settings.workspace)
+    return overview.history(request.app.state.db, request.app.state.settings)
 
 
 @router.get("/api/v1/confusion")

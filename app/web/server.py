@@ -11,7 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from app import browse, clock, counted, errors, labelling, mode_board
+from app import artifact_keeping, browse, clock, counted, errors, labelling, mode_board
 from app.settings import Settings
 from app.web import (
     browse_routes,
@@ -110,7 +110,8 @@ def serve(settings: Settings) -> None:
         access_log=False,
         timeout_graceful_shutdown=3,
     )
-    uvicorn.Server(config).run()
+    with artifact_keeping.bringing(settings):
+        uvicorn.Server(config).run()
 
 
 async def _mount_gradio(app: FastAPI) -> None:

@@ -4,7 +4,9 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import fsspec
 import numpy as np
 import pytest
 import torch
@@ -17,6 +19,7 @@ from store import classes, database, images
 from store.records import NewImage
 
 CLASSES = ("round", "square", "striped")
+S3_KEYS = {"AWS_ACCESS_KEY_ID": "an id", "AWS_SECRET_ACCESS_KEY": "a secret 77", "AWS_DEFAULT_REGION": "us-east-1"}
 
 
 @dataclass
@@ -37,6 +40,27 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("template") / "raum.db"
     database.open(file).close()
     return file
+
+
+@pytest.fixture
+def memory() -> Iterator[Any]:
+    """An empty file system in this process's memory."""
+    fs = fsspec.filesystem("memory")
+    fs.store.clear()
+    yield fs
+    fs.store.clear()
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[str]:
+    """The address of a real S3 server on this machine."""
+    server = pytest.importorskip("moto.server", reason="moto is not installed, s3:// is not tried").ThreadedMotoServer(
+        ip_address="127.0.0.1", port=0, verbose=False
+    )
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
 
 
 @pytest.fixture

@@ -66,7 +66,7 @@ def test_a_round_that_is_worse_is_kept_and_not_shown(workspace: Workspace, monke
         assert queue.current(tx).id == before
         ended = rounds.last(tx)
     assert (workspace.settings.workspace / ended.checkpoint).is_file()
-    [row] = overview.history(workspace.db, workspace.settings.workspace)["rounds"]
+    [row] = overview.history(workspace.db, workspace.settings)["rounds"]
     assert row["kept"]
     assert row["kept_because"] == "worse on the holdout: 3 of 40 right"
     said = progress.status(workspace.db, now=1.0)["last_failure"]

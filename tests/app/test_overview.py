@@ -66,7 +66,7 @@ def test_before_any_prediction_there_is_no_confusion_no_log_and_no_round(workspa
     place = workspace.settings.workspace
     assert overview.confusion(workspace.db, place)["publication"] is None
     assert overview.log_tail(place / "logs") == []
-    assert overview.history(workspace.db, place) == {"shown": None, "rounds": []}
+    assert overview.history(workspace.db, workspace.settings) == {"shown": None, "rounds": []}
     assert overview.queue_health(workspace.db, now=1.0)["publication"] is None
 
 
@@ -105,7 +105,7 @@ def shown(workspace: Workspace) -> tuple[int | None, str | None]:
 def test_one_goes_back_to_an_earlier_round_and_forth_and_the_next_round_takes_over(
     workspace: Workspace, two_rounds: worker.Worker
 ) -> None:
-    said = overview.history(workspace.db, workspace.settings.workspace)
+    said = overview.history(workspace.db, workspace.settings)
     assert (said["shown"], [each["round"] for each in said["rounds"]]) == (2, [2, 1])
     assert all(each["kept"] and each["accuracy"] is not None for each in said["rounds"])
     ask(workspace, "roll_back", {"round": 1})
@@ -201,5 +201,5 @@ def test_the_queue_says_how_full_and_how_far_behind_it_is(workspace: Workspace) 
 def test_a_running_round_is_in_the_history_with_what_is_known_of_it(workspace: Workspace) -> None:
     with workspace.db.write() as tx:
         rounds.begin(tx, 0, {}, 0, 1.0)
-    told = overview.history(workspace.db, workspace.settings.workspace)["rounds"][0]
+    told = overview.history(workspace.db, workspace.settings)["rounds"][0]
     assert (told["status"], told["kept"], told["labels"]) == ("running", False, None)

@@ -17,7 +17,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import fsspec
 import numpy as np
 import pytest
 from PIL import Image
@@ -29,6 +28,7 @@ from model.data import pixels
 from store import annotators, classes, database, images, labels, records
 from store.database import Database
 from tests import camera
+from tests.app.conftest import S3_KEYS
 
 ROOT = Path(__file__).resolve().parents[2]
 NOW = 1_700_000_000.0
@@ -42,15 +42,6 @@ def db(tmp_path: Path, template: Path) -> Iterator[Database]:
     opened = database.open(tmp_path / "w" / "raum.db")
     yield opened
     opened.close()
-
-
-@pytest.fixture
-def memory() -> Iterator[Any]:
-    """An empty file system in this process's memory."""
-    fs = fsspec.filesystem("memory")
-    fs.store.clear()
-    yield fs
-    fs.store.clear()
 
 
 def drawn(seed: int) -> bytes:
@@ -304,21 +295,6 @@ def test_a_folder_that_a_web_server_lists(db: Database, tmp_path: Path) -> None:
         take_in(db, f"http://127.0.0.1:{server.server_port}/photos/")
 
 
-@pytest.fixture(scope="module")
-def s3() -> Iterator[str]:
-    """The address of a real S3 server on this machine."""
-    server = pytest.importorskip("moto.server", reason="moto is not installed, s3:// is not tried").ThreadedMotoServer(
-        ip_address="127.0.0.1", port=0, verbose=False
-    )
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
-KEYS = {"AWS_ACCESS_KEY_ID": "an id", "AWS_SECRET_ACCESS_KEY": "a secret 77", "AWS_DEFAULT_REGION": "us-east-1"}
-
-
 def test_a_bucket_from_the_command_line(s3: str, tmp_path: Path) -> None:
     s3fs = pytest.importorskip("s3fs", reason="s3fs is not installed, s3:// is not tried")
     fs = s3fs.S3FileSystem(key="an id", secret="a secret 77", endpoint_url=s3)
@@ -326,7 +302,7 @@ def test_a_bucket_from_the_command_line(s3: str, tmp_path: Path) -> None:
     for number in range(12):
         fs.pipe(f"traps/season 1/{'ab'[number % 2]}/{number}.jpg", drawn(number))
     command = [sys.executable, "launch.py", "ingest", "--workspace", str(tmp_path / "w"), "--images"]
-    environment = {**os.environ, **KEYS, "AWS_ENDPOINT_URL": s3}
+    environment = {**os.environ, **S3_KEYS, "AWS_ENDPOINT_URL": s3}
 
     def run(address: str) -> subprocess.CompletedProcess[str]:
         done = [*command, address]

@@ -1,17 +1,19 @@
 """Several workers embed one pool on a server's database: nothing twice, nothing left out, the same as one alone."""
 
 import dataclasses
+import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 
 import numpy as np
 import pytest
 
-from app import pool, settings, sharing
-from store import database, images
+from app import children, learning, pool, pool_files, settings, sharing, switching
+from store import annotators, classes, database, images, labels, queue
 from store import settings as stored
-from store.records import NewImage
+from store.records import NewEvent, NewImage
 from tests import postgres
 from tests.app.conftest import Workspace
 
@@ -84,10 +86,8 @@ def test_the_learner_waits_for_a_slice_and_does_it_where_its_helper_ends(
     held, learner, helper = pool.open_wanted(chosen, []), sharing.Learner(db, chosen), sharing.Helper(db, chosen)
     assert grow(learner, held, db) == 8
     with db.read() as tx:
-        told = stored.get_setting(tx, sharing.KEY)
-    network = helper._open(told["folder"], told["checkpoint"])
-    assert network is not None
-    assert helper._begin(network, {**told, "last": 16})
+        (told,) = sharing._asked(tx)
+    assert helper._begin({**told, "last": 16})
     assert [grow(learner, held, db) for _ in range(2)] == [0, 0]
     helper.end()
     assert grow(learner, held, db) == 0, "it asks the server now and then"
@@ -116,7 +116,120 @@ def test_who_cannot_have_the_network_stands_by_without_helping(
 ) -> None:
     chosen, db = shared
     with db.write() as tx:
-        told = {"folder": "embeddings/start-other", "checkpoint": None, "slice": 0, "last": 60}
-        stored.set_setting(tx, sharing.KEY, told)
+        told = {"folder": "embeddings/start-other", "checkpoint": None, "network": None, "slice": 0, "last": 60}
+        stored.set_setting(tx, children.ASKED + "worker", told)
     gone = dataclasses.replace(chosen, backbone="hf:/gone")
     assert [sharing.Helper(db, each).step() for each in (chosen, gone)] == ["", ""]
+
+
+@contextmanager
+def helping(chosen: settings.Settings, count: int = 2) -> Iterator[set[str]]:
+    """Workers that stand by, each in a thread with a connection of its own; yields what they say."""
+    said, ended = set[str](), threading.Event()
+
+    def help_() -> None:
+        with closing(database.open(chosen.database)) as db:
+            helper = sharing.Helper(db, chosen)
+            while not ended.is_set():
+                said.add(helper.step())
+                time.sleep(0.01)
+            helper.end()
+
+    threads = [threading.Thread(target=help_) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield said
+    finally:
+        ended.set()
+        for thread in threads:
+            thread.join()
+
+
+@pytest.fixture
+def looked(monkeypatch: pytest.MonkeyPatch) -> Counter[tuple[str, int]]:
+    """How often each image was embedded, by network; a little slower, so that others have their turn."""
+    found: Counter[tuple[str, int]] = Counter()
+    plain = pool.extend
+
+    def counted(held: pool.Pool, chosen: list, *, seconds: float) -> int:
+        done = plain(held, chosen[:8], seconds=seconds)
+        found.update((held.folder, image.id) for image in chosen[:done])
+        time.sleep(0.05)
+        return done
+
+    monkeypatch.setattr(pool, "extend", counted)
+    return found
+
+
+def test_a_rounds_new_network_looks_at_the_pool_with_the_help_of_others(
+    shared: tuple[settings.Settings, database.Database], looked: Counter[tuple[str, int]]
+) -> None:
+    chosen, db = shared
+    told = []
+    with db.write() as tx:
+        person = annotators.ensure(tx, "Ann", 1.0).id
+        ids = [classes.add(tx, name, 1.0).id for name in ("a", "b")]
+        for image in images.all_ok(tx)[:20]:
+            event = NewEvent(
+                uuid=str(image.id), image_id=image.id, annotator_id=person, kind="label", class_id=ids[image.id % 2]
+            )
+            labels.append(tx, event, 2.0)
+    with helping(chosen) as said:
+        learning.round_(
+            db,
+            chosen,
+            clock=time.time,
+            progress=lambda *words: told.append(words),
+            shared=sharing.Learner(db, chosen, "round"),
+        )
+    assert any(each.startswith("helps to look") for each in said)
+    assert set(looked) == {("embeddings/round-1", number) for number in range(1, 61)}
+    assert set(looked.values()) == {1}
+    with db.read() as tx:
+        current, known = queue.current(tx), images.all_ok(tx)
+        assert sharing._asked(tx) == []
+    held = pool.open_(chosen, current, known)
+    assert held.image_ids.tolist() == [number for number in range(1, 61) if number != 42]
+    alone = pool.Pool(chosen, held.net, held.checkpoint, held.name)
+    pool.extend(alone, known[:8], seconds=60.0)
+    np.testing.assert_allclose(held.embeddings_ND[:8], alone.embeddings_ND, atol=2e-3)  # kept as float16
+    assert not list((chosen.workspace / "embeddings").glob("*.parts"))
+
+
+def test_another_backbone_is_taken_up_with_the_help_of_others(
+    shared: tuple[settings.Settings, database.Database], looked: Counter[tuple[str, int]]
+) -> None:
+    chosen, db = shared
+    held, counts = pool.open_wanted(chosen, []), []
+    with helping(chosen) as said:
+        learner = sharing.Learner(db, chosen, children.EMBED)
+        switching.fill(db, held, lambda done, total: counts.append(done), shared=learner)
+    assert any(each.startswith("helps to look") for each in said)
+    assert set(looked.values()) == {1}
+    assert (len(looked), counts[-1]) == (60, 59)
+    again = pool.open_wanted(chosen, [])
+    pool_files.read(again)
+    assert again.image_ids.tolist() == held.image_ids.tolist()
+
+
+def test_a_killed_childs_work_is_asked_for_no_more(shared: tuple[settings.Settings, database.Database]) -> None:
+    chosen, db = shared
+    held, learner, helper = (
+        pool.open_wanted(chosen, []),
+        sharing.Learner(db, chosen, "round"),
+        sharing.Helper(db, chosen),
+    )
+    assert grow(learner, held, db) == 8
+    learner.let_go()  # as the end of its process does
+    assert helper.step().startswith("helps")
+    with db.write() as tx:
+        stored.remove_setting(tx, children.ASKED + "round")  # app/children.py
+    assert helper.step() == ""
+    assert helper.duty is None
+    another = sharing.Learner(db, chosen, "round")
+    assert grow(another, held, db) == 8
+    another.let_go()
+    sharing.Learner(db, chosen)
+    with db.read() as tx:
+        assert sharing._asked(tx) == [], "the next worker asks for nothing that it does not do"

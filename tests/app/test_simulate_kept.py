@@ -104,7 +104,7 @@ def test_a_stop_ends_all_processes_and_leaves_what_is_finished(tmp_path: Path, w
         [sys.executable, "-c", LONG, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         start_new_session=True,
     )  # fmt: skip
-    while not list(tmp_path.glob("arms-*.jsonl")):
+    while not any(file.stat().st_size for file in tmp_path.glob("arms-*.jsonl")):
         assert process.poll() is None
         time.sleep(0.05)
     if way == "Ctrl-C":
