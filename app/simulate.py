@@ -238,19 +238,15 @@ def _result(
 
 def checked(plan: simulate_arm.Plan) -> simulate_arm.Plan:
     """The plan with `random` among its strategies; BadRequest names what cannot be run."""
-    known = ", ".join(sorted(acquisition.STRATEGIES))
-    for name in plan.strategies:
-        if name not in acquisition.STRATEGIES:
-            raise errors.BadRequest(f"no strategy is called {name!r}; there are {known}")
-    if plan.start not in simulate_arm.STARTS:
-        raise errors.BadRequest(f"no start is called {plan.start!r}; there are {', '.join(simulate_arm.STARTS)}")
-    if plan.round_start not in configs.STARTS:
-        raise errors.BadRequest(
-            f"no start of rounds is called {plan.round_start!r}; there are {', '.join(configs.STARTS)}"
-        )
-    if plan.classifier not in simulate_classifiers.CLASSIFIERS:
-        names = ", ".join(simulate_classifiers.CLASSIFIERS)
-        raise errors.BadRequest(f"no classifier is called {plan.classifier!r}; there are {names}")
+    named = [("strategy", name, sorted(acquisition.STRATEGIES)) for name in plan.strategies]
+    named += [
+        ("start", plan.start, list(simulate_arm.STARTS)),
+        ("start of rounds", plan.round_start, list(configs.STARTS)),
+    ]
+    named += [("classifier", plan.classifier, list(simulate_classifiers.CLASSIFIERS))]
+    for kind, name, known in named:
+        if name not in known:
+            raise errors.BadRequest(f"no {kind} is called {name!r}; there are {', '.join(known)}")
     unfit = sorted(acquisition.COMPARES_DRAWS & set(plan.strategies))
     if unfit and not simulate_classifiers.CLASSIFIERS[plan.classifier].has_posterior:
         raise errors.BadRequest(f"{', '.join(unfit)} compare posterior draws; {plan.classifier!r} has none")
