@@ -19,6 +19,7 @@ LEARNING_SIDE = {  # of app's rooms only these import model's torch rooms
     "app/reproducing.py",
     "app/dreaming.py",
     "app/pretraining.py",
+    "app/propagating.py",
     "app/probing.py",
     "app/self_teaching.py",
     "app/bench_pretrain.py",
