@@ -13,7 +13,7 @@ from store.records import NewEvent
 from tests.web.browser import saved
 from tests.web.conftest import Page
 
-CELLS = '[...document.querySelectorAll(\'[data-grid="evidence"] .rg-cells:not(.rg-ahead) .rg-cell\')]'
+CELLS = "[...document.querySelectorAll('[data-grid=\"evidence\"] .rg-cells:not(.rg-ahead) .rg-cell')]"
 IDS = CELLS + ".map((cell) => Number(cell.querySelector('img').src.match(/\\d+$/)[0]))"
 STATES = CELLS + ".map((cell) => cell.dataset.state)"
 PAGE = "() => window.raum.modes.evidence.page !== null"
@@ -102,5 +102,7 @@ def test_by_touch_and_where_nothing_is_proposed(server: Page, opened: Callable[.
     saved(tab)
     assert [event.image_id for event in confirmed(server)] == ids[1:]
     tab.evaluate("window.raum.modes.showEvidence(1)")
-    tab.wait_for_function("() => document.querySelector('[data-grid=\"evidence\"] .rg-nothing').innerText.includes('Mark the')")
+    tab.wait_for_function(
+        "() => document.querySelector('[data-grid=\"evidence\"] .rg-nothing').innerText.includes('Mark the')"
+    )
     assert tab.evaluate("document.documentElement.scrollWidth") <= 360
