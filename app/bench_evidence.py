@@ -20,6 +20,7 @@ from model.network import raum_net
 Progress = Callable[[float, str], None]
 Floats = NDArray[np.floating]
 RIGHT = 0.3  # IoU with the true box from which a person confirms
+Part = tuple[NDArray[np.int64], NDArray[np.int64], Floats]
 PAGE = 24  # boxes that one Enter confirms
 HOW = """\
 Of each class k random labelled images are marked with their true box, and boxes are proposed in its others by the backbone's
@@ -92,9 +93,9 @@ class Marked:
         assert found.features_NDHW is not None
         self.features_NDHW = found.features_NDHW
 
-    def proposed(self, clicks: int, seed: int) -> list[tuple[NDArray[np.int64], NDArray[np.int64], Floats]]:
+    def proposed(self, clicks: int, seed: int) -> list[Part]:
         """For each class with more images than that: the marked rows, the others, and the boxes proposed for those."""
-        rng, parts = np.random.default_rng(seed), []
+        rng, parts = np.random.default_rng(seed), list[Part]()
         for class_index in np.unique(self.labels_N):
             rows = rng.permutation(np.flatnonzero(self.labels_N == class_index))
             if len(rows) > clicks:

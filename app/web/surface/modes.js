@@ -131,7 +131,8 @@ export class Modes {
     };
     this.switches = [make("grid", "grid", "grid"), make("yesno", "yesno", "yes/no"), make("single", "Esc", "single")];
     this.label.part("keys").append(...this.switches);
-    this.more = make("evidence", "more", "more evidence");
+    this.more = make("evidence", "more", "more");
+    Object.assign(this.more, { title: "the evidence grid", ariaLabel: "more evidence: the evidence grid" });
     this.label.part("mark").append(this.more);
     this.confirming = make("confirm", "accept", "confirm");
     const help = button(hint("help"), () => this.label.sheet.toggle(), { class: "rm-key" });
