@@ -73,8 +73,8 @@ def command(folder: Path | None, plan: Plan, sizes: overlay_data.Sizes, *, json_
     if taught:
         print(TAUGHT.format(seeds=plan.seeds, method=plan.method, steps=plan.steps or "the backbone's own number of"))
     if json_file:
-        told = {"material": material.name, "plan": dataclasses.asdict(plan), "clicks": found, "taught": taught}
-        json_file.write_text(json.dumps(told, indent=1), encoding="utf-8")
+        figures = {"material": material.name, "plan": dataclasses.asdict(plan), "clicks": found, "taught": taught}
+        json_file.write_text(json.dumps(figures, indent=1), encoding="utf-8")
 
 
 class Marked:

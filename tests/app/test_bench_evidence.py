@@ -37,7 +37,21 @@ def test_boxes_overlap_as_they_should() -> None:
 
 
 def test_it_tells_what_marks_gain_and_teach(tmp_path: Path) -> None:
-    options = "--labelled 16 --test 4 --clicks 1 --seeds 1 --teach 1 --steps 2 --json".split()
+    options = [
+        "--labelled",
+        "16",
+        "--test",
+        "4",
+        "--clicks",
+        "1",
+        "--seeds",
+        "1",
+        "--teach",
+        "1",
+        "--steps",
+        "2",
+        "--json",
+    ]
     done = CliRunner().invoke(launch.app, ["bench", "evidence", *options, str(tmp_path / "told.json")])
     assert done.exit_code == 0, done.output
     told = json.loads((tmp_path / "told.json").read_text())
