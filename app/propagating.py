@@ -80,7 +80,7 @@ class Propagator:
     def _tasks(self, db: Database, held: pool.Pool) -> tuple[int, list[_Task]]:
         """The label event up to which this is seen, and what to look for."""
         with db.read() as tx:
-            if self.undrawn is not None and not any(event.region for event in labels.events_since(tx, self.undrawn)):
+            if self.undrawn is not None and not labels.drawn_since(tx, self.undrawn):
                 self.undrawn = labels.watermark(tx)
                 return self.undrawn, []
             self.undrawn = None
