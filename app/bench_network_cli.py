@@ -206,3 +206,30 @@ def pretrain(
         images, backbone=backbone, random=random, objectives=options.names(objectives), recipe=recipe, count=count,
         threads=threads, json_file=json_file,
     )  # fmt: skip
+
+
+def evidence(
+    images: Annotated[
+        Path | None,
+        typer.Option(help="one folder per class; boxes and split from its metadata.csv. Without it drawn beetles"),
+    ] = None,
+    backbone: options.OneBackbone = "vmamba_nano",
+    clicks: Annotated[str, typer.Option(help="marked images a class, comma-separated")] = "1,3,5",
+    labelled: Annotated[int, typer.Option(help="labelled images")] = 240,
+    test: Annotated[int, typer.Option(help="with --teach: test images at most")] = 200,
+    seeds: Annotated[int, typer.Option(help="draws of the marked images, and trainings")] = 3,
+    teach: Annotated[int, typer.Option(help="train rounds, too, with so many marked a class; 0: none")] = 0,
+    method: Annotated[str, typer.Option(help="of the rounds: supervised, fixmatch, raum ...")] = "supervised",
+    steps: Annotated[int, typer.Option(help="training steps; 0: the backbone's own number")] = 0,
+    json_file: options.Json = None,
+) -> None:
+    """What a click for evidence is worth: regions found by it in the class's other images, and what they teach a round."""
+    from app import bench_evidence as measuring
+    from app import overlay_data
+
+    plan = measuring.Plan(
+        backbone=backbone, clicks=[int(each) for each in options.names(clicks)], seeds=seeds, teach=teach, method=method,
+        steps=steps,
+    )  # fmt: skip
+    sizes = overlay_data.Sizes(labelled=labelled, unlabelled=1, test=test)
+    measuring.command(images, plan, sizes, json_file=json_file)

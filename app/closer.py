@@ -1,8 +1,8 @@
-"""The worker's closer looks while people pause: the review's lists, and a step of measuring what was published."""
+"""The worker's closer looks while people pause: evidence, the review's lists, a step of measuring what was published."""
 
 from concurrent import futures
 
-from app import measuring, pool, reviewing
+from app import measuring, pool, propagating, reviewing
 from app.settings import Settings
 from store.database import Database
 
@@ -17,6 +17,7 @@ class Closer:
         """`beside` runs one thing at a time, refreshes' fits among them: both use what the pool keeps of people."""
         self.db, self.beside, self.pause = db, beside, 2 * settings.refresh_delay
         self.reviewer, self.measurer = reviewing.Looker(), measuring.Measurer(settings)
+        self.propagator = propagating.Propagator()
         self.running: futures.Future[bool] | None = None
 
     def step(
@@ -28,6 +29,9 @@ class Closer:
                 return False
             done, self.running = self.running, None
             done.result()  # brings an error back
+        # Here, never beside: the network and the decoded images are not shared by threads.
+        if caught_up and self.propagator.step(self.db, held, watermark=shown, idle=now - last_answer):
+            return True
         if not aside:
             return self._look(held, shown, caught_up, now, last_answer)
         if now - last_answer >= PAUSE_ASIDE:  # Python runs one thread at a time: beside answers it would slow them down

@@ -66,7 +66,7 @@ def page(
     [{"image_id", "lease", "probability", "width", "height"}], "publication", "round", "calibrated", "older", "classes":
     [{"class_id", "name", "images"}], "at": `now`}; no class and no images where the model holds none that are free.
     """
-    _checked_count(count)
+    checked_count(count)
     leases: list[Lease] = []
     with db.read() as seen:
         found = mode_board.Held(seen, board)
@@ -115,7 +115,7 @@ def questions(
 ) -> list[dict[str, Any]]:
     """Up to `count` images to be asked by yes or no, those that the tab holds first; each as items.build says, with
     "question": {"class_id", "name", "probability"}. One class (`class_id` while it lasts), the least sure first."""
-    _checked_count(count)
+    checked_count(count)
     with db.read() as tx:
         found = mode_board.Held(tx, board)
         view = found.view
@@ -275,6 +275,7 @@ def _without(body: dict[str, Any]) -> dict[int, frozenset[int]]:
     return {int(each): frozenset(_ids(said, each, STRUCK)) for each in said}
 
 
-def _checked_count(count: int) -> None:
+def checked_count(count: int) -> None:
+    """Raises BadRequest for what is no page."""
     if not 1 <= count <= MOST:
         raise errors.BadRequest(f"count must be between 1 and {MOST}, not {count}")

@@ -14,13 +14,13 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from app import accounts, artifact_keeping, backups, consensus_file, errors, processes, review_file
+from app import accounts, artifact_keeping, backups, consensus_file, errors, evidence_file, processes, review_file
 from app.settings import Settings
 from store import backup, database, images, labels, queue, records
 from store import errors as store_errors
 
 # Made from the database, by image id or publication id: after a restore the same ids may mean others.
-BY_PUBLICATION = ("predictions", "overlays", consensus_file.NAME, review_file.NAME)
+BY_PUBLICATION = ("predictions", "overlays", consensus_file.NAME, review_file.NAME, evidence_file.NAME)
 BY_IMAGE = ("cache", "embeddings", "thumbnails")
 
 

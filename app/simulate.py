@@ -239,11 +239,9 @@ def _result(
 def checked(plan: simulate_arm.Plan) -> simulate_arm.Plan:
     """The plan with `random` among its strategies; BadRequest names what cannot be run."""
     named = [("strategy", name, sorted(acquisition.STRATEGIES)) for name in plan.strategies]
-    named += [
-        ("start", plan.start, list(simulate_arm.STARTS)),
-        ("start of rounds", plan.round_start, list(configs.STARTS)),
-    ]
-    named += [("classifier", plan.classifier, list(simulate_classifiers.CLASSIFIERS))]
+    named.append(("start", plan.start, list(simulate_arm.STARTS)))
+    named.append(("start of rounds", plan.round_start, list(configs.STARTS)))
+    named.append(("classifier", plan.classifier, list(simulate_classifiers.CLASSIFIERS)))
     for kind, name, known in named:
         if name not in known:
             raise errors.BadRequest(f"no {kind} is called {name!r}; there are {', '.join(known)}")

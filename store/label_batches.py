@@ -10,7 +10,7 @@ from sqlalchemy.engine import Connection
 
 from store import errors, labels, records, refold, schema
 
-_E = schema.label_events
+_E, _S = schema.label_events, schema.image_state
 _CHUNK = 500  # bound parameters per statement stay far under SQLite's limit
 
 
@@ -53,6 +53,14 @@ def of_images(tx: Connection, image_ids: Sequence[int]) -> dict[int, list[record
         for row in tx.execute(sa.select(_E).where(_E.c.image_id.in_(chunk)).order_by(_E.c.image_id, _E.c.seq)):
             found.setdefault(row.image_id, []).append(_event(row))
     return found
+
+
+def states(tx: Connection, image_ids: Sequence[int]) -> list[records.ImageState]:
+    """List what counts now for these images, by id; unknown ones are left out."""
+    rows: list[sa.Row[Any]] = []
+    for chunk in _chunks(image_ids):
+        rows += tx.execute(sa.select(_S).where(_S.c.image_id.in_(chunk)))
+    return sorted((records.ImageState(**row._asdict()) for row in rows), key=lambda each: each.image_id)
 
 
 def between(tx: Connection, first: int, last: int, limit: int) -> list[records.Event]:

@@ -119,6 +119,12 @@ def with_region(tx: Connection) -> list[records.Event]:
     return [_event(row) for row in tx.execute(query)]
 
 
+def drawn_since(tx: Connection, watermark: int) -> bool:
+    """Say whether any event after a watermark names an evidence region."""
+    found = sa.select(_E.c.seq).where(_E.c.seq > watermark, _E.c.region.is_not(None)).limit(1)
+    return tx.scalar(found) is not None
+
+
 def all_events(tx: Connection, up_to: int | None = None) -> Iterator[records.Event]:
     """Go through every event up to a watermark (default: now), oldest first, a page at a time."""
     last, until = 0, sa.true() if up_to is None else _E.c.seq <= up_to

@@ -11,6 +11,7 @@ from app import (
     answered,
     archives,
     errors,
+    evidence_file,
     finishing,
     ingest_files,
     labelling,
@@ -140,7 +141,8 @@ def status(request: Request, annotator: str | None = None, edition: plain.Tab | 
         counts=request.app.state.counts,
     )
     with _db(request).read() as tx:
-        return {**told, "review": review.counts(tx, _settings(request).workspace)}
+        more = {"review": review.counts(tx, _settings(request).workspace)}
+    return {**told, **more, "evidence": evidence_file.count(_settings(request).workspace)}
 
 
 @router.get("/api/v1/history")

@@ -20,6 +20,7 @@ from app.web import (
     downloads,
     early,
     entry,
+    evidence_routes,
     guests,
     headers,
     import_routes,
@@ -38,8 +39,8 @@ from store import errors as store_errors
 
 IDLE_SECONDS = 0.5
 ROOMS = (
-    entry, routes, mode_routes, browse_routes, overview_routes, review_routes, class_routes, people_routes, pictures, downloads,
-    upload_routes, import_routes, surface_files,
+    entry, routes, mode_routes, evidence_routes, browse_routes, overview_routes, review_routes, class_routes, people_routes,
+    pictures, downloads, upload_routes, import_routes, surface_files,
 )  # fmt: skip
 STATUS = {
     errors.BadRequest: 400,

@@ -123,7 +123,11 @@ def test_rounds_train_on_the_answers_and_change_the_embeddings() -> None:
     points = simulate_arm.run(simulate_arm.ready(material, plan, 0), plan, "auto", 0, retrain)
     assert len(told) == 1
     assert len(told[0].labelled) + len(told[0].rejected) == 16
-    assert len(told[0].labelled) + len(told[0].rejected) + len(told[0].unlabelled) == len(material.split(0)[0])
+    asked = np.concatenate([told[0].labelled, told[0].rejected])
+    left_out = np.setdiff1d(material.split(0)[0], np.concatenate([asked, told[0].unlabelled]))
+    unusable = [(material.labels_N[part] == simulate_data.UNUSABLE).mean() for part in (left_out, told[0].unlabelled)]
+    assert 0 < len(left_out) < 8
+    assert unusable[0] > unusable[1]  # what is like the rejects does not teach
     assert points[-1]["accuracy"] == 1.0
 
 

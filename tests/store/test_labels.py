@@ -36,6 +36,18 @@ def test_every_field_of_an_event_comes_back(world: World) -> None:
         assert list(labels.all_events(tx)) == [event]
 
 
+def test_whether_a_region_was_drawn_since_and_what_counts_for_many_images(world: World) -> None:
+    plain = world.say("label", world.pool[0], class_id=world.classes[0])
+    drawn = world.say("label", world.pool[1], class_id=world.classes[0], region='{"x": 1}')
+    world.say("label", world.pool[2], class_id=world.classes[0])
+    with world.db.read() as tx:
+        assert labels.drawn_since(tx, 0)
+        assert labels.drawn_since(tx, plain.seq)
+        assert not labels.drawn_since(tx, drawn.seq)
+        wanted = [world.pool[3], world.pool[0], 10**6]
+        assert label_batches.states(tx, wanted) == [labels.state(tx, each) for each in sorted(wanted[:2])]
+
+
 def test_a_second_send_changes_nothing_and_returns_the_first(world: World) -> None:
     first = world.say("label", world.pool[0], uuid="same")
     again = world.say("label", world.pool[0], uuid="same")

@@ -76,6 +76,9 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "/api/v1/modes/yesno": ("annotator", "client", "class_id", "count", "holding", "seen"),
     "/api/v1/modes/confirm": ("annotator", "client", "events", "out"),
     "/api/v1/modes/undo": ("uuid", "annotator", "client", "targets", "out", "holding"),
+    "/api/v1/evidence": ("annotator", "client", "class_id", "named", "count", "holding", "without"),
+    "/api/v1/evidence/confirm": ("annotator", "events"),
+    "/api/v1/evidence/undo": ("uuid", "annotator", "targets"),
     "/api/v1/import": (),
     "/api/v1/browse/act": (
         "uuid",
@@ -93,11 +96,12 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "/api/v1/uploads/{upload}/finish": ("classes", "labels_from_folders"),
     "/api/v1/study": ("action", "images", "gold", "suggestion", "map"),
 }
+BOX = {"x": 0.1, "y": 0.1, "w": 0.3, "h": 0.3}
 SOUND: dict[str, Any] = {
     "images": 4, "gold": 0.5, "map": True,
     "uuid": UUIDS[0], "image_id": 1, "annotator": "me", "client": "tab", "kind": "label", "class_id": 1, "seen": 99,
     "decision": "label", "name": "Larch", "payload": {}, "count": 6, "holding": [1], "without": {"1": [2]}, "out": [3],
-    "events": [{"uuid": UUIDS[1], "image_id": 2, "kind": "label", "class_id": 1}], "targets": [UUIDS[1]],
+    "events": [{"uuid": UUIDS[1], "image_id": 2, "kind": "label", "class_id": 1, "region": BOX}], "targets": [UUIDS[1]],
     "action": "flag", "image_ids": [1, 2],
     "act": "rename", "seq": 1, "into": 2,
 }  # fmt: skip

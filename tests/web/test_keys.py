@@ -106,7 +106,7 @@ def test_browse_and_classes_have_keys_of_their_own_that_are_changed_and_shown(
         tab.keyboard.press("Escape")
         return said
 
-    assert ask("reject", "m").startswith("m is already map on the Browse tab")
+    assert ask("reject", "a").startswith("a is already all on the Browse tab")
     assert ask("reject", "s").startswith("s is already skip"), "it holds on the Label tab, too"
     assert ask("like", "End").startswith("End moves on the Browse tab")
     rebind(tab, "like", "s")

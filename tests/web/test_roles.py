@@ -21,6 +21,7 @@ READERS = "annotator reviewer admin token:read"
 LABELLERS = "annotator reviewer admin token:label"
 REVIEWERS = "reviewer admin token:review"
 ADMINS = "admin token:manage"
+BOX = {"x": 0.1, "y": 0.1, "w": 0.3, "h": 0.3}
 ROWS = {
     "GET /healthz": ALL,
     "GET /login": ALL,
@@ -61,6 +62,9 @@ ROWS = {
     "POST /api/v1/modes/yesno": LABELLERS,
     "POST /api/v1/modes/confirm": LABELLERS,
     "POST /api/v1/modes/undo": LABELLERS,
+    "POST /api/v1/evidence": LABELLERS,
+    "POST /api/v1/evidence/confirm": LABELLERS,
+    "POST /api/v1/evidence/undo": LABELLERS,
     "POST /api/v1/release": LABELLERS,
     "GET /api/v1/review": REVIEWERS,
     "POST /api/v1/review": REVIEWERS,
@@ -138,6 +142,11 @@ def body_of(row: str) -> dict[str, Any] | None:
             "events": [{"uuid": str(uuid.uuid4()), "image_id": 1, "kind": "label", "class_id": 1}],
         },
         "POST /api/v1/modes/undo": {"uuid": str(uuid.uuid4()), "client": "tab", "targets": [str(uuid.uuid4())], "out": []},
+        "POST /api/v1/evidence": {"client": "tab", "count": 6},
+        "POST /api/v1/evidence/confirm": {
+            "events": [{"uuid": str(uuid.uuid4()), "image_id": 1, "class_id": 1, "region": BOX}],
+        },
+        "POST /api/v1/evidence/undo": {"uuid": str(uuid.uuid4()), "targets": [str(uuid.uuid4())]},
         "POST /api/v1/release": {"client": "tab"},
         "POST /api/v1/review": {"uuid": str(uuid.uuid4()), "image_id": 1, "decision": "label", "class_id": 1, "seen": 10**6},
         "POST /api/v1/review/undo": {"uuid": str(uuid.uuid4())},

@@ -6,6 +6,7 @@ import { List } from "./classes_list.js";
 import * as model from "./classes_model.js";
 import * as view from "./classes_view.js";
 import { number, setText } from "./dom.js";
+import { openTab } from "./empty.js";
 import * as keys from "./keys.js";
 
 export class Classes {
@@ -18,12 +19,17 @@ export class Classes {
       select: (id, byHand) => this.chose(id, byHand), rename: (id, name) => this.change(id, { act: "rename", name }),
       move: (id, { parent_id, before }) => this.change(id, { act: "move", parent_id, before }), act: (name, id) => this.act(name, id),
     });
-    this.detail = new Detail({ change: (id, body) => this.change(id, body), step: (id, how) => this.act(how, id), known: () => this.told, back: () => this.back() });
+    this.detail = new Detail({ change: (id, body) => this.change(id, body), step: (id, how) => this.act(how, id), known: () => this.told, back: () => this.back(), evidence: (id) => this.toEvidence(id) });
     this.root = view.build(this);
     this.part = (name) => this.root.querySelector(`[data-part="${name}"]`);
     slot.replaceChildren(this.root);
     status.listen((value) => this.heard(value));
     new IntersectionObserver(() => this.visible() && this.load()).observe(this.root);
+  }
+
+  toEvidence(id) {
+    openTab("Label");
+    this.label.modes.showEvidence(id);
   }
 
   visible() {

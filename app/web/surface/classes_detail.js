@@ -7,9 +7,10 @@ export const KEYS = [..."123456789abdjkpqrtuvw"];
 const OFFERED = 60; // labelled images to choose from
 
 export class Detail {
-  // change(id, body) resolves to whether it was done; step(id, how), choose(id), known() gives {classes, gone}; back() to the list.
-  constructor({ change, step, known, back }) {
-    Object.assign(this, { change, step, known, back });
+  // change(id, body) resolves to whether it was done; step(id, how), choose(id), known() gives {classes, gone}; back() to the list;
+  // evidence(id) goes to the boxes proposed for the class.
+  constructor({ change, step, known, back, evidence }) {
+    Object.assign(this, { change, step, known, back, evidence });
     this.row = null;
     this.root = h("div", { class: "cl-one" });
     this.names = h("datalist", { id: "cl-names" });
@@ -48,6 +49,7 @@ export class Detail {
       h("div", { class: "rm-actions cl-acts" },
         ...[["up", "↑", "up (Alt ↑)"], ["down", "↓", "down (Alt ↓)"], ["in", "→", "under the class above it (Alt →)"], ["out", "←", "out of its parent (Alt ←)"]].map(([how, sign, says]) =>
           button(sign, () => this.step(row.class_id, how), { class: "rm-button cl-step", "aria-label": `Move ${says}`, title: says })),
+        ...(row.count ? [button("evidence …", () => this.evidence(row.class_id), { class: "rm-button", title: "the boxes proposed as its evidence, by what was marked in its images" })] : []),
         button("merge …", () => this.merge(), { class: "rm-button" }), button("retire …", () => this.retire(), { class: "rm-button" })),
       this.effect,
     ];

@@ -3,6 +3,7 @@
 const CLICKED = 0.16; // side of a click's box, as a share of the image's shorter side
 const SMALLEST = 0.02; // a drag shorter than this is a click
 const STEP = 0.05;
+const MARKED = "evidence marked; it is kept with your answer, and looked for in your other images of that class";
 const MOVES = { ArrowLeft: [-STEP, 0], ArrowRight: [STEP, 0], ArrowUp: [0, -STEP], ArrowDown: [0, STEP] };
 
 export class Evidence {
@@ -45,7 +46,7 @@ export class Evidence {
     if (!this.origin) return;
     const box = current.region;
     if (!box || box === this.before || Math.max(box.w, box.h) < SMALLEST) this.#set(around(this.origin, size));
-    this.end("evidence marked; it is kept with your answer");
+    this.end(MARKED);
   }
 
   cancel() {
@@ -60,7 +61,7 @@ export class Evidence {
     const move = MOVES[event.key];
     if (!this.open || (!move && event.key !== "Enter")) return false;
     if (event.key === "Enter") {
-      this.end(this.label.current.region ? "evidence marked; it is kept with your answer" : "");
+      this.end(this.label.current.region ? MARKED : "");
       return true;
     }
     const { x, y, w, h } = this.label.current.region ?? { x: 0.375, y: 0.375, w: 0.25, h: 0.25 };

@@ -1,4 +1,4 @@
-// The grid: a page of images that the model holds for one class; the wrong ones are taken out, one key confirms the rest.
+// A grid: a page of images of one class; the wrong ones are taken out, one key confirms the rest. Of which kind, grid_kinds.js says.
 
 import { Refused, post } from "./api.js";
 import { h, number, setText } from "./dom.js";
@@ -11,12 +11,12 @@ const REMEMBERED = 1500; // images taken out that this tab is not shown again fo
 
 export class Grid {
   // `modes` gives who(), measure() and showKeys(); `label` the outbox, the history and the counts.
-  constructor(label, modes) {
-    Object.assign(this, { label, modes, page: null, at: 0, named: null, stays: null, listed: [], problem: null, loading: false, asked: false, seen: null });
+  constructor(label, modes, kind) {
+    Object.assign(this, { label, modes, kind, page: null, at: 0, named: null, stays: null, leftAt: Infinity, listed: [], problem: null, loading: false, asked: false, seen: null });
     this.pages = [];
     this.sent = new Map(); // confirmed, not on the server's disk yet: batch uuid -> page
     this.undos = new Map();
-    this.struck = new Map(Object.entries(recall()).map(([id, ids]) => [Number(id), new Set(ids)]));
+    this.struck = new Map(Object.entries(recall(kind.kept)).map(([id, ids]) => [Number(id), new Set(ids)]));
     this.element = this.#build();
     label.root.append(this.element);
     new ResizeObserver(() => this.#fit()).observe(this.stack);
@@ -29,11 +29,11 @@ export class Grid {
     this.choice.addEventListener("change", () => this.pick(this.choice.value ? Number(this.choice.value) : null));
     this.stack = h("div", { class: "rg-stack" });
     this.nothing = h("p", { class: "rg-nothing", role: "status", hidden: true });
-    return h("section", { class: "rg", "aria-label": "Grid: images held for one class" }, h("header", { class: "rg-head" }, this.title, this.told, this.choice), this.stack, this.nothing);
+    return h("section", { class: "rg", "data-grid": this.kind.mode, "aria-label": this.kind.name }, h("header", { class: "rg-head" }, this.title, this.told, this.choice), this.stack, this.nothing);
   }
 
   get active() {
-    return this.modes.mode === "grid";
+    return this.modes.mode === this.kind.mode;
   }
 
   // --- coming and going
@@ -75,17 +75,17 @@ export class Grid {
     const { picture, count } = this.#size();
     let more = false;
     try {
-      const told = await post("/api/v1/modes/grid", { ...this.modes.who("grid"), count, class_id: stays, named: named !== null, holding, without, seen: this.seen });
-      this.seen = Math.max(this.seen, told.at);
+      const told = await post(this.kind.page, { ...this.modes.who(this.kind.mode), count, class_id: stays, named: named !== null, holding, without, seen: this.seen });
+      if (told.at) this.seen = Math.max(this.seen, told.at);
       this.problem = null;
       this.listed = told.classes;
       if (this.stays !== stays) more = true; // another class was picked meanwhile
       else if (told.images.length) {
-        this.#wait(new Page(told, { wide: picture, picked: (i) => this.toggle(i, OUT) }));
+        this.#wait(new Page(told, { kind: this.kind, wide: picture, picked: (i) => this.toggle(i, OUT) }));
         more = true;
       }
     } catch (problem) {
-      this.problem = problem instanceof Refused ? problem.message : "The server is away. Your answers are kept here and sent when it is back.";
+      this.problem = problem instanceof Refused ? problem.message : this.kind.away;
     }
     this.loading = false;
     this.asked = true;
@@ -153,24 +153,17 @@ export class Grid {
 
   #state() {
     const { page } = this;
-    setText(this.title, page ? `${page.told.name}: take out what is not` : "Grid");
+    setText(this.title, page ? this.kind.heading(page.told) : this.kind.title);
     setText(this.told, page ? this.#counted(page) : "");
     this.nothing.hidden = page !== null;
-    const why = this.problem ?? (this.asked && !this.loading && !this.pages.length ? this.#none() : "fetching images …");
+    const why = this.problem ?? (this.asked && !this.loading && !this.pages.length ? this.kind.none(this.named !== null) : "fetching images …");
     setText(this.nothing, page ? "" : why);
     this.modes.showKeys();
   }
 
-  #none() {
-    if (this.named !== null) return "No more images of this class that the model is sure of. Choose another class above, or press g to go on with single images.";
-    return "The model is not sure of any image that is free just now. Press g to go on with single images: every answer helps it.";
-  }
-
   #counted(page) {
     const gone = page.count(OUT) + page.count(SKIP);
-    const marks = [`${page.cells.length} ${page.cells.length === 1 ? "image" : "images"}`, gone ? `${gone} taken out` : ""];
-    if (page.told.publication !== (this.label.publication ?? page.told.publication)) marks.push(`model of an earlier refresh${page.told.round ? `, round ${page.told.round}` : ""}`);
-    if (!page.told.calibrated) marks.push("probabilities not calibrated yet");
+    const marks = [`${page.cells.length} ${page.cells.length === 1 ? "image" : "images"}`, gone ? `${gone} taken out` : "", ...this.kind.marks(page.told, this.label.publication)];
     return marks.filter(Boolean).join(" · ");
   }
 
@@ -196,14 +189,14 @@ export class Grid {
   confirm(event = null) {
     const { page, label } = this;
     if (!page) return;
-    this.modes.measure("grid", event?.timeStamp || performance.now());
+    this.modes.measure(this.kind.mode, event?.timeStamp || performance.now());
     const said = page.answers(Math.max(0, performance.now() - this.shownAt), label.identity.annotator);
     const batch = uuid();
     this.sent.set(batch, page);
-    label.outbox.push({ uuid: batch, path: "/api/v1/modes/confirm", body: { ...this.modes.who("grid"), ...said } });
+    label.outbox.push({ uuid: batch, path: this.kind.confirm, body: { ...this.modes.who(this.kind.mode), ...said } });
     label.history.push({ ready: null, body: { uuid: said.events[0]?.uuid ?? batch, kind: "page" }, back: () => this.#back(page, batch, said) });
     this.#remember(page, true);
-    label.answeredToday += page.count(KEPT);
+    if (this.kind.counted) label.answeredToday += page.count(KEPT);
     this.#next();
     label.showSaved();
     this.fill();
@@ -213,20 +206,20 @@ export class Grid {
   #back(page, batch, said) {
     const { label } = this;
     const targets = said.events.map((event) => event.uuid);
-    const body = { ...this.modes.who("grid"), uuid: uuid(), targets, out: said.out, target: batch };
+    const body = { ...this.modes.who(this.kind.mode), uuid: uuid(), targets, out: said.out, target: batch };
     this.sent.delete(batch);
     this.undos.set(body.uuid, page);
-    if (targets.length) label.outbox.push({ uuid: body.uuid, path: "/api/v1/modes/undo", body });
+    if (targets.length) label.outbox.push({ uuid: body.uuid, path: this.kind.undo, body });
     this.#remember(page, false);
-    label.answeredToday = Math.max(0, label.answeredToday - page.count(KEPT));
+    if (this.kind.counted) label.answeredToday = Math.max(0, label.answeredToday - page.count(KEPT));
     if (this.page) {
       this.page.ahead(true);
       this.pages.unshift(this.page);
     }
     this.page = page;
     if (this.active) this.#show(page);
-    else this.modes.show("grid");
-    label.say(`undone: a page of ${page.told.name}`);
+    else this.modes.show(this.kind.mode);
+    label.say(this.kind.undone(page.told));
     label.showSaved();
   }
 
@@ -236,7 +229,7 @@ export class Grid {
     const ids = this.struck.get(page.told.class_id) ?? new Set();
     for (const id of gone) ids[out ? "add" : "delete"](id);
     this.struck.set(page.told.class_id, new Set([...ids].slice(-REMEMBERED)));
-    keep(Object.fromEntries([...this.struck].map(([id, set]) => [id, [...set]])));
+    keep(this.kind.kept, Object.fromEntries([...this.struck].map(([id, set]) => [id, [...set]])));
   }
 
   // --- what comes back
@@ -255,17 +248,17 @@ export class Grid {
   }
 }
 
-function recall() {
+function recall(name) {
   try {
-    return JSON.parse(sessionStorage.getItem("raum.struck") ?? "{}");
+    return JSON.parse(sessionStorage.getItem(name) ?? "{}");
   } catch {
     return {};
   }
 }
 
-function keep(struck) {
+function keep(name, struck) {
   try {
-    sessionStorage.setItem("raum.struck", JSON.stringify(struck));
+    sessionStorage.setItem(name, JSON.stringify(struck));
   } catch {
     // a browser that forbids storage forgets at reload
   }

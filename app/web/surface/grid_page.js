@@ -1,8 +1,7 @@
 // One page of the grid: its images loaded ahead, which of them are taken out, and the answers that it makes.
 
-import { h, percent, setText } from "./dom.js";
+import { h, setText, svg } from "./dom.js";
 import { fit } from "./grid_layout.js";
-import { uuid } from "./identity.js";
 import { ROOT } from "./login.js";
 
 export const KEPT = "kept";
@@ -13,11 +12,11 @@ const LARGE = 300; // px from which a thumbnail is too coarse
 const TOLD = { [KEPT]: "kept", [OUT]: "taken out", [SKIP]: "not this class" };
 
 export class Page {
-  // `told` is the server's page; picked(i, mode) is called when a cell is pressed.
-  constructor(told, { wide, picked }) {
-    this.told = told;
+  // `told` is the server's page, `kind` of grid_kinds.js; picked(i, mode) is called when a cell is pressed.
+  constructor(told, { kind, wide, picked }) {
+    Object.assign(this, { told, kind });
     this.cells = told.images.map((image, i) => this.#cell(image, i, wide, picked));
-    this.element = h("div", { class: "rg-cells", role: "group", "aria-label": `Images held for ${told.name}` }, ...this.cells.map((cell) => cell.element));
+    this.element = h("div", { class: "rg-cells", role: "group", "aria-label": kind.group(told) }, ...this.cells.map((cell) => cell.element));
     this.ready = false;
     this.loaded = Promise.all(this.cells.map((cell) => cell.picture.decode().catch(() => {}))).then(() => (this.ready = true));
   }
@@ -29,8 +28,9 @@ export class Page {
     picture.alt = "";
     picture.src = wide * (window.devicePixelRatio || 1) > LARGE ? `${ROOT}/image/${image.image_id}` : `${ROOT}/thumb/${image.image_id}`;
     const mark = h("span", { class: "rg-mark", "aria-hidden": "true" });
-    const share = h("span", { class: "rg-share", "aria-hidden": "true" }, percent(image.probability));
-    const element = h("button", { type: "button", class: "rg-cell" }, picture, share, mark);
+    const said = this.kind.share(image);
+    const share = said ? h("span", { class: "rg-share", "aria-hidden": "true" }, said) : null;
+    const element = h("button", { type: "button", class: "rg-cell" }, picture, image.region ? outline(image) : null, share, mark);
     element.addEventListener("pointerdown", (event) => event.preventDefault());
     element.addEventListener("click", () => picked(i));
     const cell = { ...image, element, picture, mark, state: KEPT };
@@ -69,24 +69,25 @@ export class Page {
   #dress(cell, i) {
     cell.element.dataset.state = cell.state;
     cell.element.setAttribute("aria-pressed", String(cell.state === KEPT));
-    cell.element.setAttribute("aria-label", `image ${i + 1}, ${this.told.name} ${percent(cell.probability)}, ${TOLD[cell.state]}`);
+    cell.element.setAttribute("aria-label", `image ${i + 1}, ${this.kind.told(cell, this.told)}, ${TOLD[cell.state]}`);
     setText(cell.mark, cell.state === KEPT ? "" : cell.state === OUT ? "✕" : "not this");
   }
 
-  // {events, out}: one label an image that stayed, a skip where it is not this class; each has its share of the time.
+  // {events, out}: what is said of each image that was not taken out.
   answers(shownMs, annotator) {
-    const { told } = this;
     const said = this.cells.filter((cell) => cell.state !== OUT);
-    const events = said.map((cell) => ({
-      uuid: uuid(), annotator, image_id: cell.image_id, lease: cell.lease, kind: cell.state === KEPT ? "label" : "skip",
-      class_id: cell.state === KEPT ? told.class_id : null, note: cell.state === SKIP ? `not ${told.name}` : null,
-      publication: told.publication, round: told.round, suggestion_class_id: told.class_id, suggestion_probability: cell.probability,
-      suggestion_visible: true, overlay_visible: false, shown_ms: Math.round(shownMs / this.cells.length), client_at: Date.now() / 1000,
-    }));
+    const each = shownMs / this.cells.length;
+    const events = said.map((cell) => this.kind.event(cell, this.told, { annotator, shownMs: each, stays: cell.state === KEPT }));
     return { events, out: this.cells.filter((cell) => cell.state === OUT).map((cell) => cell.image_id) };
   }
 
   renew(leases) {
     for (const cell of this.cells) cell.lease = leases[cell.image_id] ?? cell.lease;
   }
+}
+
+// The box that is proposed, over a picture that is fitted into its cell in the same way.
+function outline({ region, width, height }) {
+  const rect = svg("rect", { x: region.x * width, y: region.y * height, width: region.w * width, height: region.h * height, "vector-effect": "non-scaling-stroke" });
+  return svg("svg", { class: "rm-region rg-region", viewBox: `0 0 ${width} ${height}`, "aria-hidden": "true" }, rect);
 }

@@ -20,6 +20,7 @@ const LABEL = [
   ["lower", [","], "the map's contour further out", "image"],
   ["higher", ["."], "the map's contour further in, at last none", "image"],
   ["evidence", ["e"], "then click or drag: the evidence is here", "image"],
+  ["more", ["m"], "more evidence: a page of boxes found by those you marked; arrows, space (take out), Enter", "image"],
   ["compare", ["c"], "a labelled image beside this one, then the next; Esc back", "image"],
   ["scene", ["v"], "the whole scene that the image was cut from; Esc back", "image"],
   ["card", ["i"], "the class card: what it looks like", "image"],

@@ -1,13 +1,14 @@
-// The three modes over one queue: which is shown, its keys and buttons, and the proposal of the one that costs least.
+// The modes: which is shown, its keys and buttons, and the proposal of the one that costs least.
 
 import { get } from "./api.js";
 import { afterFrame, button, h, setText } from "./dom.js";
 import { Grid } from "./grid.js";
+import { EVIDENCE, HELD } from "./grid_kinds.js";
 import { OUT, SKIP } from "./grid_page.js";
 import { hint } from "./key_hints.js";
 import * as keys from "./keys.js";
 import * as leases from "./leases.js";
-import { meaning } from "./mode_keys.js";
+import { PAGED, meaning } from "./mode_keys.js";
 import { YesNo } from "./yesno.js";
 
 const RENEW_MS = 60000;
@@ -15,18 +16,24 @@ const LASTS_MS = 240000; // pages left behind are dropped before their leases ru
 
 export class Modes {
   constructor(label) {
-    Object.assign(this, { label, mode: "single", timings: { grid: [], yesno: [] }, leftAt: 0, publication: null, proposed: null });
-    this.grid = new Grid(label, this);
+    Object.assign(this, { label, mode: "single", timings: { grid: [], yesno: [], evidence: [] }, publication: null, proposed: null });
+    this.grid = new Grid(label, this, HELD);
+    this.evidence = new Grid(label, this, EVIDENCE);
     this.yesno = new YesNo(label, this);
     this.#buttons();
     document.addEventListener("keydown", (event) => this.#pressed(event), true);
-    document.addEventListener("keyup", (event) => this.mode === "grid" && event.key === " " && this.#mine(event) && event.preventDefault(), true);
+    document.addEventListener("keyup", (event) => this.paged && event.key === " " && this.#mine(event) && event.preventDefault(), true);
     window.addEventListener("pagehide", () => this.#used.forEach((kind) => leases.release(this.who(kind))));
     label.status.listen((value, away) => this.#heard(value, away));
     setInterval(() => this.mode !== "single" && leases.renew(this.who(this.mode)), RENEW_MS);
   }
 
   #used = new Set();
+
+  // The grid that is shown, if one is.
+  get paged() {
+    return [this.grid, this.evidence].find((each) => each.active) ?? null;
+  }
 
   // Each mode's leases are kept apart from those of the single image.
   who(kind) {
@@ -41,12 +48,13 @@ export class Modes {
     const before = this.mode;
     this.mode = mode;
     if (before === "yesno") this.yesno.leave();
-    if (before === "grid") this.leftAt = performance.now();
-    this.label.root.dataset.view = mode;
-    if (mode !== "single") this.#used.add(mode);
-    if (mode === "grid") {
-      if (performance.now() - this.leftAt > LASTS_MS && this.leftAt) this.grid.drop();
-      this.grid.open();
+    const left = [this.grid, this.evidence].find(({ kind }) => kind.mode === before);
+    if (left) left.leftAt = performance.now();
+    this.#dress();
+    if (mode === "grid" || mode === "yesno") this.#used.add(mode);
+    if (this.paged) {
+      if (performance.now() - this.paged.leftAt > LASTS_MS) this.paged.drop();
+      this.paged.open();
     } else document.activeElement?.closest?.(".rg")?.blur?.();
     if (mode === "yesno") this.yesno.enter();
     this.label.stage.layout();
@@ -56,10 +64,24 @@ export class Modes {
     void this.#propose();
   }
 
+  // The boxes proposed for one class, from wherever a person asks for them.
+  showEvidence(classId) {
+    this.show("evidence");
+    this.evidence.pick(classId);
+  }
+
+  #dress() {
+    const { root } = this.label;
+    root.dataset.view = this.mode;
+    root.toggleAttribute("data-paged", PAGED.includes(this.mode));
+    for (const each of [this.grid, this.evidence]) each.element.hidden = !each.active;
+  }
+
   // Another person sits down.
   reset() {
     this.#used.forEach((kind) => leases.release(this.who(kind)));
     this.grid.drop();
+    this.evidence.drop();
     this.yesno.drop();
     this.show("single");
   }
@@ -80,21 +102,22 @@ export class Modes {
       event.preventDefault();
       this.act(meant, event);
     }
-    if (meant || (this.mode === "grid" && keys.meaning(event)?.action !== "help")) event.stopImmediatePropagation();
+    if (meant || (this.paged && keys.meaning(event)?.action !== "help")) event.stopImmediatePropagation();
   }
 
   act(action, event = null) {
-    const { grid, yesno, label } = this;
+    const { paged, yesno, label } = this;
     const actions = {
+      evidence: () => this.show(this.mode === "evidence" ? "single" : "evidence"),
       grid: () => this.show(this.mode === "grid" ? "single" : "grid"),
       yesno: () => this.show("yesno"),
       single: () => this.show("single"),
       yes: () => yesno.yes("yesno", event),
       no: () => yesno.no(),
-      move: () => grid.move(event.key),
-      out: () => grid.toggle(grid.at, OUT),
-      skip: () => grid.toggle(grid.at, SKIP),
-      confirm: () => grid.confirm(event),
+      move: () => paged.move(event.key),
+      out: () => paged.toggle(paged.at, OUT),
+      skip: () => paged.toggle(paged.at, SKIP),
+      confirm: () => paged.confirm(event),
       undo: () => label.undo(),
     };
     actions[action]();
@@ -108,10 +131,14 @@ export class Modes {
     };
     this.switches = [make("grid", "grid", "grid"), make("yesno", "yesno", "yes/no"), make("single", "Esc", "single")];
     this.label.part("keys").append(...this.switches);
+    this.more = make("evidence", "more", "more");
+    Object.assign(this.more, { title: "the evidence grid", ariaLabel: "more evidence: the evidence grid" });
+    this.label.part("mark").append(this.more);
     this.confirming = make("confirm", "accept", "confirm");
     const help = button(hint("help"), () => this.label.sheet.toggle(), { class: "rm-key" });
     help.append("keys");
-    const row = [this.confirming, make("out", "space", "take out"), make("skip", "skip", "not this"), make("undo", "undo", "undo"), make("grid", "grid", "single"), help];
+    this.skipping = make("skip", "skip", "not this");
+    const row = [this.confirming, make("out", "space", "take out"), this.skipping, make("undo", "undo", "undo"), make("single", "Esc", "single"), help];
     this.gridKeys = h("div", { class: "rm-keys rg-keys", role: "toolbar", "aria-label": "Answers for the page" }, ...row);
     this.label.part("keys").after(this.gridKeys);
     this.proposal = button("", () => this.#follow(), { class: "rm-proposal", hidden: true });
@@ -121,13 +148,15 @@ export class Modes {
 
   showKeys() {
     if (!this.gridKeys) return;
-    for (const each of [...this.switches, ...this.gridKeys.children].map((element) => element.querySelector("kbd"))) {
+    for (const each of [...this.switches, this.more, ...this.gridKeys.children].map((element) => element.querySelector("kbd"))) {
       if (each.dataset.key) setText(each, keys.capOf(each.dataset.key) || each.dataset.key);
     }
     const [, yesno, single] = this.switches;
     yesno.hidden = this.mode === "yesno";
     single.hidden = this.mode !== "yesno";
-    const { page } = this.grid;
+    this.more.hidden = !this.label.status.value?.evidence;
+    this.skipping.hidden = this.mode === "evidence";
+    const page = (this.paged ?? this.grid).page;
     this.confirming.disabled = !page;
     setText(this.confirming.querySelector("span"), page ? `confirm ${page.cells.length - page.count(OUT) - page.count(SKIP)}` : "confirm");
   }
@@ -136,7 +165,8 @@ export class Modes {
 
   #heard(value, away) {
     if (away || !value) return;
-    if (this.mode === "grid") this.grid.fill();
+    this.paged?.fill();
+    this.showKeys();
     if (value.publication === this.publication) return;
     this.publication = value.publication;
     void this.#propose();
@@ -144,6 +174,8 @@ export class Modes {
 
   async #propose() {
     const { mode } = this;
+    this.proposal.hidden = mode === "evidence";
+    if (mode === "evidence") return;
     try {
       const who = new URLSearchParams({ annotator: this.label.identity.annotator, mode });
       const told = await get(`/api/v1/modes?${who}`);
@@ -166,7 +198,7 @@ export class Modes {
   // --- what comes back, and what is shown, by way of the label object
 
   hears(entry) {
-    return entry.path.startsWith("/api/v1/modes/") ? this.grid : null;
+    return [this.grid, this.evidence].find(({ kind }) => entry.path.startsWith(kind.path)) ?? null;
   }
 
   shown() {

@@ -2,6 +2,7 @@
 
 import * as choices from "./choices.js";
 import { meaning } from "./keys.js";
+import { PAGED } from "./mode_keys.js";
 
 // The classes that came with the status: the page takes them over where anything differs.
 export function hear(label, classes) {
@@ -17,7 +18,7 @@ export function hear(label, classes) {
 // A letter that means nothing else answers with the class pinned to it.
 export function listen(label) {
   document.addEventListener("keydown", (event) => {
-    if (!label.root.checkVisibility() || label.root.dataset.mode !== "label" || label.root.dataset.view === "grid" || label.reasons.open) return;
+    if (!label.root.checkVisibility() || label.root.dataset.mode !== "label" || PAGED.includes(label.root.dataset.view) || label.reasons.open) return;
     if (event.repeat || event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || meaning(event)) return;
     if (event.target?.closest?.("input, textarea, select, [contenteditable]")) return;
     const row = label.classes.find((each) => each.shortcut && each.shortcut === event.key.toLowerCase());
