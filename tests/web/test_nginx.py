@@ -41,6 +41,7 @@ def behind(tmp_path_factory: pytest.TempPathFactory, template: Path) -> Iterator
     folder = tmp_path_factory.mktemp("nginx")
     cert, key = process.certificate(folder)
     workspace = shutil.copytree(template, folder / "workspace")
+    (workspace / "settings.toml").write_text("holdout_rate = 0.0\nhidden_rate = 0.0\n", encoding="utf-8")
     with closing(database.open(workspace / "raum.db")) as db:
         accounts.add(db, "Ada", "admin", PASSWORD, actor="shell", now=1.0)
     port, inner, plain = process.free_port(), process.free_port(), process.free_port()
