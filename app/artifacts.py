@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -19,7 +18,7 @@ import filelock
 from sqlalchemy import Connection
 
 from app import artifact_objects as objects
-from app import consensus_file, errors, predictions, review_file
+from app import consensus_file, errors, evidence_file, json_file, predictions, review_file
 from app.settings import Settings
 from store import queue, rounds
 from store import settings as stored
@@ -27,10 +26,11 @@ from store.database import Database
 
 PREFIX = "artifact:"  # settings rows: what app/artifact_objects.py tells, by the artifact's path in a workspace
 RECORD = "artifacts.json"  # of a workspace: which object it has of each, and what the files looked like then
+LISTS = (review_file.NAME, consensus_file.NAME, evidence_file.NAME)
 PASSING = ("predictions/", "overlays/")  # of the newest publications alone
 PART = re.compile(r"embeddings/\w[\w.-]*\.parts/(\d+\.npz|network\.safetensors)")
 _NAME = re.compile(
-    r"checkpoints/round-\d+\.safetensors|embeddings/\w[\w.-]*|(predictions|overlays)/\d+|(review|consensus)\.json"
+    r"checkpoints/round-\d+\.safetensors|embeddings/\w[\w.-]*|(predictions|overlays)/\d+|(review|consensus|evidence)\.json"
 )
 
 log = logging.getLogger("raum.artifacts")
@@ -51,7 +51,7 @@ def shown(tx: Connection, settings: Settings) -> list[str]:
     if current is None:
         return []
     names = [f"overlays/{current.id}", *known(tx, settings, PASSING[0])]
-    return [*([current.embeddings] if current.embeddings else []), *names, review_file.NAME, consensus_file.NAME]
+    return [*([current.embeddings] if current.embeddings else []), *names, *LISTS]
 
 
 def keep(db: Database, settings: Settings) -> int:
@@ -61,7 +61,7 @@ def keep(db: Database, settings: Settings) -> int:
         current, every, there = queue.current(tx), rounds.all_(tx), known(tx, settings)
     wanted = [current.checkpoint, current.embeddings, f"overlays/{current.id}"] if current else []
     wanted += [f"predictions/{each}" for each in predictions.in_use(settings.workspace)]
-    wanted += [review_file.NAME, consensus_file.NAME]
+    wanted += LISTS
     for each in reversed(every):
         wanted += [each.checkpoint, f"embeddings/{Path(each.checkpoint).stem}"] if each.checkpoint else []
     names, here = [name for name in dict.fromkeys(wanted) if name], _record(settings.workspace)
@@ -155,9 +155,7 @@ def _record(workspace: Path) -> dict[str, Any]:
 def _note(workspace: Path, new: dict[str, Any]) -> None:
     """Write it down, and forget what is no longer here."""
     told = {name: each for name, each in _record(workspace).items() if (workspace / name).exists()} | new
-    beside = workspace / f".{RECORD}.{os.getpid()}"
-    beside.write_text(json.dumps(told), encoding="utf-8")
-    os.replace(beside, workspace / RECORD)
+    json_file.write(workspace / RECORD, told)
 
 
 def _lock(workspace: Path) -> filelock.FileLock:

@@ -1,10 +1,9 @@
 """The published proposals of evidence: one JSON file of the workspace, written by the worker whole and read by the page."""
 
-import functools
-import json
-import os
 from pathlib import Path
 from typing import TypedDict
+
+from app import json_file
 
 NAME = "evidence.json"
 MOST_IMAGES = 96  # of a class
@@ -40,27 +39,16 @@ NOTHING = Proposals(watermark=0, classes=[])
 
 
 def write(workspace: Path, found: Proposals) -> None:
-    """Publish: written beside and renamed, so that a reader sees the old proposals or the new ones."""
-    beside = workspace / f".{NAME}.{os.getpid()}"
-    beside.write_text(json.dumps(found), encoding="utf-8")
-    os.replace(beside, workspace / NAME)
+    """Publish: a reader sees the old proposals or the new ones."""
+    json_file.write(workspace / NAME, found)
 
 
 def read(workspace: Path) -> Proposals:
     """What is published now; empty before the first time."""
-    try:
-        stamp = (workspace / NAME).stat()
-    except FileNotFoundError:
-        return NOTHING
-    return _read(workspace / NAME, stamp.st_mtime_ns, stamp.st_ino)
+    told: Proposals | None = json_file.read(workspace / NAME)
+    return NOTHING if told is None else told
 
 
 def count(workspace: Path) -> int:
     """How many boxes were proposed, those that were confirmed since among them."""
     return sum(len(each["rows"]) for each in read(workspace)["classes"])
-
-
-@functools.lru_cache(maxsize=4)
-def _read(path: Path, _written: int, _inode: int) -> Proposals:
-    found: Proposals = json.loads(path.read_text(encoding="utf-8"))
-    return found

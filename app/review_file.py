@@ -1,10 +1,9 @@
 """The published review lists: one JSON file of the workspace, written by the worker whole and read by the page."""
 
-import functools
-import json
-import os
 from pathlib import Path
 from typing import Any, TypedDict
+
+from app import json_file
 
 NAME = "review.json"
 KINDS = ("suspected", "disagreement", "flag", "reject")
@@ -36,22 +35,11 @@ NOTHING = Lists(watermark=0, publication=None, rows=[], people=[], method=None)
 
 
 def write(workspace: Path, lists: Lists) -> None:
-    """Publish: written beside and renamed, so that a reader sees the old lists or the new ones."""
-    beside = workspace / f".{NAME}.{os.getpid()}"
-    beside.write_text(json.dumps(lists), encoding="utf-8")
-    os.replace(beside, workspace / NAME)
+    """Publish: a reader sees the old lists or the new ones."""
+    json_file.write(workspace / NAME, lists)
 
 
 def read(workspace: Path) -> Lists:
     """What is published now; empty before the first time."""
-    try:
-        stamp = (workspace / NAME).stat()
-    except FileNotFoundError:
-        return NOTHING
-    return _read(workspace / NAME, stamp.st_mtime_ns, stamp.st_ino)
-
-
-@functools.lru_cache(maxsize=4)
-def _read(path: Path, _written: int, _inode: int) -> Lists:
-    found: Lists = json.loads(path.read_text(encoding="utf-8"))
-    return found
+    told: Lists | None = json_file.read(workspace / NAME)
+    return NOTHING if told is None else told
