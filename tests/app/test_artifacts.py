@@ -26,6 +26,7 @@ from app import (
     artifacts,
     doctor,
     errors,
+    evidence_file,
     overview,
     pool,
     pool_files,
@@ -101,6 +102,17 @@ def test_another_machine_has_what_is_shown(learnt: Workspace, memory: Any) -> No
     assert embeddings is not None
     assert view.publication == shown.id
     assert len(embeddings.image_ids_N) == 60
+
+
+def test_boxes_that_are_proposed_come_to_other_pages(learnt: Workspace, memory: Any) -> None:
+    found = evidence_file.Class(
+        class_id=1, marked=2, rows=[evidence_file.Row(image_id=3, box=(0, 0, 0.5, 0.5), score=0.9)]
+    )
+    evidence_file.write(learnt.settings.workspace, evidence_file.Proposals(watermark=4, classes=[found]))
+    other = elsewhere(learnt)
+    artifacts.keep(learnt.db, learnt.settings)
+    artifact_keeping.bring_shown(learnt.db, other)
+    assert evidence_file.read(other.workspace)["classes"][0]["rows"][0]["image_id"] == 3
 
 
 def test_what_is_new_follows_and_what_no_page_reads_goes(learnt: Workspace, memory: Any) -> None:
