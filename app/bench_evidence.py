@@ -118,9 +118,9 @@ def measure(marked: Marked, clicks: int, seeds: int) -> dict[str, Any]:
             middle = boxes_M4[:, :2] + boxes_M4[:, 2:] / 2
             inside = ((middle >= true_M4[:, :2]) & (middle <= true_M4[:, :2] + true_M4[:, 2:])).all(axis=1)
             same = overlaps(np.broadcast_to(marked.truth_N4[marks].mean(axis=0), true_M4.shape), true_M4)
-            right = int((ious >= RIGHT).sum())
-            presses = clicks + (len(others) - right) + -(-len(others) // PAGE)
             good = ious >= RIGHT
+            right = int(good.sum())
+            presses = clicks + (len(others) - right) + -(-len(others) // PAGE)
             shares = (good.mean(), (ious >= 0.5).mean(), inside.mean(), (same >= RIGHT).mean())
             rows.append([*shares, right, right / clicks, right / presses])
     names = ("iou30", "iou50", "centre", "same_place", "gained", "for_a_mark", "for_a_press")

@@ -8,8 +8,8 @@ from typing import Any
 
 
 def write(path: Path, value: Any) -> None:
-    """Written beside and renamed."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    """Written beside and renamed; what a killed process leaves is removed by app/leftovers.py."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     beside.write_text(json.dumps(value), encoding="utf-8")
     os.replace(beside, path)
 

@@ -30,6 +30,7 @@ SLICE_SECONDS = 3.0
 SAVE_SECONDS = 10.0  # most work that a kill undoes
 SAVE_SHARE = 20.0  # a save that takes a second is followed by so many of embedding
 RETRY_SECONDS = 600.0
+AGAIN = f"tried again every {RETRY_SECONDS / 60:.0f} minutes"
 ORPHAN_SECONDS = 60.0  # for the child of a killed worker to end
 STAYS_ON = "stays_on"  # setting: [checkpoint that a person went back to, backbone that the settings named then]
 
@@ -182,9 +183,7 @@ class Switch:
         elif problem:
             self.next_teaching, self.untaught = time.monotonic() + RETRY_SECONDS, True
             log.warning("no pretraining on the pool: %s", problem)
-            told = problem.removeprefix("error: ").rstrip(" .,")
-            again = f"tried again every {RETRY_SECONDS / 60:.0f} minutes"
-            self._say("failed", f"no pretraining on the pool: {told}; {again}", of=children.PRETRAIN)
+            self._say("failed", f"no pretraining on the pool: {_short(problem)}; {AGAIN}", of=children.PRETRAIN)
         if children.PRETRAIN in self.children.running or time.monotonic() < self.next_teaching:
             return
         if self_teaching.is_due(self.settings, held):
@@ -215,11 +214,10 @@ class Switch:
         self.offered, self.next_try = False, time.monotonic() + RETRY_SECONDS
         old = self.seen.config.backbone if self.seen else ""
         log.warning("no switch to %s: %s", self.settings.backbone, problem)
-        problem = problem.removeprefix("error: ").rstrip(" .,")
         self._say(
             "failed",
-            f"the new backbone {self._new} cannot be used: {problem}; the queue stays ordered by {backbone_names.short(old)}, "
-            f"and it is tried again every {RETRY_SECONDS / 60:.0f} minutes",
+            f"the new backbone {self._new} cannot be used: {_short(problem)}; the queue stays ordered by "
+            f"{backbone_names.short(old)}, and it is {AGAIN}",
         )
 
     @property
@@ -229,6 +227,11 @@ class Switch:
     def _say(self, phase: str, message: str, fraction: float | None = None, of: str = children.EMBED) -> None:
         with self.db.write() as tx:
             workers.beat(tx, of, pid=0, phase=phase, fraction=fraction, message=message, now=time.time())
+
+
+def _short(problem: str) -> str:
+    """Why a child ended, as a part of a sentence."""
+    return problem.removeprefix("error: ").rstrip(" .,")
 
 
 def sentence(done: int, total: int, new: config.NetworkConfig, old: config.NetworkConfig | None) -> str:
