@@ -227,6 +227,9 @@ def pretrain(
     minutes: Annotated[float, typer.Option(help="how long to train")] = 0.0,
     steps: Annotated[int, typer.Option(help="or how many steps")] = 0,
     batch: Annotated[int, typer.Option(help="crops in one pass of the teacher")] = 32,
+    size: Annotated[
+        int, typer.Option(help="side of the student's input; 0: that of START, or of its bundled weights")
+    ] = 0,
     teacher_size: Annotated[int, typer.Option(help="side of the teacher's input; 0: its own, less is faster")] = 0,
     views_per_step_reuse: Annotated[int, typer.Option(help="steps of the student for one pass of the teacher")] = 2,
     lr_matrix: Annotated[float, typer.Option(help="peak rate of the large matrices")] = 0.02,
@@ -247,7 +250,8 @@ def pretrain(
         lr_matrix=lr_matrix, hints=hints, crop=crop, mix=mix, seed=seed,
     )  # fmt: skip
     pretraining.command(
-        images or [], drawn=procedural, drawn_share=drawn_share, teacher=teacher, student=student, start=start, out=out,
+        images or [], drawn=procedural, drawn_share=drawn_share, teacher=teacher, student=student, size=size, start=start,
+        out=out,
         dreams=pretraining.Dreams(dreamed, dreamed_share, dream_classes),
         recipe=recipe, licence=licence, resume=resume, threads=threads,
     )  # fmt: skip

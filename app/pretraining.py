@@ -44,6 +44,7 @@ def command(
     dreams: Dreams,
     teacher: str,
     student: str,
+    size: int,
     start: Path | None,
     out: Path,
     recipe: config.PretrainConfig,
@@ -63,6 +64,7 @@ def command(
             dreams=dreams,
             teacher=teacher,
             student=student,
+            size=size,
             start=start,
             out=out,
             recipe=recipe,
@@ -81,6 +83,7 @@ def pretrain_(
     dreams: Dreams,
     teacher: str,
     student: str,
+    size: int,
     start: Path | None,
     out: Path,
     recipe: config.PretrainConfig,
@@ -92,7 +95,7 @@ def pretrain_(
     started = time.strftime("%Y-%m-%d")
     try:
         joined = together.join(os.environ, pool.device().type)
-        run = pretrain.Distillation(*_networks(teacher, student, start), recipe, joined)
+        run = pretrain.Distillation(*_networks(teacher, student, size, start), recipe, joined)
         kept = out.with_name(f"{out.name}.run")
         if resume:
             run.restore(_read_state(kept))
@@ -118,15 +121,16 @@ def pretrain_(
     return {**described, "steps": run.steps, "seconds": round(run.seconds, 1), "file": str(out)}
 
 
-def _networks(teacher: str, student: str, start: Path | None) -> tuple[raum_net.RaumNet, raum_net.RaumNet]:
+def _networks(teacher: str, student: str, size: int, start: Path | None) -> tuple[raum_net.RaumNet, raum_net.RaumNet]:
     """The student, with fresh weights or those of the file `start`, and the teacher, on this machine's device."""
     if student not in config.NATIVE_IMAGE_SIZES:
         raise model_errors.UnknownName("student", student, config.NATIVE_IMAGE_SIZES)
     if not teacher.startswith(config.HF_PREFIX):
         raise errors.BadRequest(f"the teacher is {teacher!r}; give hf:FOLDER or hf:OWNER/NAME with pretrained weights")
-    wanted = dataclasses.replace(
-        config.for_backbone(student, num_classes=1), pretrained=start is not None, weights=str(start or "")
-    )
+    if start is not None:
+        size = size or int(pretrained.pixels(start, student)["image_size"])
+    wanted = config.for_backbone(student, num_classes=1, image_size=size or None)
+    wanted = dataclasses.replace(wanted, pretrained=start is not None, weights=str(start or ""))
     guide = raum_net.build(config.for_backbone(teacher, num_classes=1))
     return raum_net.build(wanted).to(pool.device()), guide.to(pool.device())
 

@@ -18,6 +18,7 @@ EXACT = {
     "nsz",
     "afn",
 }  # of fast mathematics all that keeps NaN and infinity what they are
+BLOCK = 2048  # numbers that one pass over some tokens works on: they stay in the nearest cache
 INNER = {"fastmath": EXACT, "error_model": "numpy", "inline": "always"}
 
 
@@ -75,13 +76,32 @@ def _softplus(x):
 
 
 @njit(**INNER)
-def _before_softplus(raw, told, weight_RD, bias_D):
-    """Write one token's low-rank product plus the bias, all channels, into raw."""
-    raw[:] = bias_D
-    for r in range(weight_RD.shape[0]):
-        weight, share = weight_RD[r], told[r]
-        for d in range(len(raw)):
-            raw[d] += share * weight[d]
+def _steps(order_L, projected_LKE, k, weight_RD, bias_D, steps_ND):
+    """Softplus of the low-rank product plus the bias of the tokens order_L, into as many rows of steps."""
+    for i in range(len(order_L)):
+        told, row = projected_LKE[order_L[i], k], steps_ND[i]
+        weight, share = weight_RD[0], told[0]
+        for d in range(len(row)):
+            row[d] = bias_D[d] + share * weight[d]
+        for r in range(1, len(weight_RD)):
+            weight, share = weight_RD[r], told[r]
+            for d in range(len(row)):
+                row[d] += share * weight[d]
+    flat = steps_ND.reshape(-1)
+    for j in range(len(order_L) * steps_ND.shape[1]):
+        flat[j] = _softplus(flat[j])
+
+
+@njit(**INNER)
+def _decays(steps_ND, A_D, count, decays_ND):
+    """exp(step A) of the first `count` rows of steps."""
+    for i in range(count):
+        step, row = steps_ND[i], decays_ND[i]
+        for d in range(len(row)):
+            row[d] = step[d] * A_D[d]
+    flat = decays_ND.reshape(-1)
+    for j in range(count * steps_ND.shape[1]):
+        flat[j] = _exp(flat[j])
 
 
 _IN = "float32[:, :, ::1], float32[:, :, :, ::1], float32[:, :, ::1], float32[:, ::1], float32[:, ::1]"
@@ -92,21 +112,24 @@ _PART = "int32[:, ::1], int64, int64, int64, int64"
 def forward(z_BLD, projected_BLKE, weight_KRD, bias_KD, A_KD, y_BLD, order_KL, first, last, way, ways):
     """Add the scans of images first..last in directions way..ways into y."""
     tokens, rank, count = z_BLD.shape[1], weight_KRD.shape[1], z_BLD.shape[2]
-    state, raw = np.empty(count, F), np.empty(count, F)
+    block = max(1, BLOCK // count)
+    state, steps, decays = np.empty(count, F), np.empty((block, count), F), np.empty((block, count), F)
     for b in range(first, last):
         for k in range(way, ways):
             state[:] = F(0.0)
-            A = A_KD[k]
-            for t in range(tokens):
-                at = order_KL[k, t]
-                told = projected_BLKE[b, at, k]
-                _before_softplus(raw, told, weight_KRD[k], bias_KD[k])
-                B, C = told[rank], told[rank + 1]
-                z, y = z_BLD[b, at], y_BLD[b, at]
-                for d in range(count):
-                    step = _softplus(raw[d])
-                    state[d] = _exp(step * A[d]) * state[d] + step * B * z[d]
-                    y[d] += C * state[d]
+            for start in range(0, tokens, block):
+                order = order_KL[k, start : min(start + block, tokens)]
+                _steps(order, projected_BLKE[b], k, weight_KRD[k], bias_KD[k], steps)
+                _decays(steps, A_KD[k], len(order), decays)
+                for i in range(len(order)):
+                    at = order[i]
+                    told = projected_BLKE[b, at, k]
+                    B, C = told[rank], told[rank + 1]
+                    z, y, step, decay = z_BLD[b, at], y_BLD[b, at], steps[i], decays[i]
+                    for d in range(count):
+                        now = decay[d] * state[d] + step[d] * B * z[d]
+                        state[d] = now
+                        y[d] += C * now
 
 
 _OUT = "float32[:, :, ::1], float32[:, :, ::1], float32[:, :, :, ::1], float32[:, :, ::1], float32[:, ::1], float32[:, ::1]"
@@ -119,21 +142,24 @@ def backward(
 ):  # fmt: skip
     """Add the gradients of the same part: the scan once more, keeping steps and states of one direction, then back."""
     tokens, rank, count = z_BLD.shape[1], weight_KRD.shape[1], z_BLD.shape[2]
-    steps, states = np.empty((tokens, count), F), np.empty((tokens + 1, count), F)
-    raw, g_state, g_raw = np.empty(count, F), np.empty(count, F), np.empty(count, F)
+    kept = np.empty((3, tokens, count), F)
+    steps, decays, bends = kept[0], kept[1], kept[2]
+    states, g_state, g_raw = np.empty((tokens + 1, count), F), np.empty(count, F), np.empty(count, F)
     states[0] = F(0.0)
     for b in range(first, last):
         for k in range(way, ways):
             A = A_KD[k]
+            _steps(order_KL[k], projected_BLKE[b], k, weight_KRD[k], bias_KD[k], steps)
+            _decays(steps, A, tokens, decays)
+            flat, bend_of = steps.reshape(-1), bends.reshape(-1)
+            for j in range(len(flat)):
+                bend_of[j] = F(1.0) - _exp(-flat[j])  # the slope of softplus
             for t in range(tokens):
                 at = order_KL[k, t]
-                told = projected_BLKE[b, at, k]
-                _before_softplus(raw, told, weight_KRD[k], bias_KD[k])
-                B, z, step_t, before, after = told[rank], z_BLD[b, at], steps[t], states[t], states[t + 1]
+                B = projected_BLKE[b, at, k, rank]
+                z, step, decay, before, after = z_BLD[b, at], steps[t], decays[t], states[t], states[t + 1]
                 for d in range(count):
-                    step = _softplus(raw[d])
-                    step_t[d] = step
-                    after[d] = _exp(step * A[d]) * before[d] + step * B * z[d]
+                    after[d] = decay[d] * before[d] + step[d] * B * z[d]
             g_state[:] = F(0.0)
             slope_A, slope_bias = g_A[k], g_bias[k]
             for s in range(tokens):
@@ -142,21 +168,19 @@ def backward(
                 told, slopes = projected_BLKE[b, at, k], g_projected[b, at, k]
                 B, C = told[rank], told[rank + 1]
                 z, gy, gz = z_BLD[b, at], gy_BLD[b, at], g_z[b, at]
-                step_t, before, after = steps[t], states[t], states[t + 1]
+                step, decay, bend, before, after = steps[t], decays[t], bends[t], states[t], states[t + 1]
                 g_B, g_C = F(0.0), F(0.0)
                 for d in range(count):
-                    step = step_t[d]
-                    decay = _exp(step * A[d])
                     g = g_state[d] + C * gy[d]
                     g_C += gy[d] * after[d]
-                    g_decay = g * before[d] * decay
-                    slope_A[d] += g_decay * step
-                    g_B += g * step * z[d]
-                    gz[d] += g * step * B
-                    x = (g * B * z[d] + g_decay * A[d]) * (F(1.0) - _exp(-step))
+                    g_state[d] = g * decay[d]
+                    g_decay = g_state[d] * before[d]
+                    slope_A[d] += g_decay * step[d]
+                    g_B += g * step[d] * z[d]
+                    gz[d] += g * step[d] * B
+                    x = (g * B * z[d] + g_decay * A[d]) * bend[d]
                     g_raw[d] = x
                     slope_bias[d] += x
-                    g_state[d] = g * decay
                 slopes[rank] += g_B
                 slopes[rank + 1] += g_C
                 for r in range(rank):

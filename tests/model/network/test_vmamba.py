@@ -114,3 +114,17 @@ def test_drop_path_skips_whole_images_and_only_in_training():
 def test_an_unknown_name_is_answered_with_the_nearest():
     with pytest.raises(errors.UnknownName, match="did you mean 'vmamba_small'"):
         vmamba.build("vmamba_smal")
+
+
+@pytest.mark.parametrize("shape", [(3, 5, 4, 16), (1, 20, 20, 32)])
+def test_map_norm_sees_a_whole_map_at_once(shape):
+    generator = torch.Generator().manual_seed(0)
+    x_BHWC = torch.randn(shape, generator=generator) * 3 + 2
+    norm = vmamba.MapNorm(shape[-1])
+    torch.nn.init.uniform_(norm.weight, 0.5, 2.0, generator=generator)
+    torch.nn.init.uniform_(norm.bias, generator=generator)
+    mean = x_BHWC.mean((1, 2, 3), keepdim=True)
+    spread = (x_BHWC.var((1, 2, 3), keepdim=True, correction=0) + 1e-5).sqrt()
+    answer_BHWC = norm(x_BHWC)
+    assert answer_BHWC.is_contiguous()  # what follows is linear in the last axis
+    torch.testing.assert_close(answer_BHWC, (x_BHWC - mean) / spread * norm.weight + norm.bias)
