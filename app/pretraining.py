@@ -131,6 +131,8 @@ def _networks(teacher: str, student: str, size: int, start: Path | None) -> tupl
         size = size or int(pretrained.pixels(start, student)["image_size"])
     wanted = config.for_backbone(student, num_classes=1, image_size=size or None)
     wanted = dataclasses.replace(wanted, pretrained=start is not None, weights=str(start or ""))
+    if student == config.NANO:  # what its file says of itself: cells that were each compared with the teacher's
+        wanted = dataclasses.replace(wanted, pooling=config.SALIENT)
     guide = raum_net.build(config.for_backbone(teacher, num_classes=1))
     return raum_net.build(wanted).to(pool.device()), guide.to(pool.device())
 

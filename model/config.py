@@ -29,6 +29,7 @@ NATIVE_IMAGE_SIZES = {
 HF_PREFIX = "hf:"
 NANO = "vmamba_nano"
 REGION = "region"
+POOLINGS = MEAN, SALIENT = ("mean", "salient")
 AUTO = "auto"
 PRETRAINED, LAST = STARTS = ("pretrained", "last")  # what a round begins with (model/restart.py)
 PRECISIONS = (AUTO, "fp32", "bf16", "fp16")
@@ -41,7 +42,9 @@ class NetworkConfig:
     """Everything needed to build the network and to feed it.
 
     image_size: side in pixels of the square input, which shows the whole picture: a map over it then covers the picture
-    on the page. mean, std: per channel, of RGB scaled to 0..1. All three come from the weights' own record.
+    on the page. mean, std: per channel, of RGB scaled to 0..1. pooling: how the cells of the last map count before an
+    attention has learnt anything, alike ("mean") or by how much they stand out ("salient", model/network/attention/
+    region.py). All four come from the weights' own record.
     attention_options: keyword arguments of the attention's class, plain values; {} is its own defaults.
     dropout: of the Bayesian head. seed: of the weights' initialisation. pretrained: start one of our own variants from
     the file `weights` or, where that is "", from one that model/network/pretrained.py finds, if any. Where the file lies
@@ -55,6 +58,7 @@ class NetworkConfig:
     image_size: int = 224
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
+    pooling: str = MEAN
     dropout: float = 0.3
     seed: int = 0
     pretrained: bool = True
@@ -271,12 +275,12 @@ def by_recipe(config: TrainConfig, name: str) -> TrainConfig:
 
 
 def to_dict(config: NetworkConfig) -> dict[str, Any]:
-    """Plain values for JSON, without this machine's paths and without options where there are none; `from_dict` is its
-    inverse."""
+    """Plain values for JSON, without this machine's paths and, as earlier versions wrote it, without options where there
+    are none and without the mean as pooling; `from_dict` is its inverse."""
+    usual = {"attention_options": {}, "pooling": MEAN}
     values = dataclasses.asdict(config)
-    return {
-        name: value for name, value in values.items() if name != "weights" and (value or name != "attention_options")
-    }
+    del values["weights"]
+    return {name: value for name, value in values.items() if name not in usual or value != usual[name]}
 
 
 def from_dict(values: dict[str, Any]) -> NetworkConfig:
@@ -289,4 +293,7 @@ def from_dict(values: dict[str, Any]) -> NetworkConfig:
     for name in ("mean", "std"):
         if name in plain:
             plain[name] = tuple(float(value) for value in plain[name])
-    return NetworkConfig(**plain)
+    config = NetworkConfig(**plain)
+    if config.pooling not in POOLINGS:
+        raise errors.UnknownName("pooling", config.pooling, POOLINGS)
+    return config

@@ -259,6 +259,7 @@ def save(path: Path, run: Run, described: dict[str, Any]) -> None:
         "image_size": to.image_size,
         "mean": list(to.mean),
         "std": list(to.std),
+        "pooling": to.pooling,
         "recipe": dataclasses.asdict(run.config),
         "steps": run.steps,
         "seconds": round(run.seconds, 1),

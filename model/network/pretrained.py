@@ -85,7 +85,11 @@ def describe(path: str | Path) -> dict[str, Any]:
 
 
 def pixels(path: str | Path, variant: str) -> dict[str, Any]:
-    """What a file says of the pixels that its weights know: image_size, mean, std. Raises BadCheckpoint, WrongVariant."""
+    """What a file says of the pixels that its weights know, image_size, mean, std, and of their pooling.
+
+    Raises BadCheckpoint, WrongVariant."""
+    from model import config as configs
+
     described = describe(path)
     if described.get("variant") != variant:
         raise errors.WrongVariant(f"{path} holds {described.get('variant')}, not {variant}")
@@ -93,7 +97,11 @@ def pixels(path: str | Path, variant: str) -> dict[str, Any]:
     sound = isinstance(size, int) and 1 <= size <= 4096 and all(map(_three_numbers, numbers.values()))
     if not sound:
         raise errors.BadCheckpoint(f"{path} does not say which pixels its weights know (size {size!r}, {numbers})")
-    return {"image_size": size, **{name: tuple(map(float, three)) for name, three in numbers.items()}}
+    pooling = described.get("pooling", configs.MEAN)
+    if pooling not in configs.POOLINGS:
+        raise errors.BadCheckpoint(f"{path} wants the pooling {str(pooling)[:40]!r}, which this version does not know")
+    numbers = {name: tuple(map(float, three)) for name, three in numbers.items()}
+    return {"image_size": size, "pooling": pooling, **numbers}
 
 
 def load(backbone: nn.Module, path: str | Path, config: configs.NetworkConfig) -> dict[str, Any]:

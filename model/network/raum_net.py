@@ -29,7 +29,7 @@ ATTENTIONS: dict[str, type[contract.Attention]] = {
     "cbam": cbam.BlockAttention,
     "acol": acol.ACoL,
 }
-_GIVEN = ("dim", "num_classes", "image_size", "stage_dims")  # arguments of an attention that are no options
+_GIVEN = ("dim", "num_classes", "image_size", "stage_dims", "pooling")  # arguments of an attention that are no options
 
 
 class Output(NamedTuple):
@@ -164,6 +164,7 @@ def _attention(config: configs.NetworkConfig, backbone: nn.Module) -> contract.A
             "take it at last, or a backbone of our own"
         )
     facts = {"num_classes": config.num_classes, "image_size": config.image_size, "stage_dims": stage_dims or ()}
+    facts["pooling"] = config.pooling
     taken = {name: value for name, value in facts.items() if name in inspect.signature(kind).parameters}
     return kind(backbone.dim, **taken, **config.attention_options)
 

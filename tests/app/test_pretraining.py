@@ -39,8 +39,8 @@ def folder(tmp_path: Path) -> Path:
 
 def _start(folders: list[Path], teacher: str, out: Path, **changes: object) -> dict[str, object]:
     options: dict[str, object] = {
-        "drawn": 3, "dreams": pretraining.Dreams(), "student": "vmamba_nano", "start": None, "recipe": RECIPE,
-        "resume": False, **changes,
+        "drawn": 3, "dreams": pretraining.Dreams(), "student": "vmamba_nano", "size": 0, "start": None,
+        "recipe": RECIPE, "resume": False, **changes,
     }  # fmt: skip
     return pretraining.pretrain_(
         folders,
@@ -88,9 +88,13 @@ def test_a_run_dreams_beside_its_file_and_goes_on_from_an_earlier_one(
     assert (tmp_path / "first.safetensors.dreams.npz").is_file()
     assert "pictures dreamed from the teacher: 3 pictures" in pretrained.describe(first)["data"]
     still = config.PretrainConfig(steps=1, batch=4, teacher_size=64, lr=0.0, lr_matrix=0.0, weight_decay=0.0)
-    _start([folder], teacher, second, start=first, recipe=still)
+    _start([folder], teacher, second, start=first, size=96, recipe=still)
     told = pretrained.describe(second)
     assert (told["steps"], told["went_on_from"]["steps"]) == (1, 2)
+    assert told["pooling"] == config.SALIENT
+    third = tmp_path / "third.safetensors"
+    _start([folder], teacher, third, start=second, recipe=still)
+    assert [pretrained.pixels(path, "vmamba_nano")["image_size"] for path in (second, third)] == [96, 96]
     before, after = (safetensors.numpy.load_file(path) for path in (first, second))
     assert all(np.array_equal(before[name], after[name]) for name in before)
 

@@ -15,7 +15,9 @@ needs_onnx = pytest.mark.skipif(bool(MISSING), reason=f"{', '.join(MISSING)} not
 
 
 def network(attention: str = "region") -> raum_net.RaumNet:
-    facts = config.NetworkConfig("vmamba_nano", num_classes=4, attention=attention, image_size=32, pretrained=False)
+    facts = config.NetworkConfig(
+        "vmamba_nano", num_classes=4, attention=attention, image_size=32, pooling="salient", pretrained=False
+    )
     net = raum_net.build(facts)
     with torch.no_grad():
         net.head.linear.weight.mul_(40)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import types
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from torch import nn
 
@@ -161,6 +163,12 @@ def test_a_file_of_another_variant_or_for_other_pixels_is_refused_by_name(tmp_pa
         pretrained.load(net.backbone, path, config.NetworkConfig("vmamba_tiny", num_classes=1))
     with pytest.raises(errors.BadConfig, match="pixels with mean"):
         pretrained.load(net.backbone, path, dataclasses.replace(NANO, mean=(0.5, 0.5, 0.5)))
+    pretrain.save(path, _run(), {"pooling": "salt"})
+    assert pretrained.pixels(path, "vmamba_nano")["pooling"] == config.MEAN, "the run's own word counts"
+    header = json.dumps({**pretrained.describe(path), "pooling": "salt"})
+    safetensors.torch.save_file(safetensors.torch.load_file(path), path, metadata={"raum": header})
+    with pytest.raises(errors.BadCheckpoint, match="the pooling 'salt', which this version does not know"):
+        pretrained.pixels(path, "vmamba_nano")
     checkpoint.save(tmp_path / "net.safetensors", net, class_ids=[0], meta={})
     with pytest.raises(errors.BadCheckpoint, match="is no backbone of this program"):
         pretrained.load(net.backbone, tmp_path / "net.safetensors", NANO)
