@@ -19,7 +19,7 @@ from model.network.attention import contract
 
 HIDDEN = 128
 GATE_START = -2.0
-SHARPNESS = 2  # power of the squared distance from the edge
+SHARPNESS = 3  # power of the squared distance from the edge
 
 
 class RegionAttention(contract.Attention):

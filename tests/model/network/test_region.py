@@ -20,11 +20,11 @@ def test_what_differs_from_the_edge_counts_wherever_it_lies() -> None:
     assert counts_BHW[1, 4, 2] > 0.999
 
 
-def test_the_share_is_the_fourth_power_of_the_distance_from_the_edges_mean() -> None:
+def test_the_share_is_the_sixth_power_of_the_distance_from_the_edges_mean() -> None:
     features_BHWD = torch.zeros(1, 3, 4, 1)
     features_BHWD[0, 1, 1:3, 0] = torch.tensor([1.0, 2.0])
     counts_BHW = region.salient(features_BHWD)
-    assert counts_BHW[0, 1, 2] / counts_BHW[0, 1, 1] == pytest.approx(16.0, rel=1e-3)
+    assert counts_BHW[0, 1, 2] / counts_BHW[0, 1, 1] == pytest.approx(64.0, rel=1e-3)
 
 
 @pytest.mark.parametrize("side", [1, 2, 5])
