@@ -31,7 +31,7 @@ def command(
     network = config.for_backbone(backbone, num_classes=2)
     if random:  # weights that know no size: the variant's own
         size = config.NATIVE_IMAGE_SIZES.get(backbone, network.image_size)
-        network = dataclasses.replace(network, pretrained=False, image_size=size)
+        network = dataclasses.replace(network, pretrained=False, image_size=size, pooling=config.MEAN)
     with jobs.bar("pretrain") as tell:
         material = _material(images, network.image_size, count, recipe.seed, tell)
         assert material.images_NHWC is not None
