@@ -347,5 +347,7 @@ def test_the_page_is_told_what_is_embedded_and_what_still_orders_the_queue() -> 
     assert told == (
         "embedding with the new backbone dinov2: 3,400 of 20,000; the queue is still ordered by vmamba_nano"
     )
-    larger = switching.sentence(1, 2, dataclasses.replace(nano, image_size=96), nano)
-    assert "vmamba_nano at 96 px: 1 of 2; the queue is still ordered by vmamba_nano at 80 px" in larger
+    larger = switching.sentence(
+        1, 2, dataclasses.replace(nano, image_size=128), dataclasses.replace(nano, image_size=80)
+    )
+    assert "vmamba_nano at 128 px: 1 of 2; the queue is still ordered by vmamba_nano at 80 px" in larger
