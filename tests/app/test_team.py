@@ -51,7 +51,9 @@ def test_two_processes_do_what_one_does_and_a_failure_is_told(workspace: Workspa
     np.testing.assert_array_equal(shared[:, 0], embedded[:, 0])
     np.testing.assert_allclose(shared[:, 1:], embedded[:, 1:], atol=1e-4)
     rows = [np.load(place / "embeddings" / "round-1" / "embeddings.npy").astype(float) for place in places[:2]]
-    np.testing.assert_allclose(rows[1], rows[0], atol=0.02)
+    apart = np.abs(rows[1] - rows[0])
+    assert apart.mean() < 0.015
+    assert apart.max() < 0.1  # where the processor computes them in bfloat16, steps are of .016 from 2 on
     told = []
     for place in places:
         db = database.open(place / "raum.db")
