@@ -27,6 +27,8 @@ def probe(
     backbone: options.OneBackbone = "vmamba_nano",
     weights: Annotated[Path | None, typer.Option(help="a file that pretrain wrote, instead of the bundled one")] = None,
     random: Annotated[bool, typer.Option("--random", help="random weights, to compare with")] = False,
+    size: Annotated[int, typer.Option(help="side of the picture; 0: the weights' own")] = 0,
+    pooling: Annotated[str, typer.Option(help="mean|salient; without it the weights' own")] = "",
     threads: Annotated[int, typer.Option(help="CPU threads; 0: as many as there are cores")] = 0,
     seed: int = 0,
     json_file: options.Json = None,
@@ -35,8 +37,9 @@ def probe(
     from app import probing
 
     probing.command(
-        images, backbone=backbone, weights=weights, random=random, seed=seed, threads=threads, json_file=json_file
-    )
+        images, backbone=backbone, weights=weights, random=random, size=size, pooling=pooling, seed=seed, threads=threads,
+        json_file=json_file,
+    )  # fmt: skip
 
 
 def scan(

@@ -130,9 +130,9 @@ def _networks(teacher: str, student: str, size: int, start: Path | None) -> tupl
     if start is not None:
         size = size or int(pretrained.pixels(start, student)["image_size"])
     wanted = config.for_backbone(student, num_classes=1, image_size=size or None)
-    wanted = dataclasses.replace(wanted, pretrained=start is not None, weights=str(start or ""))
-    if student == config.NANO:  # what its file says of itself: cells that were each compared with the teacher's
-        wanted = dataclasses.replace(wanted, pooling=config.SALIENT)
+    # Each cell of the student is compared with the teacher's: nano's file says that cells need not count alike.
+    pooling = config.SALIENT if student == config.NANO else wanted.pooling
+    wanted = dataclasses.replace(wanted, pretrained=start is not None, weights=str(start or ""), pooling=pooling)
     guide = raum_net.build(config.for_backbone(teacher, num_classes=1))
     return raum_net.build(wanted).to(pool.device()), guide.to(pool.device())
 

@@ -26,6 +26,8 @@ def command(
     backbone: str,
     weights: Path | None,
     random: bool,
+    size: int,
+    pooling: str,
     seed: int,
     threads: int,
     json_file: Path | None,
@@ -35,20 +37,38 @@ def command(
     if threads:
         torch.set_num_threads(threads)
     with jobs.bar("probe") as tell:
-        figures = probe_(images, backbone=backbone, weights=weights, random=random, seed=seed, progress=tell)
+        figures = probe_(
+            images,
+            backbone=backbone,
+            weights=weights,
+            random=random,
+            size=size,
+            pooling=pooling,
+            seed=seed,
+            progress=tell,
+        )
     print(sentence(figures))
     if json_file:
         json_file.write_text(json.dumps(figures, indent=1), encoding="utf-8")
 
 
 def probe_(
-    images: Path, *, backbone: str, weights: Path | None, random: bool, seed: int, progress: Progress
+    images: Path,
+    *,
+    backbone: str,
+    weights: Path | None,
+    random: bool,
+    seed: int,
+    progress: Progress,
+    size: int = 0,
+    pooling: str = "",
 ) -> dict[str, Any]:
-    """Figures of a linear probe on the folder's own split; `weights` is a file that pretrain wrote, `random`: none."""
+    """Figures of a linear probe on the folder's own split; `weights` is a file that pretrain wrote, `random`: none. size
+    and pooling in place of the weights' own."""
     try:
         data = datasets.load("folder", images)
         train_N, test_N = datasets.split(data, rng=np.random.default_rng(seed), test_share=TEST_SHARE)
-        net = _network(backbone, weights, random)
+        net = _network(backbone, weights, random, size, pooling)
         pictures = _read(data.paths, net.config.image_size, progress)
         progress(0.5, f"embedding {len(pictures):,} images")
         predict.embed(net, pictures[:32])  # the first pass chooses kernels and takes memory
@@ -69,6 +89,7 @@ def probe_(
         "test": len(test_N),
         "split": "metadata.csv" if len(data.test_N) else f"{TEST_SHARE:.0%} of every class, seed {seed}",
         "image_size": net.config.image_size,
+        "pooling": net.config.pooling,
         "dim": net.dim,
         "images_per_s": speed,
         "device": str(pool.device()),
@@ -83,19 +104,20 @@ def sentence(figures: dict[str, Any]) -> str:
         f"images, {figures['images_per_s']:,.0f} images a second\n"
         f"linear probe: logistic regression on {figures['dim']} standardised frozen features, {figures['train']:,} "
         f"training images, C = {figures['C']:g} by {probe.FOLDS} folds of them ({figures['folds']:.3f}); split: "
-        f"{figures['split']}; embedding decoded pictures at {figures['image_size']} px on {figures['device']}, "
-        f"{figures['threads']} threads"
+        f"{figures['split']}; embedding decoded pictures at {figures['image_size']} px, pooling "
+        f"{figures['pooling']}, on {figures['device']}, {figures['threads']} threads"
     )
 
 
-def _network(backbone: str, weights: Path | None, random: bool) -> raum_net.RaumNet:
+def _network(backbone: str, weights: Path | None, random: bool, size: int, pooling: str) -> raum_net.RaumNet:
+    if pooling and pooling not in config.POOLINGS:
+        raise model_errors.UnknownName("pooling", pooling, config.POOLINGS)
     wanted = dataclasses.replace(config.for_backbone(backbone, num_classes=2), pretrained=not random)
-    if weights is None:
-        return raum_net.build(wanted).to(pool.device())
-    wanted = dataclasses.replace(wanted, **pretrained.pixels(weights, backbone))
-    net = raum_net.build(dataclasses.replace(wanted, pretrained=False))
-    pretrained.load(net.backbone, weights, wanted)
-    return net.to(pool.device())
+    if weights is not None:
+        known = pretrained.pixels(weights, backbone)
+        wanted = dataclasses.replace(wanted, **known, weights=str(weights), pretrained=True)
+    size, pooling = size or wanted.image_size, pooling or wanted.pooling
+    return raum_net.build(dataclasses.replace(wanted, image_size=size, pooling=pooling)).to(pool.device())
 
 
 def _origin(network: config.NetworkConfig) -> str:

@@ -89,7 +89,7 @@ class MapNorm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(dim))
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.device.type == "cpu":  # the same in one pass, 2.5 times as fast there and backwards
+        if x.device.type == "cpu":  # the same in one pass there
             return F.group_norm(x.permute(0, 3, 1, 2), 1, self.weight, self.bias, 1e-5).permute(0, 2, 3, 1)
         cells = [int(side) for side in x.shape[1:]]  # plain numbers also where the network is traced
         return torch.addcmul(self.bias, F.layer_norm(x, cells, eps=1e-5), self.weight)

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from app import learning, pool, ranks, settings, team
+from model import half
 from store import database, images
 
 CHOSEN = {"backbone": "vmamba_nano", "image_size": 32, "steps": 3, "queue_length": 40, "overlay_head": 8}
@@ -56,6 +57,7 @@ def failing_at_the_second(train: Any) -> Any:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
+    half.has_units = lambda device: False
     good, bad = at(sys.argv[1]), at(sys.argv[2])
     ranks._train = failing_at_the_second(ranks._train)
     with team.gathered("cpu") as beside:

@@ -73,14 +73,14 @@ def settled(workspace: Workspace, opened: pool.Pool) -> snapshot.Snapshot:
 
 @pytest.mark.parametrize("method", ["auto", "majority", "crowdlab", "dawid_skene", "dawid_skene_model"])
 def test_the_consensus_is_the_training_label_not_what_was_said_last(workspace: Workspace, method: str) -> None:
-    ids, opened = three_people(workspace), held(workspace)
+    plain = dataclasses.replace(workspace.settings, attention="cam")  # the classifier has but 16 cells: all count alike
+    ids, opened = three_people(workspace), held(dataclasses.replace(workspace, settings=plain))
     before = seen_by(workspace, opened)
     wrong = [i for i in ids if workspace.class_ids[before.labelled[i]] != workspace.truth[i]]
     assert len(wrong) == 7
     chosen = dataclasses.replace(workspace.settings, consensus=method)
     after, _ = agreement.settle(before, opened.image_ids, opened.prepared, settings=chosen, rng=RNG)
-    differ = [i for i in ids if workspace.class_ids[after.labelled[i]] != workspace.truth[i]]
-    assert len(differ) <= (method == "crowdlab")  # which hears the classifier, too, and that one has 32 px to go by
+    assert [workspace.class_ids[after.labelled[i]] for i in ids] == [workspace.truth[i] for i in ids]
     for probs_K in after.soft.values():
         assert probs_K.sum() == pytest.approx(1.0)
 

@@ -75,6 +75,19 @@ def test_a_file_comes_out_that_can_be_resumed_and_probed(
     assert probed["weights"] == str(out)
     assert 0 <= probed["accuracy"] <= 1
     assert "linear probe" in probing.sentence(probed)
+    assert (probed["image_size"], probed["pooling"]) == (96, config.SALIENT)
+    assert "at 96 px, pooling salient, on" in probing.sentence(probed)
+    told = {
+        "backbone": "vmamba_nano",
+        "weights": out,
+        "random": False,
+        "seed": 0,
+        "progress": lambda done, message: None,
+    }
+    other = probing.probe_(folder, size=48, pooling=config.MEAN, **told)
+    assert (other["image_size"], other["pooling"]) == (48, config.MEAN)
+    with pytest.raises(errors.BadRequest, match="did you mean 'salient'"):
+        probing.probe_(folder, pooling="saliant", **told)
 
 
 def test_a_run_dreams_beside_its_file_and_goes_on_from_an_earlier_one(

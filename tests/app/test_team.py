@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from app import errors, launching, settings, team
-from model import together
+from model import half, together
 from store import database, rounds
 from tests.app import team_rounds
 from tests.app.conftest import Workspace
@@ -21,7 +21,10 @@ ROOT = Path(__file__).resolve().parents[2]
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 
 
-def test_two_processes_do_what_one_does_and_a_failure_is_told(workspace: Workspace) -> None:
+def test_two_processes_do_what_one_does_and_a_failure_is_told(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(half, "has_units", lambda device: False)  # as there: bfloat16 would hide what differs
     label(workspace, workspace.ids[:24] + workspace.held)
     home = workspace.settings.workspace
     places = [home / name for name in ("alone", "shared", "failing")]
@@ -51,9 +54,7 @@ def test_two_processes_do_what_one_does_and_a_failure_is_told(workspace: Workspa
     np.testing.assert_array_equal(shared[:, 0], embedded[:, 0])
     np.testing.assert_allclose(shared[:, 1:], embedded[:, 1:], atol=1e-4)
     rows = [np.load(place / "embeddings" / "round-1" / "embeddings.npy").astype(float) for place in places[:2]]
-    apart = np.abs(rows[1] - rows[0])
-    assert apart.mean() < 0.015
-    assert apart.max() < 0.1  # where the processor computes them in bfloat16, steps are of .016 from 2 on
+    np.testing.assert_allclose(rows[1], rows[0], atol=0.02)
     told = []
     for place in places:
         db = database.open(place / "raum.db")

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from model import config as configs
 from model.network.attention import contract
 
 HIDDEN = 128
@@ -26,7 +27,7 @@ class RegionAttention(contract.Attention):
     """z = W2 GELU(W1 f); alpha = softmax(z + log beta) over the cells; v = (1 - s) sum beta f + s sum alpha f,
     s = sigmoid(gamma). beta is the same for all cells, or with pooling "salient" what `salient` gives."""
 
-    def __init__(self, dim: int, pooling: str = "mean") -> None:
+    def __init__(self, dim: int, pooling: str = configs.MEAN) -> None:
         super().__init__(dim)
         self.pooling = pooling
         self.norm = nn.LayerNorm(
@@ -39,7 +40,7 @@ class RegionAttention(contract.Attention):
     def forward(self, features_BHWD: Tensor, look: contract.Look) -> contract.Pooling:
         scores_BHW = self.score(F.gelu(self.hidden(self.norm(features_BHWD)))).squeeze(-1)
         first: Tensor | float = 1 / scores_BHW[0].numel()
-        if self.pooling == "salient":
+        if self.pooling == configs.SALIENT:
             first = salient(features_BHWD.detach())
             scores_BHW = scores_BHW.float() + first.log()
         alpha_BHW = scores_BHW.float().flatten(1).softmax(1).view(scores_BHW.shape)
