@@ -12,7 +12,7 @@ bench = typer.Typer(help="Measure this installation; every figure says how it wa
 for verb in (
     bench_network_cli.cold, bench_network_cli.probe, bench_network_cli.scan, bench_network_cli.network,
     bench_network_cli.overlay, bench_network_cli.predict, bench_network_cli.last_layer, bench_network_cli.bad_images,
-    bench_network_cli.pretrain, bench_network_cli.evidence,
+    bench_network_cli.pretrain, bench_network_cli.evidence, bench_network_cli.train,
 ):  # fmt: skip
     bench.command(verb.__name__.replace("_", "-"))(verb)
 

@@ -52,6 +52,22 @@ def scan(
     measuring.command(repeats=repeats, json_file=json_file)
 
 
+def train(
+    backbone: options.OneBackbone = "vmamba_nano",
+    batch: Annotated[int, typer.Option(help="labelled images of a step; 0: as a round here takes")] = 0,
+    steps: Annotated[int, typer.Option(help="training steps of each turn")] = 30,
+    repeats: Annotated[int, typer.Option(help="turns of which the median is told")] = 3,
+    precision: Annotated[str, typer.Option(help="auto|fp32|bf16|fp16")] = "auto",
+    json_file: options.Json = None,
+) -> None:
+    """Images a second of a round's training beside the network's bare forward and backward pass."""
+    from app import bench_train as measuring
+
+    measuring.command(
+        backbone=backbone, batch=batch, steps=steps, repeats=repeats, number=precision, json_file=json_file
+    )
+
+
 def network(
     backbone: Annotated[str, typer.Option(help="vmamba_nano|tiny|small|base")] = "vmamba_small",
     against: Annotated[

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from app import jobs, processes, self_teaching, simulate_data
+from app import jobs, pool, processes, self_teaching, simulate_data
 from model import config, predict, probe, self_taught_config
 from model.data import demo, pixels
 from model.network import raum_net
@@ -35,10 +35,10 @@ def command(
     with jobs.bar("pretrain") as tell:
         material = _material(images, network.image_size, count, recipe.seed, tell)
         assert material.images_NHWC is not None
-        rows = {"before": _probed(raum_net.build(network), material, recipe.seed)}
+        rows = {"before": _probed(raum_net.build(network).to(pool.device()), material, recipe.seed)}
         pool_P = material.split(recipe.seed)[0]
         for name in objectives:
-            net = raum_net.build(network)
+            net = raum_net.build(network).to(pool.device())
             chosen = dataclasses.replace(recipe, objective=name)
             told = self_teaching.teach(net, material.images_NHWC[pool_P], chosen, progress=tell)
             rows[name] = {**_probed(net, material, recipe.seed), **told}

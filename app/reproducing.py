@@ -2,12 +2,15 @@
 
 import dataclasses
 import json
+import multiprocessing
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent import futures
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from app import decoded, errors, pool, table1, testing, training
@@ -59,8 +62,9 @@ class Run:
         return [table1.Cell(self.method, self.labels, each) for each in served]
 
 
-def table(plan: Plan, file: Path, *, progress: Progress) -> dict[str, Any]:
-    """Train and test every run of the plan that `file` does not hold yet, adding each to it when it is done.
+def table(plan: Plan, file: Path, *, progress: Progress, processes: int = 1) -> dict[str, Any]:
+    """Train and test every run of the plan that `file` does not hold yet, adding each to it when it is done; `processes`
+    of them at a time, which share the cores (and a GPU).
 
     Returns {"settings", "rows": of table1.figures} of all that the file holds and that was made with the plan's values, also
     of cells and seeds that this plan does not ask for. Raises BadRequest where the file is that of other data or another
@@ -68,10 +72,9 @@ def table(plan: Plan, file: Path, *, progress: Progress) -> dict[str, Any]:
     """
     kept = _kept(file, _settings(plan))
     missing = [run for run in runs(plan) if not _holds(kept, plan, run)]
-    bench = _Bench(plan, progress) if missing else None
-    for number, run in enumerate(missing):
-        assert bench is not None
-        kept["runs"][run.name] = bench.run(run, _share_of(progress, number, len(missing), run.name))
+    done = _one_by_one(plan, missing, progress) if processes < 2 else _apart(plan, missing, progress, processes)
+    for run, found in done:
+        kept["runs"][run.name] = found
         _write(file, kept)
     made = [Run(**each["run"]) for each in kept["runs"].values()]
     outcomes = [
@@ -87,6 +90,41 @@ def _holds(kept: dict[str, Any], plan: Plan, run: Run) -> bool:
     """Whether the file has the run with the values that it would have now."""
     there: bool = kept["runs"].get(run.name, {}).get("values") == _values(plan, run)
     return there
+
+
+def _one_by_one(plan: Plan, missing: list[Run], progress: Progress) -> Iterator[tuple[Run, dict[str, Any]]]:
+    bench = _Bench(plan, progress) if missing else None
+    for number, run in enumerate(missing):
+        assert bench is not None
+        yield run, bench.run(run, _share_of(progress, number, len(missing), run.name))
+
+
+def _apart(plan: Plan, missing: list[Run], progress: Progress, count: int) -> Iterator[tuple[Run, dict[str, Any]]]:
+    """In processes of their own, each run as it is done."""
+    count, context = min(count, len(missing)), multiprocessing.get_context("spawn")
+    threads = max(1, (os.cpu_count() or 1) // max(count, 1))
+    with futures.ProcessPoolExecutor(max(count, 1), context, _begin, (plan, threads)) as executor:
+        begun = {executor.submit(_run, run): run for run in missing}
+        try:
+            for number, each in enumerate(futures.as_completed(begun), 1):
+                progress(number / len(missing), f"{begun[each].name} is done")
+                yield begun[each], each.result()
+        finally:
+            executor.shutdown(wait=False, cancel_futures=True)
+
+
+def _begin(plan: Plan, threads: int) -> None:
+    """Prepare a process that runs will come to."""
+    torch.set_num_threads(threads)
+    _held.append(_Bench(plan, _quiet))
+
+
+def _run(run: Run) -> dict[str, Any]:
+    return _held[0].run(run, _quiet)
+
+
+def _quiet(share: float, said: str) -> None:
+    """The progress of one run among many is told nobody."""
 
 
 def _share_of(progress: Progress, number: int, count: int, name: str) -> Progress:
@@ -137,6 +175,9 @@ class _Bench:
                 return covered
             self.covered[key] = covered
         return self.covered[key]
+
+
+_held: list[_Bench] = []  # of a process that _begin prepared
 
 
 def _config(plan: Plan, run: Run) -> config.TrainConfig:

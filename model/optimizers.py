@@ -43,29 +43,43 @@ class Muon(Optimizer):
     def step(self, closure: Any = None) -> None:
         """Move every parameter that has a gradient; a closure is not called."""
         for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is None:
-                    continue
-                state = self.state[parameter]
-                if "momentum" not in state:
-                    state["momentum"] = torch.zeros_like(parameter)
-                state["momentum"].mul_(group["momentum"]).add_(parameter.grad)
-                ahead = parameter.grad.add(state["momentum"], alpha=group["momentum"]).flatten(1)
-                parameter.mul_(1 - group["lr"] * group["weight_decay"])
-                stretch = max(1.0, ahead.shape[0] / ahead.shape[1]) ** 0.5
-                parameter.add_(orthogonal(ahead).view_as(parameter), alpha=-group["lr"] * stretch)
+            moved = [parameter for parameter in group["params"] if parameter.grad is not None]
+            if not moved:
+                continue
+            for parameter in moved:
+                if "momentum" not in self.state[parameter]:
+                    self.state[parameter]["momentum"] = torch.zeros_like(parameter)
+            gradients, momenta = [each.grad for each in moved], [self.state[each]["momentum"] for each in moved]
+            torch._foreach_mul_(momenta, group["momentum"])
+            torch._foreach_add_(momenta, gradients)
+            ahead = torch._foreach_add(gradients, momenta, alpha=group["momentum"])
+            torch._foreach_mul_(moved, 1 - group["lr"] * group["weight_decay"])
+            self._turn(moved, ahead, group["lr"])
+
+    def _turn(self, moved: list[Any], ahead: list[Tensor], lr: float) -> None:
+        """Move along the momenta made orthogonal; those of one shape together, as a GPU waits for every call."""
+        alike: dict[tuple[int, ...], list[int]] = {}
+        for at, parameter in enumerate(moved):
+            alike.setdefault((parameter.shape[0], parameter[0].numel()), []).append(at)
+        for (rows, columns), members in alike.items():
+            found_NRC = orthogonal(torch.stack([ahead[at].flatten(1) for at in members]))
+            found_NRC *= -lr * max(1.0, rows / columns) ** 0.5
+            torch._foreach_add_(
+                [moved[at] for at in members],
+                [found.view_as(moved[at]) for at, found in zip(members, found_NRC, strict=True)],
+            )
 
 
-def orthogonal(matrix_RC: Tensor) -> Tensor:
-    """The matrix with its singular values brought into about 0.7 to 1.2, by five Newton-Schulz passes in fp32."""
-    tall = matrix_RC.shape[0] > matrix_RC.shape[1]
-    x = (matrix_RC.T if tall else matrix_RC).float()
-    x = x / x.norm().clamp(min=1e-7)
+def orthogonal(matrices_NRC: Tensor) -> Tensor:
+    """Each matrix with its singular values brought into about 0.7 to 1.2, by five Newton-Schulz passes in fp32."""
+    tall = matrices_NRC.shape[1] > matrices_NRC.shape[2]
+    x = (matrices_NRC.mT if tall else matrices_NRC).float()
+    x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)
     linear, cubic, quintic = _QUINTIC
     for _ in range(5):
-        gram = x @ x.T
-        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=cubic, alpha=quintic), x, beta=linear)
-    return (x.T if tall else x).to(matrix_RC.dtype)
+        gram = x @ x.mT
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=cubic, alpha=quintic), x, beta=linear)
+    return (x.mT if tall else x).to(matrices_NRC.dtype)
 
 
 class Optimizers:

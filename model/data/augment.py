@@ -196,12 +196,12 @@ def _blur(views_BCHW: torch.Tensor, strength: Strength, generator: noise.Source)
     """Two passes of a 3 x 3 mean (about a Gaussian of deviation 1.2 pixels) over a random share of the views."""
     if strength.blur == 0:
         return views_BCHW
-    chosen_B = _chance(len(views_BCHW), strength.blur, generator).bool().to(views_BCHW.device)
-    if chosen_B.any():
-        softened = views_BCHW[chosen_B]
+    chosen_C = _chance(len(views_BCHW), strength.blur, generator).nonzero()[:, 0].to(views_BCHW.device)
+    if len(chosen_C):
+        softened = views_BCHW[chosen_C]
         for _ in range(2):
             softened = F.avg_pool2d(softened, 3, stride=1, padding=1, count_include_pad=False)
-        views_BCHW[chosen_B] = softened
+        views_BCHW[chosen_C] = softened
     return views_BCHW
 
 
@@ -213,10 +213,16 @@ def _occlude(views_BCHW: torch.Tensor, strength: Strength, generator: noise.Sour
     source, count, rows = noise.whole(len(views_BCHW), generator)
     chosen_C = _chance(count, strength.occlude, source).nonzero()[:, 0]
     fractions_C = least + (most - least) * torch.rand(len(chosen_C), generator=source)
-    size = views_BCHW.shape[-1]
-    hidden_CHW = occlusion.masks(len(chosen_C), size=size, fractions_B=fractions_C, generator=source)
-    here = {row: position for position, row in enumerate(rows)}
-    for row, hidden_HW in zip(chosen_C.tolist(), hidden_CHW.to(views_BCHW.device), strict=True):
-        if row in here:
-            views_BCHW[here[row]].masked_fill_(hidden_HW, 0.0)
+    hidden_CHW = occlusion.masks(
+        len(chosen_C),
+        size=views_BCHW.shape[-1],
+        fractions_B=fractions_C,
+        generator=source,
+        device=views_BCHW.device,
+    )
+    place = {row: at for at, row in enumerate(chosen_C.tolist())}
+    here = [at for at, row in enumerate(rows) if row in place]
+    if here:
+        covers_CHW = hidden_CHW[[place[rows[at]] for at in here]]
+        views_BCHW[here] = views_BCHW[here].masked_fill(covers_CHW[:, None], 0.0)
     return views_BCHW

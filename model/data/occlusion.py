@@ -23,21 +23,22 @@ def masks(
     fractions_B: torch.Tensor,
     generator: torch.Generator,
     shapes: tuple[str, ...] = SHAPES,
+    device: torch.device | str = "cpu",
 ) -> torch.Tensor:
     """Draw `count` masks (B, size, size), true where an image is hidden; each shape of `shapes` equally often.
 
     `fractions_B` is the share of the area to hide in [0, 1]. Every shape is the level set of a score that grows from a
     random place, so the share is met to the pixel by cutting the score at its order statistic: no search, no
-    rejection. Draw on the CPU; move the result where it is needed.
+    rejection. The generator is one of the CPU, `device` where the masks are made and stay.
     """
     if count == 0:
-        return torch.zeros(0, size, size, dtype=torch.bool)
-    across_P, down_P = _grid(size)
-    centre_B2 = torch.rand(count, 2, generator=generator) * 2 - 1
+        return torch.zeros(0, size, size, dtype=torch.bool, device=device)
+    across_P, down_P = _grid(size, device)
+    centre_B2 = (torch.rand(count, 2, generator=generator) * 2 - 1).to(device)
     x_BP, y_BP = across_P - centre_B2[:, :1], down_P - centre_B2[:, 1:]
     scores_SBP = torch.stack([_SCORES[name](x_BP, y_BP, generator) for name in shapes])
     chosen_B = torch.randint(len(shapes), (count,), generator=generator)
-    score_BP = scores_SBP[chosen_B, torch.arange(count)]
+    score_BP = scores_SBP[chosen_B.to(device), torch.arange(count, device=device)]
     return _cut(score_BP, fractions_B).view(count, size, size)
 
 
@@ -62,15 +63,15 @@ def cover(
     return covered
 
 
-def _grid(size: int) -> tuple[torch.Tensor, torch.Tensor]:
+def _grid(size: int, device: torch.device | str) -> tuple[torch.Tensor, torch.Tensor]:
     """Pixel centres in [-1, 1] as two vectors of size*size: across and down."""
-    line = (torch.arange(size) + 0.5) / size * 2 - 1
+    line = (torch.arange(size, device=device) + 0.5) / size * 2 - 1
     return line.repeat(size), line.repeat_interleave(size)
 
 
 def _sector(x_BP: torch.Tensor, y_BP: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """Score whose level sets are wedges about the apex: they grow in radius and, past what fits, in angle."""
-    draws_B2 = torch.rand(len(x_BP), 2, generator=generator)
+    draws_B2 = torch.rand(len(x_BP), 2, generator=generator).to(x_BP.device)
     heading_B1 = draws_B2[:, :1] * 2 * math.pi
     half_angle_B1 = math.pi * (0.15 + 0.35 * draws_B2[:, 1:])
     along_BP = x_BP * torch.cos(heading_B1) + y_BP * torch.sin(heading_B1)
@@ -81,7 +82,7 @@ def _sector(x_BP: torch.Tensor, y_BP: torch.Tensor, generator: torch.Generator) 
 
 def _box(x_BP: torch.Tensor, y_BP: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """Score whose level sets are rectangles about the centre, sides up to 1 : 2; a sliver of x + y breaks ties."""
-    stretch_B1 = torch.exp((torch.rand(len(x_BP), 1, generator=generator) - 0.5) * math.log(4.0) / 2)
+    stretch_B1 = torch.exp((torch.rand(len(x_BP), 1, generator=generator) - 0.5) * math.log(4.0) / 2).to(x_BP.device)
     sliver_BP = (x_BP + 1.7 * y_BP) * 1e-4
     return torch.maximum(x_BP.abs() * stretch_B1, y_BP.abs() / stretch_B1) + sliver_BP
 
@@ -90,8 +91,13 @@ def _cut(score_BP: torch.Tensor, fractions_B: torch.Tensor) -> torch.Tensor:
     """True for each row's lowest scores, so many as the fraction asks (rounded to whole pixels)."""
     pixels = score_BP.shape[1]
     wanted_B = (fractions_B.clamp(0, 1) * pixels).round().long()
-    limits = [row_P.kthvalue(max(int(wanted), 1)).values for row_P, wanted in zip(score_BP, wanted_B, strict=True)]
-    return (score_BP <= torch.stack(limits)[:, None]) & (wanted_B > 0)[:, None]
+    last_B = (wanted_B - 1).clamp(min=0)
+    if score_BP.device.type == "cpu":
+        rows = zip(score_BP, last_B.tolist(), strict=True)
+        limits_B = torch.stack([row_P.kthvalue(last + 1).values for row_P, last in rows])
+    else:  # one call for all rows
+        limits_B = score_BP.sort(dim=1).values.gather(1, last_B.to(score_BP.device)[:, None])[:, 0]
+    return (score_BP <= limits_B[:, None]) & (wanted_B > 0).to(score_BP.device)[:, None]
 
 
 _SCORES = {"sector": _sector, "box": _box}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from model import config as configs
@@ -13,10 +14,11 @@ from model.semi import anomalymatch, fixmatch, flexmatch, freematch, pseudo_labe
 
 class Method(NamedTuple):
     """`rule` judges the unlabelled images, None: they are not looked at. `own`: values for configs.MethodConfig; what is not
-    named there the method does not use."""
+    named there the method does not use. `tuned`: in their place, where large pretrained weights are tuned (first_head)."""
 
     rule: Callable[..., pseudo_labels.Rule] | None
     own: dict[str, Any]
+    tuned: Mapping[str, Any] = MappingProxyType({})
 
 
 _OURS = {
@@ -43,7 +45,12 @@ METHODS: dict[str, Method] = {
         | {"tau": 0.7, "kappa": 0.05, "tau_n": 0.05, "kappa_n": 0.005, "temperature": 2.0, "draws": 10}
         | {"ramp_start": 0.5, "ramp": 0.0},
     ),
-    "raum": Method(raum.Raum, _OURS | {"tau": 0.9, "kappa": 0.1, "draws": 10, "head_pool": 1000, "hidden": 0.4}),
+    "raum": Method(
+        raum.Raum,
+        _OURS
+        | {"tau": 0.9, "kappa": 0.1, "draws": 10, "head_pool": 1000, "hidden": 0.4, "ramp_start": 0.0, "ramp": 0.0},
+        tuned={"ramp_start": 0.75, "ramp": 0.05},
+    ),
 }
 
 
@@ -56,7 +63,8 @@ def find(name: str) -> Method:
 
 def settled(config: configs.TrainConfig) -> configs.TrainConfig:
     """The config with the method's own values where it leaves them open."""
-    own = find(config.method).own
+    method = find(config.method)
+    own = method.own | dict(method.tuned if config.first_head else {})
     return dataclasses.replace(config, **{name: value for name, value in own.items() if getattr(config, name) is None})
 
 

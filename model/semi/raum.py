@@ -11,9 +11,10 @@ class Raum(pseudo_labels.Rule):
     """Accept where mean_s p_s[y] >= tau and std_s p_s[y] <= kappa, y = argmax_k mean_s p_s[k].
 
     The paper says only that Bayesian inference filters the pseudo-labels; this is the positive rule of UPS (Rizve et
-    al. 2021) with its unbiased deviation and ten draws. tau .9, kappa .1, the averaged network as teacher and a start at
-    three quarters of the run are ours, chosen on the demo pool for short runs; so are the covered views (`hidden`) and the
-    first head that the self-trained last layer teaches (`head_pool`), which large pretrained weights start with.
+    al. 2021) with its unbiased deviation and ten draws. tau .9, kappa .1, the averaged network as teacher, the covered views
+    (`hidden`) and the first head that the self-trained last layer teaches (`head_pool`), which large pretrained weights
+    start with, are ours. So is the start: at the first step, but where such weights are tuned for a minute at three quarters of
+    the run, as their first pseudo-labels add little that the first head did not know (measured on birds).
     """
 
     def judge(self, log_probs_BSK: torch.Tensor, images_B: torch.Tensor) -> pseudo_labels.PseudoLabels:

@@ -99,6 +99,18 @@ def kept() -> dict[str, Any]:
     return held
 
 
+def test_several_processes_make_the_same_runs(pool: Path) -> None:
+    call("--cells", "fixmatch/10,supervised/10/0", "--seeds", "2")
+    alone = kept()["runs"]
+    Path("cells.json").unlink()
+    call("--cells", "fixmatch/10,supervised/10/0", "--seeds", "2", "--processes", "2")
+    beside = kept()["runs"]
+    assert set(beside) == set(alone)
+    for name, run in alone.items():
+        assert beside[name]["values"] == run["values"]
+        assert [test["n"] for test in beside[name]["tests"].values()] == [test["n"] for test in run["tests"].values()]
+
+
 def test_a_second_run_adds_what_is_missing_and_keeps_the_rest(pool: Path) -> None:
     told = call("--cells", "raum/10,fixmatch/10/20", "--seeds", "1")
     runs = kept()["runs"]

@@ -39,7 +39,7 @@ def saved(net: raum_net.RaumNet, file: Path, **meta: object) -> Path:
 
 
 def test_the_answers_are_the_posteriors(net, paths: list[Path], tmp_path: Path) -> None:
-    model = classifier.load(saved(net, tmp_path / "a.safetensors", class_names=NAMES))
+    model = classifier.load(saved(net, tmp_path / "a.safetensors", class_names=NAMES), device=torch.device("cpu"))
     answers = model(paths)
     images_NHWC = np.stack([pixels.decode(path, size=32) for path in paths])
     embeddings = torch.from_numpy(predict.embed(net, images_NHWC).embeddings_ND)

@@ -49,7 +49,7 @@ def test_forward_and_gradients_equal_the_judge_under_the_interpreter():
 
 @pytest.mark.skipif(not (torch.cuda.is_available() and triton_scan.available()), reason="needs CUDA and triton")
 def test_forward_and_gradients_equal_the_judge_on_a_gpu():
-    exec(CHECK.format(device="cuda"))
+    exec(CHECK.format(device="cuda"), {})
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")

@@ -26,7 +26,7 @@ def test_an_orthogonal_matrix_moves_every_direction_about_as_far(shape):
     generator = torch.Generator().manual_seed(0)
     skewed = torch.randn(shape, generator=generator) * torch.logspace(0, -2, shape[1])
     before = torch.linalg.svdvals(skewed)
-    after = torch.linalg.svdvals(optimizers.orthogonal(skewed))
+    after = torch.linalg.svdvals(optimizers.orthogonal(skewed[None]))
     assert before.max() / before.min() > 20
     assert after.max() < 1.3
     assert torch.quantile(after, 0.1) > 0.5
@@ -37,7 +37,9 @@ def test_muon_takes_a_nesterov_step_of_a_length_that_the_gradient_does_not_set()
     for size in (1.0, 1000.0):
         weight = torch.nn.Parameter(torch.zeros(64, 32))
         weight.grad = size * torch.randn(64, 32, generator=torch.Generator().manual_seed(1))
-        expected = -0.1 * 2**0.5 * optimizers.orthogonal(weight.grad * 1.95)  # twice as tall as wide: root of 2
+        expected = (
+            -0.1 * 2**0.5 * optimizers.orthogonal(1.95 * weight.grad[None])[0]
+        )  # twice as tall as wide: root of 2
         optimizers.Muon([weight], lr=0.1, weight_decay=0.0).step()
         torch.testing.assert_close(weight.detach(), expected)
         moved.append(weight.detach().norm())
@@ -88,3 +90,21 @@ def test_a_pretrained_backbone_is_tuned_gently():
     assert tuned.seed == 3
     assert config.training(hub, on_cpu=False).steps == scratch.steps
     assert config.training(nano, on_cpu=True, steps=7).steps == 7
+
+
+def test_matrices_of_one_shape_move_together_as_each_would_alone():
+    generator = torch.Generator().manual_seed(2)
+    shapes = [(64, 32), (64, 32), (32, 64), (40, 2, 4, 4)]  # the last a filter, 40 x 32
+    slopes = [torch.randn(shape, generator=generator) for shape in shapes]
+
+    def moved(some):
+        weights = [torch.nn.Parameter(torch.ones(slope.shape)) for slope in some]
+        muon = optimizers.Muon(weights, lr=0.1, weight_decay=0.2)
+        for _ in range(2):
+            for weight, slope in zip(weights, some, strict=True):
+                weight.grad = slope.clone()
+            muon.step()
+        return [weight.detach() for weight in weights]
+
+    for together, slope in zip(moved(slopes), slopes, strict=True):
+        torch.testing.assert_close(together, moved([slope])[0])

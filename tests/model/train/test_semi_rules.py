@@ -191,6 +191,12 @@ def test_the_published_values_are_the_methods_own_and_may_be_changed():
     assert (anomaly.tau, anomaly.ema, anomaly.unlabelled_ratio, anomaly.oversample) == (0.5, 0.99, 5, "even")
     ups = methods.settled(config.TrainConfig(method="ups"))
     assert (ups.tau, ups.kappa, ups.tau_n, ups.kappa_n, ups.draws) == (0.7, 0.05, 0.05, 0.005, 10)
+    begins = [
+        methods.settled(config.TrainConfig(method="raum", first_head=tuned)).ramp_start for tuned in (False, True)
+    ]
+    assert begins == [0.0, 0.75]
+    told = methods.settled(config.TrainConfig(method="raum", first_head=True, ramp_start=0.5))
+    assert (told.ramp_start, told.ramp) == (0.5, 0.05)
     assert methods.changed("softmatch", {"n_sigma": 3, "cycle": 5}) == {"n_sigma": 3.0, "cycle": 5}
     with pytest.raises(errors.UnknownName, match=r"option of the method softmatch.*'n_sgma'.*did you mean 'n_sigma'"):
         methods.changed("softmatch", {"n_sgma": 3})
