@@ -53,6 +53,6 @@ def table1(
     )  # fmt: skip
     file = json_out or Path("runs") / f"table1-{dataset}.json"
     with jobs.bar("table1") as tell:
-        found = reproducing.table(plan, file, progress=tell, processes=processes)
+        found = reproducing.table(plan, file, progress=tell, at_once=processes)
     print(published.text(dataset, found["rows"]))
     print(f"\nEvery run, with its values and which images it got right: {file}")

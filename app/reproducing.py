@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from app import decoded, errors, pool, table1, testing, training
+from app import decoded, errors, pool, processes, table1, testing, training
 from model import config
 from model.data import datasets, occlusion
 from model.network import raum_net
@@ -62,8 +62,8 @@ class Run:
         return [table1.Cell(self.method, self.labels, each) for each in served]
 
 
-def table(plan: Plan, file: Path, *, progress: Progress, processes: int = 1) -> dict[str, Any]:
-    """Train and test every run of the plan that `file` does not hold yet, adding each to it when it is done; `processes`
+def table(plan: Plan, file: Path, *, progress: Progress, at_once: int = 1) -> dict[str, Any]:
+    """Train and test every run of the plan that `file` does not hold yet, adding each to it when it is done; `at_once`
     of them at a time, which share the cores (and a GPU).
 
     Returns {"settings", "rows": of table1.figures} of all that the file holds and that was made with the plan's values, also
@@ -72,7 +72,8 @@ def table(plan: Plan, file: Path, *, progress: Progress, processes: int = 1) -> 
     """
     kept = _kept(file, _settings(plan))
     missing = [run for run in runs(plan) if not _holds(kept, plan, run)]
-    done = _one_by_one(plan, missing, progress) if processes < 2 else _apart(plan, missing, progress, processes)
+    at_once = min(at_once, len(missing))
+    done = _one_by_one(plan, missing, progress) if at_once < 2 else _apart(plan, missing, progress, at_once)
     for run, found in done:
         kept["runs"][run.name] = found
         _write(file, kept)
@@ -101,9 +102,8 @@ def _one_by_one(plan: Plan, missing: list[Run], progress: Progress) -> Iterator[
 
 def _apart(plan: Plan, missing: list[Run], progress: Progress, count: int) -> Iterator[tuple[Run, dict[str, Any]]]:
     """In processes of their own, each run as it is done."""
-    count, context = min(count, len(missing)), multiprocessing.get_context("spawn")
-    threads = max(1, (os.cpu_count() or 1) // max(count, 1))
-    with futures.ProcessPoolExecutor(max(count, 1), context, _begin, (plan, threads)) as executor:
+    told = (plan, max(1, (os.cpu_count() or 1) // count), os.getpid())
+    with futures.ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), _begin, told) as executor:
         begun = {executor.submit(_run, run): run for run in missing}
         try:
             for number, each in enumerate(futures.as_completed(begun), 1):
@@ -113,8 +113,10 @@ def _apart(plan: Plan, missing: list[Run], progress: Progress, count: int) -> It
             executor.shutdown(wait=False, cancel_futures=True)
 
 
-def _begin(plan: Plan, threads: int) -> None:
-    """Prepare a process that runs will come to."""
+def _begin(plan: Plan, threads: int, parent: int) -> None:
+    """Prepare a process that runs will come to, and that ends with the one that sends them."""
+    processes.end_with(parent)
+    processes.keep_memory()
     torch.set_num_threads(threads)
     _held.append(_Bench(plan, _quiet))
 
