@@ -23,6 +23,7 @@ LEARNING_SIDE = {  # of app's rooms only these import model's torch rooms
     "app/probing.py",
     "app/self_teaching.py",
     "app/bench_pretrain.py",
+    "app/bench_train.py",
     "app/bench_evidence.py",
     "app/explaining.py",
     "app/bench_network.py",

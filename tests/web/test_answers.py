@@ -149,7 +149,7 @@ def test_images_that_fail_while_the_server_is_away_come_when_it_is_back(
     tab.wait_for_function(
         "() => !raum.label.current.broken && raum.label.stock.waiting.every((ready) => !ready.broken)"
     )
-    assert "could not be loaded" not in tab.inner_text(".rm-stage")
+    tab.wait_for_function("() => !document.querySelector('.rm-stage').innerText.includes('could not be loaded')")
 
 
 def test_a_refused_answer_is_told_and_stops_nobody(page_server: Page, opened: Callable[..., Any]) -> None:

@@ -135,7 +135,8 @@ def test_counts_empty_lists_and_people_are_told(review: Any) -> None:
     tab.keyboard.press("l")
     tab.keyboard.press("l")
     tab.wait_for_function(f"({SHOWN}) === '/image/10'")
-    assert tab.locator(".rv-said li").all_inner_texts() == ["ben\nflag"]
+    said = "[...document.querySelectorAll('.rv-said li')].map((each) => each.innerText).join('|')"
+    tab.wait_for_function(f"{said} === 'ben\\nflag'")
     tab.keyboard.press("Enter")
     assert "nobody has given a class yet" in tab.inner_text(".rv .rm-said")
     tab.focus(".rv summary")
