@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import platform
 import statistics
 import time
 from collections.abc import Callable
@@ -36,7 +35,7 @@ def command(*, repeats: int, json_file: Path | None) -> None:
     """Measure, print the table with the ratio to the first backend, write the figures."""
     from rich import console, table
 
-    rows, device = measure(repeats=repeats), pool.device()
+    rows = measure(repeats=repeats)
     shown = table.Table("what", "backend", "forward", "ratio", "and backward", "ratio", box=None)
     for _, group in itertools.groupby(rows, key=lambda row: row["what"]):
         parts = list(group)
@@ -45,8 +44,9 @@ def command(*, repeats: int, json_file: Path | None) -> None:
             cells = [f"{row['forward_ms']:.1f}", ratios[0], f"{row['both_ms']:.1f}", ratios[1]]
             shown.add_row(row["what"], row["backend"], *cells)
     console.Console().print(shown)
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU {platform.processor()}".strip()
-    print(HOW.format(repeats=repeats, device=name, threads=torch.get_num_threads(), torch=torch.__version__))
+    print(
+        HOW.format(repeats=repeats, device=pool.device_name(), threads=torch.get_num_threads(), torch=torch.__version__)
+    )
     if json_file:
         json_file.write_text(json.dumps(rows, indent=1), encoding="utf-8")
 

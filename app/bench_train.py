@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import platform
 import statistics
 import time
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from app import overlay_data, pool, processes
+from app import jobs, overlay_data, pool, processes
 from model import config, precision, train
 from model.network import raum_net
 
@@ -49,7 +48,8 @@ def measure(*, backbone: str, batch: int, steps: int, repeats: int, number: str)
     device = pool.device()
     number = precision.chosen(number, device)
     network = config.for_backbone(backbone, num_classes=CLASSES)
-    images = overlay_data.from_demo(SIZES, side=network.image_size, progress=_quiet)
+    with jobs.bar("train") as tell:
+        images = overlay_data.from_demo(SIZES, side=network.image_size, progress=tell)
     rows = []
     for method, more in (("supervised", {}), ("raum", BELIEVING)):
         chosen = config.training(
@@ -61,7 +61,7 @@ def measure(*, backbone: str, batch: int, steps: int, repeats: int, number: str)
     return {
         "rows": rows, "backbone": backbone, "steps": steps, "repeats": repeats,
         "precision": number, "threads": torch.get_num_threads(), "torch": torch.__version__,
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU {platform.processor()}".strip(),
+        "device": pool.device_name(),
     }  # fmt: skip
 
 
@@ -78,20 +78,17 @@ def _turn(
         config=chosen,
     ).metrics
     count = round(report["images_per_s"] * report["seconds"] / report["steps"])
-    bare = count * chosen.steps / _bare_seconds(net.train(), network, chosen, count, device)
+    bare = count * chosen.steps / _bare_seconds(net.train(), chosen, count, device)
     training = report["images_per_s"]
     return {
         "images": count, "training": training, "bare": bare, "ratio": training / bare, "views": report["data_share"]
     }  # fmt: skip
 
 
-def _bare_seconds(
-    net: Any, network: config.NetworkConfig, chosen: config.TrainConfig, count: int, device: torch.device
-) -> float:
-    generator = torch.Generator().manual_seed(0)
-    views_BCHW = torch.randn(count, 3, network.image_size, network.image_size, generator=generator).to(device)
+def _bare_seconds(net: Any, chosen: config.TrainConfig, count: int, device: torch.device) -> float:
+    generator, side = torch.Generator().manual_seed(0), net.config.image_size
+    views_BCHW = torch.randn(count, 3, side, side, generator=generator).to(device)
     labels_B = torch.randint(CLASSES, (count,), generator=generator).to(device)
-    net.requires_grad_(True)
     began = time.perf_counter()
     for _ in range(chosen.steps):
         net.zero_grad(set_to_none=True)
@@ -102,7 +99,3 @@ def _bare_seconds(
     if device.type == "cuda":
         torch.cuda.synchronize()
     return time.perf_counter() - began
-
-
-def _quiet(share: float, said: str) -> None:
-    """Drawing a few hundred beetles takes a moment that nobody asked about."""

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import logging
 import os
+import platform
 import time
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
@@ -105,6 +106,12 @@ def open_cache(settings: Settings, network: config.NetworkConfig) -> pixels.Pixe
 def device() -> torch.device:
     """The GPU where there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def device_name() -> str:
+    """The device's name, for figures that say how they were measured."""
+    found = device()
+    return torch.cuda.get_device_name(found) if found.type == "cuda" else f"CPU {platform.processor()}".strip()
 
 
 def machine() -> backbones.Machine:

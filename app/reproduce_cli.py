@@ -35,17 +35,18 @@ def table1(
         bool,
         typer.Option("--occlude-training", help="train each column with its own occlusion, not once for all three"),
     ] = False,
-    processes: Annotated[int, typer.Option(help="trainings at a time; they share the cores, and a GPU")] = 1,
+    at_once: Annotated[
+        int, typer.Option("--processes", help="trainings at a time; they share the cores, and a GPU")
+    ] = 1,
     json_out: Annotated[
         Path | None, typer.Option("--json", help="the cells' file, which a second run goes on with")
     ] = None,
 ) -> None:
     """RAUM-Net's table of methods, labels and occlusion; stopped, it goes on where it was."""
-    from app import jobs, reproducing
-    from app import processes as running
+    from app import jobs, processes, reproducing
     from app import table1 as published
 
-    running.keep_memory()
+    processes.keep_memory()
     plan = reproducing.Plan(
         dataset, root or Path("data") / dataset, published.cells(options.names(cells)),
         list(range(first_seed, first_seed + seeds)), backbone=backbone, attention=attention, steps=steps,
@@ -53,6 +54,6 @@ def table1(
     )  # fmt: skip
     file = json_out or Path("runs") / f"table1-{dataset}.json"
     with jobs.bar("table1") as tell:
-        found = reproducing.table(plan, file, progress=tell, at_once=processes)
+        found = reproducing.table(plan, file, progress=tell, at_once=at_once)
     print(published.text(dataset, found["rows"]))
     print(f"\nEvery run, with its values and which images it got right: {file}")

@@ -13,8 +13,8 @@ class Raum(pseudo_labels.Rule):
     The paper says only that Bayesian inference filters the pseudo-labels; this is the positive rule of UPS (Rizve et
     al. 2021) with its unbiased deviation and ten draws. tau .9, kappa .1, the averaged network as teacher, the covered views
     (`hidden`) and the first head that the self-trained last layer teaches (`head_pool`), which large pretrained weights
-    start with, are ours. So is the start: at the first step, but where such weights are tuned for a minute at three quarters of
-    the run, as their first pseudo-labels add little that the first head did not know (measured on birds).
+    start with, are ours. So is the start: at the first step (chosen on the demo pool), but at three quarters of the run where
+    such weights are tuned: with half of the labels of birds an earlier one was worse.
     """
 
     def judge(self, log_probs_BSK: torch.Tensor, images_B: torch.Tensor) -> pseudo_labels.PseudoLabels:

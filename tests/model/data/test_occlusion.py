@@ -97,3 +97,15 @@ def test_a_rate_that_is_no_share_is_refused():
         occlusion.cover(white(1, 8), 20, ids=["a"])
     with pytest.raises(errors.BadInput, match="2 images with 1 ids"):
         occlusion.cover(white(2, 8), 0.2, ids=["a"])
+
+
+@pytest.mark.skipif(
+    not torch.cuda.is_available(), reason="needs CUDA: masks made on a GPU are not held against the CPU's"
+)
+def test_masks_made_on_a_gpu_are_those_of_the_cpu():
+    def drawn(device):
+        generator = torch.Generator().manual_seed(1)
+        fractions_B = torch.tensor([0.0, 0.05, 0.4, 1.0]).repeat(5)
+        return occlusion.masks(20, size=96, fractions_B=fractions_B, generator=generator, device=device).cpu()
+
+    assert (drawn("cuda") != drawn("cpu")).float().mean((1, 2)).max() < 0.001  # pixels on the edge may round otherwise
