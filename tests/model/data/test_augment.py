@@ -76,6 +76,17 @@ def test_hue_turns_colour_and_keeps_the_sum_of_the_channels():
     assert (pixels - before).abs().max() > 0.02
 
 
+def test_a_certain_blur_is_two_means_of_each_pixels_neighbours():
+    wanted = images().permute(0, 3, 1, 2).float() / 255
+    for _ in range(2):
+        wanted = torch.nn.functional.avg_pool2d(wanted, 3, stride=1, padding=1, count_include_pad=False)
+    blurred = augment.view(
+        images(), dataclasses.replace(PLAIN, blur=1.0), size=40, mean=(0.0,) * 3, std=(1.0,) * 3,
+        generator=torch.Generator().manual_seed(0),
+    )  # fmt: skip
+    assert torch.allclose(blurred, wanted, atol=1e-5)
+
+
 def test_what_is_hidden_becomes_the_mean_and_only_there():
     hidden = view(dataclasses.replace(PLAIN, occlude=1.0, occlusion=(0.3, 0.3)))
     zero_BHW = (hidden == 0).all(1)
