@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import warnings
 from pathlib import Path
@@ -52,9 +53,9 @@ def _material(images: Path, backbone: str, centre: bool, cache: Path, tell: Any)
     if not centre:
         found = simulate.embedded(images, backbone, cache)
     else:
-        network = simulate_network.start(backbone)
+        network = dataclasses.replace(simulate_network.start(backbone), image_size=CROPPED)
         found = simulate_data.from_folder(
-            images, key=f"{backbone} ({simulate_network.weights(network)}), centre", side=CROPPED, cache=cache,
+            images, key=f"{backbone} ({simulate_network.weights(network)}), centre as it is", side=CROPPED, cache=cache,
             keep_pixels=False, embed=simulate_network.embedder(network, tell), progress=tell, decode=_centre,
         )  # fmt: skip
     if found.split_N is None:
