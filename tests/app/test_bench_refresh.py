@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import dataclasses
 import json
 from pathlib import Path
 
@@ -10,8 +11,9 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import launch
-from app import bench_refresh, pool, settings
-from model import config
+from app import bench_last_layer, bench_refresh, pool, settings
+from model import config, predict
+from model.network import raum_net
 from store import database, images, queue
 
 
@@ -53,13 +55,14 @@ def test_the_made_up_embeddings_are_taken_up_as_they_are(tmp_path: Path) -> None
     assert (held.net, held.embeddings_ND.shape) == (None, (60, 24))
 
 
-def test_the_last_layer_alone_is_told_by_labels_beside_logistic_regression(tmp_path: Path) -> None:
-    folder, rng, rows = tmp_path / "pictures", np.random.default_rng(0), []
-    for number in range(90):
+def coloured(folder: Path, count: int, *, shape: tuple[int, int] = (40, 40)) -> Path:
+    """A folder of pictures of three colours, half of them to test."""
+    rng, rows = np.random.default_rng(0), []
+    for number in range(count):
         label = number % 3
         name = f"{'abc'[label]}/{number}.png"
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        picture = rng.integers(0, 60, (40, 40, 3)).astype(np.uint8)
+        picture = rng.integers(0, 60, (*shape, 3)).astype(np.uint8)
         picture[..., label] += 120
         Image.fromarray(picture).save(folder / name)
         rows.append({"file": name, "split": "test" if number % 2 else "train"})
@@ -67,6 +70,20 @@ def test_the_last_layer_alone_is_told_by_labels_beside_logistic_regression(tmp_p
         told = csv.DictWriter(handle, ["file", "split"])
         told.writeheader()
         told.writerows(rows)
+    return folder
+
+
+def test_the_centre_is_shown_in_its_own_pixels(tmp_path: Path) -> None:
+    folder = coloured(tmp_path / "pictures", 6, shape=(256, 400))
+    found = bench_last_layer._material(folder, config.NANO, True, tmp_path / "cache", lambda share, said: None)
+    middle_NHWC = [np.asarray(Image.open(file))[16:240, 88:312] for file in sorted(folder.glob("*/*.png"))]
+    net = raum_net.build(dataclasses.replace(config.for_backbone(config.NANO, num_classes=2), image_size=224))
+    wanted_ND = predict.embed(net, np.stack(middle_NHWC)).embeddings_ND
+    assert np.allclose(found.embeddings_ND, wanted_ND, atol=1e-3 * np.abs(wanted_ND).max())
+
+
+def test_the_last_layer_alone_is_told_by_labels_beside_logistic_regression(tmp_path: Path) -> None:
+    folder = coloured(tmp_path / "pictures", 90)
     file = tmp_path / "told.json"
     words = ["bench", "last-layer", "--images", str(folder), "--labels", "6,12", "--seeds", "2"]
     words += ["--cache", str(tmp_path / "cache"), "--json", str(file)]
