@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import special
 
-from app import errors, jobs, simulate, simulate_conditions, simulate_data, simulate_network
+from app import errors, jobs, processes, simulate, simulate_conditions, simulate_data, simulate_network
 from model import acquisition, calibration, last_layer, roc, uncertainty
 
 Floats = NDArray[np.floating]
@@ -28,19 +28,20 @@ LOGISTIC_C = 160.0  # on rows of length one
 
 
 def command(
-    images: Path, *, backbone: str, centre: bool, budgets: list[int], seeds: int, first_seed: int, cache: Path,
+    images: Path, *, backbone: str, centre: bool, crops: int, budgets: list[int], seeds: int, first_seed: int, cache: Path,
     json_file: Path | None,
 ) -> None:  # fmt: skip
     """Measure, print, write."""
+    processes.keep_memory()
     with jobs.bar("last layer") as tell:
-        material = _material(images, backbone, centre, cache, tell)
+        material = _material(images, backbone, centre, crops, cache, tell)
         found = [
             {**_seed(material, budgets, first_seed + at), "tail": _tailed(material, budgets, first_seed + at)}
             for at in range(seeds)
             if tell(at / seeds, f"seed {first_seed + at}") is None
         ]
     figures = {
-        "images": images.name, "backbone": backbone, "view": "centre" if centre else "whole", "budgets": budgets,
+        "images": images.name, "backbone": backbone, "view": "centre" if centre else "whole", "crops": crops, "budgets": budgets,
         "seeds": [first_seed, first_seed + seeds - 1], "pool": len(material.split(0)[0]),
         "test": len(material.split(0)[1]), "found": found,
     }  # fmt: skip
@@ -49,11 +50,11 @@ def command(
         json_file.write_text(json.dumps(figures, indent=1), encoding="utf-8")
 
 
-def _material(images: Path, backbone: str, centre: bool, cache: Path, tell: Any) -> simulate_data.Material:
+def _material(images: Path, backbone: str, centre: bool, crops: int, cache: Path, tell: Any) -> simulate_data.Material:
     if not centre:
-        found = simulate.embedded(images, backbone, cache)
+        found = simulate.embedded(images, backbone, cache, crops)
     else:
-        network = dataclasses.replace(simulate_network.start(backbone), image_size=CROPPED)
+        network = dataclasses.replace(simulate_network.start(backbone, crops=crops), image_size=CROPPED)
         found = simulate_data.from_folder(
             images, key=f"{backbone} ({simulate_network.weights(network)}), centre as it is", side=CROPPED, cache=cache,
             keep_pixels=False, embed=simulate_network.embedder(network, tell), progress=tell, decode=_centre,
@@ -196,6 +197,7 @@ def told(figures: dict[str, Any]) -> str:
     ):
         lines.append(row(name, of("auroc") - of(key)))
     view = f"the middle {CROPPED} of {RESIZED} px" if figures["view"] == "centre" else "the whole picture"
+    view += f", {figures['crops']} crops" if figures["crops"] > 1 else ""
     lines.append(
         f"{figures['images']}, {figures['backbone']} frozen, {view}; {figures['pool']} images in the pool, "
         f"{figures['test']} to test; typical images, all chosen at once; seeds {figures['seeds'][0]} to "

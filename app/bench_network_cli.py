@@ -162,6 +162,7 @@ def last_layer(
         bool,
         typer.Option("--centre", help="show the network the middle of the picture, as ImageNet networks are tested"),
     ] = False,
+    crops: options.Crops = 2,
     labels: Annotated[str, typer.Option(help="numbers of labels")] = "20,40,60,100,200",
     seeds: int = 10,
     first_seed: int = 1000,
@@ -174,8 +175,8 @@ def last_layer(
     from app import bench_last_layer as measuring
 
     measuring.command(
-        images, backbone=backbone, centre=centre, budgets=[int(each) for each in options.names(labels)], seeds=seeds,
-        first_seed=first_seed, cache=cache, json_file=json_file,
+        images, backbone=backbone, centre=centre, crops=crops, budgets=[int(each) for each in options.names(labels)],
+        seeds=seeds, first_seed=first_seed, cache=cache, json_file=json_file,
     )  # fmt: skip
 
 

@@ -129,6 +129,7 @@ Backbone = Annotated[
     ),
 ]
 OneBackbone = Annotated[str, typer.Option("--backbone", help="as in serve, without auto", callback=_one)]
+Crops = Annotated[int, typer.Option(help="looks at a picture: 1 at the whole, 2 at its middle, too")]
 Images = Annotated[
     str | None,
     typer.Option(

@@ -126,7 +126,7 @@ def network_config(settings: Settings, num_classes: int) -> config.NetworkConfig
     """What the settings say of the network."""
     size, folders = settings.image_size or None, [settings.workspace / "cache"]
     found = config.for_backbone(settings.backbone, num_classes=num_classes, image_size=size, folders=folders)
-    return dataclasses.replace(found, attention=settings.attention)
+    return dataclasses.replace(found, attention=settings.attention, crops=settings.crops)
 
 
 def open_(
@@ -186,11 +186,12 @@ def _untrained(settings: Settings) -> Pool:
 
 
 def start_name(network: config.NetworkConfig) -> str:
-    """Names the embeddings by an untrained network; another backbone, size, attention or weights have another name."""
+    """Names the embeddings by an untrained network; another backbone, size, attention, other crops or weights: another."""
     slug = "".join(c if c.isalnum() else "-" for c in network.backbone.rsplit("/", 1)[-1]).strip("-")
     place = hashlib.sha256(network.backbone.encode()).hexdigest()[:6] if "/" in network.backbone else ""
     attention = "" if network.attention == config.REGION else network.attention
-    parts = ("start", slug, place, str(network.image_size), attention, pretrained.mark(network))
+    size = f"{network.image_size}x{network.crops}" if network.crops > 1 else str(network.image_size)
+    parts = ("start", slug, place, size, attention, pretrained.mark(network))
     return "-".join(part for part in parts if part)
 
 
@@ -222,8 +223,7 @@ def remember_images(pool: Pool, images: Iterable[Image]) -> None:
 
 def extend(pool: Pool, images: Sequence[Image], *, seconds: float) -> int:
     """Embed as many of `images` (ascending ids) as fit into `seconds`, at least a few; returns how many were looked at."""
-    count = max(8, int(pool.images_per_s * seconds))
-    chosen = images[:count]
+    chosen = images[: max(8, int(pool.images_per_s * seconds))]
     began = time.monotonic()
     kept, decoded = _extend(pool, chosen)
     pool.unreadable.update({image.id for image in chosen} - {image.id for image in kept})

@@ -43,6 +43,7 @@ class Settings:
     # network
     backbone: str = backbone_names.AUTO  # chosen once, when the worker starts (app/backbones.py)
     image_size: int = 0  # 0: the backbone's own
+    crops: int = 2  # looks at each picture: at the whole and, 2, at its middle, larger; 1 is twice as fast (docs/network.md)
     attention: str = config.REGION  # of rounds to come, see docs/network.md
     method: str = "raum"  # of rounds to come, see docs/learning.md
     seed: int = 0
@@ -111,7 +112,7 @@ class Settings:
         return self.workspace / "logs"
 
 
-ONE_OF = {
+ONE_OF: dict[str, tuple[Any, ...]] = {
     "consensus": ("auto", "dawid_skene_model", "dawid_skene", "crowdlab", "majority"),
     "attention": config.ATTENTIONS,
     "method": config.METHODS,
@@ -119,6 +120,7 @@ ONE_OF = {
     "precision": config.PRECISIONS,
     "launcher": launching.LAUNCHERS,
     "round_start": config.STARTS,
+    "crops": config.CROPS,
 }
 DATABASE = "RAUM_DATABASE"  # environment variable: how --database reaches the processes that a verb starts
 ARTIFACTS = "RAUM_ARTIFACTS"  # the same of --artifacts
@@ -186,7 +188,7 @@ def _checked(name: str, value: Any) -> Any:
     if name == "backbone":
         return backbone_names.named(value)
     if name in ONE_OF and value not in ONE_OF[name]:
-        raise errors.SettingsError(f"setting {name!r} is one of {', '.join(ONE_OF[name])}, not {value!r}")
+        raise errors.SettingsError(f"setting {name!r} is one of {', '.join(map(str, ONE_OF[name]))}, not {value!r}")
     if name == "pretrain_minutes" and value <= 0:
         raise errors.SettingsError(f"setting 'pretrain_minutes' is a time, more than 0, not {value!r}")
     if name == "accumulate" and value < 1:

@@ -133,13 +133,13 @@ def _show(result: dict[str, Any], console: consoles.Console, plot: Path | None) 
         simulate_plot.draw(results, plot)
 
 
-def embedded(images: Path, backbone: str, cache: Path) -> simulate_data.Material:
+def embedded(images: Path, backbone: str, cache: Path, crops: int = 2) -> simulate_data.Material:
     """An ImageFolder with the embeddings of an untrained or pretrained backbone, kept in `cache` between runs."""
 
     def quiet(fraction: float, message: str) -> None:
         """Told nowhere."""
 
-    network = simulate_network.start(backbone)
+    network = simulate_network.start(backbone, crops=crops)
     return _from_folder(images, network, cache=cache, keep_pixels=False, progress=quiet)
 
 
@@ -272,7 +272,7 @@ def _read(
         return simulate_data.from_digits()
     if source.embeddings is not None:
         return simulate_data.from_embeddings(source.embeddings)
-    network = simulate_network.start(plan.backbone, random_weights=plan.random_weights)
+    network = simulate_network.start(plan.backbone, random_weights=plan.random_weights, crops=plan.crops)
     if source.images is not None:
         boxed = simulate_boxes.read(source.images, source.boxes, source.labels, say) if source.boxes else None
         keep = bool(plan.rounds_at)

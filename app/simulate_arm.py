@@ -33,7 +33,7 @@ class Plan:
     all arms the same. rounds_at: answers after which the network itself is trained, before the next batch is asked,
     and round_start from what, one of config.STARTS. steps: of such a training, 0 for its own default. draws:
     posterior draws. classifier: a name of simulate_classifiers.CLASSIFIERS. Seeds count from first_seed. random_weights:
-    the backbone starts without its pretrained ones.
+    the backbone starts without its pretrained ones. crops: the network's (config.NetworkConfig).
     """
 
     strategies: tuple[str, ...]
@@ -50,6 +50,7 @@ class Plan:
     draws: int = 20
     backbone: str = DEFAULT_BACKBONE
     random_weights: bool = False
+    crops: int = 2
     classifier: str = "last_layer"
     conditions: simulate_conditions.Conditions = simulate_conditions.BALANCED
 

@@ -46,6 +46,7 @@ def simulate(
     random_weights: Annotated[
         bool, typer.Option("--random-weights", help="start our own variants without their pretrained weights")
     ] = False,
+    crops: options.Crops = 2,
     classifier: Annotated[
         str, typer.Option(help="last_layer (the refresh's) or logistic (scikit-learn's, C 10, labels alone)")
     ] = "last_layer",
@@ -92,7 +93,7 @@ def simulate(
     plan = simulate_arm.Plan(
         tuple(options.names(strategies)), budget=budget, batch=batch, seeds=seeds, first_seed=first_seed, audit=audit,
         start=start, rounds_at=rounds, round_start=round_start, steps=steps, draws=draws, backbone=backbone,
-        random_weights=random_weights, classifier=classifier,
+        random_weights=random_weights, crops=crops, classifier=classifier,
         conditions=simulate_conditions.Conditions(noise, tail, out_of_class, duplicates),
     )  # fmt: skip
     asked = options.boxes(boxes, box_confidence, box_categories, False)

@@ -23,7 +23,7 @@ def file_of(folder: Path, material: simulate_data.Material, plan: simulate_arm.P
     settings = {k: v for k, v in dataclasses.asdict(plan).items() if k not in NOT_OF_AN_ARM}
     if not plan.rounds_at:
         settings.update(
-            backbone="", random_weights=False
+            backbone="", random_weights=False, crops=1
         )  # only the embeddings, which are in the material's own digest
     told = json.dumps([digest(material), settings, _code(bool(plan.rounds_at))], sort_keys=True)
     return folder / f"arms-{hashlib.sha256(told.encode()).hexdigest()[:16]}.jsonl"

@@ -19,18 +19,24 @@ Floats = NDArray[np.floating]
 Progress = Callable[[float, str], None]
 
 
-def start(backbone: str, *, random_weights: bool = False, classes: int = 2) -> configs.NetworkConfig:
+def start(backbone: str, *, random_weights: bool = False, crops: int = 2, classes: int = 2) -> configs.NetworkConfig:
     """The network as a simulation starts it: pretrained where the backbone has weights, unless they are to be random.
 
     Its image_size is the side of the squares that images are kept at, so that nothing is scaled twice."""
     if random_weights and backbone.startswith(configs.HF_PREFIX):
         raise errors.BadRequest(f"random weights are for our own variants; {backbone} comes with its own")
     network = configs.for_backbone(backbone, num_classes=classes)
-    return dataclasses.replace(network, pretrained=network.pretrained and not random_weights)
+    if crops not in configs.CROPS:
+        raise errors.BadRequest(f"--crops is one of {', '.join(map(str, configs.CROPS))}, not {crops}")
+    return dataclasses.replace(network, pretrained=network.pretrained and not random_weights, crops=crops)
 
 
 def weights(network: configs.NetworkConfig) -> str:
-    """What the network starts from, in words that tell other weights apart: embeddings are kept under them."""
+    """What the network starts from, in words that tell other weights and crops apart: embeddings are kept under them."""
+    return _weights(network) + (f", {network.crops} crops" if network.crops > 1 else "")
+
+
+def _weights(network: configs.NetworkConfig) -> str:
     from model.network import pretrained
 
     if not network.backbone.startswith(configs.HF_PREFIX):
@@ -66,7 +72,7 @@ def retrainer(material: simulate_data.Material, plan: simulate_arm.Plan) -> simu
 
         if material.images_NHWC is None:
             raise errors.BadRequest("rounds need the images, not only their embeddings")
-        wanted = start(plan.backbone, random_weights=plan.random_weights, classes=answers.classes)
+        wanted = start(plan.backbone, random_weights=plan.random_weights, crops=plan.crops, classes=answers.classes)
         net = raum_net.build(wanted).to(pool.device())
         if before and plan.round_start == configs.LAST:
             restart.go_on(net, before.pop(), range(answers.classes))

@@ -253,4 +253,6 @@ def _names(new: config.NetworkConfig, old: config.NetworkConfig | None) -> tuple
             f"{backbone_names.short(new.backbone)} at {new.image_size} px",
             f"{backbone_names.short(old.backbone)} at {old.image_size} px",
         )
+    if new.crops != old.crops:
+        return f"{backbone_names.short(new.backbone)} with crops = {new.crops}", f"crops = {old.crops}"
     return f"{backbone_names.short(new.backbone)} (new weights)", "the old weights"

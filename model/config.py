@@ -30,6 +30,7 @@ HF_PREFIX = "hf:"
 NANO = "vmamba_nano"
 REGION = "region"
 POOLINGS = MEAN, SALIENT = ("mean", "salient")
+CROPS = (1, 2)
 AUTO = "auto"
 PRETRAINED, LAST = STARTS = ("pretrained", "last")  # what a round begins with (model/restart.py)
 PRECISIONS = (AUTO, "fp32", "bf16", "fp16")
@@ -41,14 +42,14 @@ ATTENTIONS = ("cam", REGION, "sam", "sam_bilinear", "ra_cnn", "aam", "cbam", "ac
 class NetworkConfig:
     """Everything needed to build the network and to feed it.
 
-    image_size: side in pixels of the square input, which shows the whole picture: a map over it then covers the picture
-    on the page. mean, std: per channel, of RGB scaled to 0..1. pooling: how the cells of the last map count before an
-    attention has learnt anything, alike ("mean") or by how much they stand out ("salient", model/network/attention/
-    region.py). All four come from the weights' own record.
-    attention_options: keyword arguments of the attention's class, plain values; {} is its own defaults.
-    dropout: of the Bayesian head. seed: of the weights' initialisation. pretrained: start one of our own variants from
-    the file `weights` or, where that is "", from one that model/network/pretrained.py finds, if any. Where the file lies
-    is this machine's affair: it is no part of the record.
+    image_size: side in pixels of the square input, which shows the whole picture: a map over it then covers the picture on
+    the page. mean, std: per channel, of RGB scaled to 0..1. pooling: how the cells of the last map count before an attention
+    has learnt anything, alike ("mean") or by how much they stand out ("salient", model/network/attention/region.py). All four
+    come from the weights' own record. crops: 2 where an embedding is of the whole and of the middle (RaumNet.embedding).
+    attention_options: keyword arguments of the attention's class, plain values; {} is its own defaults. dropout: of the
+    Bayesian head. seed: of the weights' initialisation. pretrained: start one of our own variants from the file `weights` or,
+    where that is "", from one that model/network/pretrained.py finds, if any. Where the file lies is this machine's affair:
+    it is no part of the record.
     """
 
     backbone: str
@@ -59,6 +60,7 @@ class NetworkConfig:
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
     pooling: str = MEAN
+    crops: int = 1
     dropout: float = 0.3
     seed: int = 0
     pretrained: bool = True
@@ -110,18 +112,17 @@ class TrainConfig(MethodConfig):
 
     method: a name in model/semi/methods.py. steps: optimiser steps (deterministic for a seed). seconds: a bound in time,
     beside the steps or (steps = 0) instead of them; the schedules follow whichever is nearer. epochs: passes over the
-    labelled images, instead of steps where it is not 0. batch_unlabelled: images looked at in a step, 0 for
-    unlabelled_ratio times batch_labelled. lr, lr_head: peak rates of the backbone and the rest. lr_matrix: of the
-    backbone's matrices, which Muon moves (model/optimizers.py); 0 leaves them to AdamW at lr. sgd: momentum of SGD,
-    which then moves everything; 0 for Muon and AdamW. schedule: of the rates, "cosine" after a warmup, a share of the
-    run, or "poly" down to lr_end. occlusion_rate: as `hidden`, for any method; the larger of the two counts. spot, guide:
-    weights of the spotter's own loss and of what it tells the attention (model/semi/spotter.py); region: of what people's
-    evidence regions tell it instead, where there is one. aux_loss: "none", "center" or "mc", a further loss
-    (model/semi/aux_losses.py) of the weight aux_weight. first_head: start with the head that the features give
-    (model/semi/first_head.py), not with a random one. keep_norms: batch norms keep the statistics that they came with.
-    precision: "fp32", "bf16", "fp16", or "auto" by the device (model/precision.py). accumulate: pieces in which a batch
-    goes through the network, one after the other; fit_batch: more where a GPU's memory is too small for that. Both leave
-    a batch's gradient what it is.
+    labelled images, instead of steps where it is not 0. batch_unlabelled: images looked at in a step, 0 for unlabelled_ratio
+    times batch_labelled. lr, lr_head: peak rates of the backbone and the rest. lr_matrix: of the backbone's matrices, which
+    Muon moves (model/optimizers.py); 0 leaves them to AdamW at lr. sgd: momentum of SGD, which then moves everything; 0 for
+    Muon and AdamW. schedule: of the rates, "cosine" after a warmup, a share of the run, or "poly" down to lr_end.
+    occlusion_rate: as `hidden`, for any method; the larger of the two counts. spot, guide: weights of the spotter's own loss
+    and of what it tells the attention (model/semi/spotter.py); region: of what people's evidence regions tell it instead,
+    where there is one. aux_loss: "none", "center" or "mc", a further loss (model/semi/aux_losses.py) of the weight
+    aux_weight. first_head: start with the head that the features give (model/semi/first_head.py), not with a random one.
+    keep_norms: batch norms keep the statistics that they came with. precision: "fp32", "bf16", "fp16", or "auto" by the
+    device (model/precision.py). accumulate: pieces in which a batch goes through the network, one after the other; fit_batch:
+    more where a GPU's memory is too small for that. Both leave a batch's gradient what it is.
     """
 
     method: str = "raum"
@@ -201,12 +202,11 @@ RECIPES: dict[str, dict[str, Any]] = {
 def for_backbone(
     name: str, *, num_classes: int, image_size: int | None = None, folders: Iterable[Path] = ()
 ) -> NetworkConfig:
-    """The configuration that belongs to a backbone: `vmamba_*`, with what the file of its weights says of the pixels
-    that they know (looked for in `folders`, the person's cache, and the program), or `hf:PATH_OR_ID` (read from its
-    preprocessor file).
+    """The configuration that belongs to a backbone: `vmamba_*`, with what the file of its weights says of the pixels that they
+    know (looked for in `folders`, the person's cache, and the program), or `hf:PATH_OR_ID` (read from its preprocessor file).
 
-    Raises UnknownName, BadCheckpoint for such a file that is broken, or BadConfig where the preprocessor file is missing
-    or says something we cannot follow.
+    Raises UnknownName, BadCheckpoint for such a file that is broken, or BadConfig where the preprocessor file is missing or
+    says something we cannot follow.
     """
     if num_classes < 1:
         raise errors.BadConfig(f"num_classes is {num_classes}; a network needs at least one class")
@@ -275,9 +275,9 @@ def by_recipe(config: TrainConfig, name: str) -> TrainConfig:
 
 
 def to_dict(config: NetworkConfig) -> dict[str, Any]:
-    """Plain values for JSON, without this machine's paths and, as earlier versions wrote it, without options where there
-    are none and without the mean as pooling; `from_dict` is its inverse."""
-    usual = {"attention_options": {}, "pooling": MEAN}
+    """Plain values for JSON, without this machine's paths and, as earlier versions wrote it, without what is as it was
+    then; `from_dict` is its inverse."""
+    usual = {"attention_options": {}, "pooling": MEAN, "crops": 1}
     values = dataclasses.asdict(config)
     del values["weights"]
     return {name: value for name, value in values.items() if name not in usual or value != usual[name]}
@@ -294,6 +294,7 @@ def from_dict(values: dict[str, Any]) -> NetworkConfig:
         if name in plain:
             plain[name] = tuple(float(value) for value in plain[name])
     config = NetworkConfig(**plain)
-    if config.pooling not in POOLINGS:
-        raise errors.UnknownName("pooling", config.pooling, POOLINGS)
+    for name, values in (("pooling", POOLINGS), ("crops", CROPS)):
+        if plain.get(name, values[0]) not in values:
+            raise errors.UnknownName(name, str(plain[name]), map(str, values))
     return config

@@ -47,7 +47,8 @@ def embed(
     keep_features: bool = False,
     rank: int = 0,
 ) -> Embedded:
-    """Embeddings of uint8 images (N, H, W, 3), which may be a memory map; each is scaled whole to the net's input.
+    """Embeddings of uint8 images (N, H, W, 3), which may be a memory map; each is scaled whole to the net's input, and of
+    it is what is kept beside them; where config.crops is 2, its middle has its half of the embedding.
 
     The attention's own pictures speak for the class that is at `rank` by the network's own logits, 0 its likeliest.
     batch 0 chooses one. progress gets the share done and a message after each batch. The net's mode is left as it was.
@@ -63,9 +64,9 @@ def embed(
     try:
         with torch.inference_mode(), half.looking(net.backbone):
             for start in range(0, len(images), batch):
-                output = net(_input(net, images[start : start + batch], start))
-                _check_finite(output.embedding, start)
-                parts[0].append(output.embedding.float().cpu().numpy())
+                embedding_BE, output = net.embedding(_input(net, images[start : start + batch], start))
+                _check_finite(embedding_BE, start)
+                parts[0].append(embedding_BE.float().cpu().numpy())
                 if keep_features:
                     parts[1].append(output.features.to(torch.float16).cpu().numpy())
                     parts[2].append(output.attention.float().cpu().numpy())

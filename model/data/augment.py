@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from model import noise
 from model.data import occlusion
 
+MIDDLE = 0.75  # of a picture's side
 _LUMA = (0.299, 0.587, 0.114)
 
 
@@ -130,6 +131,14 @@ def strong(images_BHWC: torch.Tensor, *, size: int, mean: Sequence[float], std: 
 def center(images_BHWC: torch.Tensor, *, size: int, mean: Sequence[float], std: Sequence[float]) -> torch.Tensor:
     """The plain view to predict from: the whole picture at `size`, normalised, nothing random."""
     return shown(_as_float(images_BHWC), size=size, mean=mean, std=std)
+
+
+def middle(views_BCHW: torch.Tensor, *, size: int) -> torch.Tensor:
+    """The middle of each view of size x size, MIDDLE of its sides, mirrored and as large as the whole."""
+    side = round(size * MIDDLE)
+    edge = (size - side) // 2
+    part_BCHW = views_BCHW[:, :, edge : edge + side, edge : edge + side].flip(3)
+    return F.interpolate(part_BCHW, size=(size, size), mode="bilinear", align_corners=False)
 
 
 def _as_float(images_BHWC: torch.Tensor) -> torch.Tensor:

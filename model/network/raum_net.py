@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from model import config as configs
 from model import errors, noise
+from model.data import augment
 from model.network import backbones, bayesian_head, cross_scan, hf_backbone, pretrained, vmamba
 from model.network.attention import aam, acol, cam, cbam, contract, ra_cnn, region, sam
 
@@ -69,6 +70,19 @@ class RaumNet(nn.Module):
         logits_BK = self.head(pooled.embedding, generator)
         features_BEHW = pooled.features.permute(0, 3, 1, 2)
         return Output(logits_BK, pooled.embedding, features_BEHW, pooled.pooling, pooled.alpha, pooled)
+
+    def embedding(self, x_BCHW: Tensor) -> tuple[Tensor, Output]:
+        """What the picture is known by, (B, E), and the pass over the whole of it, whose own embedding that is but where
+        config.crops is 2: then the mean of it and of the mirrored middle's, seen larger.
+
+        Two crops are an old way to test a classifier (Krizhevsky et al. 2012 took ten); the second one costs as much as the
+        first.
+        """
+        whole = self(x_BCHW)
+        if self.config.crops == 1:
+            return whole.embedding, whole
+        middle = self(augment.middle(x_BCHW, size=self.config.image_size))
+        return (whole.embedding.float() + middle.embedding.float()) / 2, whole
 
     def losses(self, output: Output, targets_B: Tensor, *, done: float) -> dict[str, Tensor]:
         """The attention's own losses by name, each (B,), already weighted, at `done` of the training."""

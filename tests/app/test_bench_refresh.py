@@ -75,7 +75,7 @@ def coloured(folder: Path, count: int, *, shape: tuple[int, int] = (40, 40)) -> 
 
 def test_the_centre_is_shown_in_its_own_pixels(tmp_path: Path) -> None:
     folder = coloured(tmp_path / "pictures", 6, shape=(256, 400))
-    found = bench_last_layer._material(folder, config.NANO, True, tmp_path / "cache", lambda share, said: None)
+    found = bench_last_layer._material(folder, config.NANO, True, 1, tmp_path / "cache", lambda share, said: None)
     middle_NHWC = [np.asarray(Image.open(file))[16:240, 88:312] for file in sorted(folder.glob("*/*.png"))]
     net = raum_net.build(dataclasses.replace(config.for_backbone(config.NANO, num_classes=2), image_size=224))
     wanted_ND = predict.embed(net, np.stack(middle_NHWC)).embeddings_ND

@@ -219,7 +219,7 @@ def test_kept_embeddings_tell_weights_apart_and_the_result_says_which_they_were(
     source = simulate.Source(images=folder)
     with_weights, without = _plan("auto", seeds=1), _plan("auto", seeds=1, random_weights=True)
     told = [simulate.simulate(source, each, cache=cache, console=QUIET)["measured"] for each in (with_weights, without)]
-    assert told[1].startswith("vmamba_nano (random weights of seed 0)")
+    assert told[1].startswith("vmamba_nano (random weights of seed 0, 2 crops)")
     bundled = pretrained.bundled("vmamba_nano").is_file()
     assert ("pretrained weights" in told[0]) == bundled
     assert len(list(cache.glob("simulate-trees-*.npy"))) == 1 + bundled
@@ -230,8 +230,13 @@ def test_kept_embeddings_tell_weights_apart_and_the_result_says_which_they_were(
     assert "pretrained weights" in changed["measured"]
     assert changed["measured"].split("(")[1] != told[0].split("(")[1]
     assert len(list(cache.glob("simulate-trees-*.npy"))) == 2 + bundled
+    one = simulate.simulate(source, _plan("auto", seeds=1, crops=1), cache=cache, console=QUIET)
+    assert "crops" not in one["measured"]
+    assert len(list(cache.glob("simulate-trees-*.npy"))) == 3 + bundled
     with pytest.raises(errors.BadRequest, match="hf:owner/name"):
         simulate_network.start("hf:owner/name", random_weights=True)
+    with pytest.raises(errors.BadRequest, match="--crops is one of 1, 2, not 3"):
+        simulate_network.start("vmamba_nano", crops=3)
 
 
 def _bundle(net: raum_net.RaumNet, folder: Path) -> None:

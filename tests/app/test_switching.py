@@ -186,6 +186,19 @@ def test_two_models_whose_folders_are_named_alike_have_embeddings_of_their_own(
     assert len(names) == 2
 
 
+def test_embeddings_of_two_crops_are_others_and_both_networks_are_named_apart(workspace: Workspace) -> None:
+    one, two = (
+        pool.network_config(dataclasses.replace(workspace.settings, backbone="vmamba_nano", crops=crops), 2)
+        for crops in (1, 2)
+    )
+    assert pool.start_name(one) != pool.start_name(two)
+    assert switching.sentence(3, 9, two, one) == (
+        "embedding with the new backbone vmamba_nano with crops = 2: 3 of 9; the queue is still ordered by crops = 1"
+    )
+    with pytest.raises(errors.SettingsError, match="'crops' is one of 1, 2, not 3"):
+        chosen_by.load(workspace.settings.workspace, crops=3)
+
+
 @pytest.mark.timeout(300)
 def test_a_backbone_that_cannot_be_had_is_told_by_name_and_the_old_queue_stays(workspace: Workspace) -> None:
     label(workspace, workspace.ids[:9])

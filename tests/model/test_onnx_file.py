@@ -14,9 +14,15 @@ MISSING = [name for name in onnx_file.NEEDED if importlib.util.find_spec(name) i
 needs_onnx = pytest.mark.skipif(bool(MISSING), reason=f"{', '.join(MISSING)} not installed")
 
 
-def network(attention: str = "region") -> raum_net.RaumNet:
+def network(attention: str = "region", crops: int = 1) -> raum_net.RaumNet:
     facts = config.NetworkConfig(
-        "vmamba_nano", num_classes=4, attention=attention, image_size=32, pooling="salient", pretrained=False
+        "vmamba_nano",
+        num_classes=4,
+        attention=attention,
+        image_size=32,
+        pooling="salient",
+        crops=crops,
+        pretrained=False,
     )
     net = raum_net.build(facts)
     with torch.no_grad():
@@ -32,9 +38,11 @@ def pictures(count: int) -> np.ndarray:
     return np.random.default_rng(1).integers(0, 256, (count, 32, 32, 3), dtype=np.uint8)
 
 
-@pytest.fixture(scope="module")
-def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, raum_net.RaumNet, dict[str, float]]:
-    path, net = tmp_path_factory.mktemp("onnx") / "model.onnx", network()
+@pytest.fixture(scope="module", params=[1, 2])
+def written(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, raum_net.RaumNet, dict[str, float]]:
+    path, net = tmp_path_factory.mktemp("onnx") / "model.onnx", network(crops=request.param)
     return path, net, onnx_file.write(path, module(net), images_NHWC=pictures(7))
 
 

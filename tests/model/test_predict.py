@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -34,6 +36,20 @@ def test_batches_and_maps(net):
     np.testing.assert_allclose(pooled, parts.embeddings_ND, atol=5e-3)
     assert [share for share, _ in told] == pytest.approx([3 / 7, 6 / 7, 1.0])
     assert told[-1][1] == "7 of 7 images embedded"
+
+
+def test_two_crops_are_the_mean_of_the_whole_and_of_the_mirrored_middle(net):
+    images, both = pool(3, 48), raum_net.build(dataclasses.replace(net.config, crops=2))
+    whole, middle = predict.embed(net, images, keep_features=True), predict.embed(net, images[:, 6:42, 41:5:-1])
+    found = predict.embed(both, images, keep_features=True)
+    wanted = (whole.embeddings_ND + middle.embeddings_ND) / 2
+    np.testing.assert_allclose(found.embeddings_ND, wanted, atol=0.03)  # bfloat16 where the CPU has it
+    assert np.abs(wanted - whole.embeddings_ND).max() > 0.1, "another one than the whole's"
+    np.testing.assert_array_equal(found.features_NDHW, whole.features_NDHW)
+    assert config.from_dict(config.to_dict(both.config)) == both.config
+    assert "crops" not in config.to_dict(net.config), "as earlier versions wrote it"
+    with pytest.raises(errors.UnknownName, match="no crops named '3'"):
+        config.from_dict(config.to_dict(net.config) | {"crops": 3})
 
 
 def test_an_empty_pool_and_wrong_arrays(net):
