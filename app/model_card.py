@@ -33,11 +33,12 @@ def _front(facts: Facts) -> str:
 
 def _head(model: classifier.Classifier) -> str:
     config = model.net.config
+    middle = ", whose middle it sees once more, larger" if config.crops > 1 else ""
     return (
         f"# Classifier of {len(model.names)} classes\n\n"
         f"RAUM-Net with the backbone `{_short(config.backbone)}`, attention `{config.attention}` and a Bayesian head, for "
-        f"pictures of {config.image_size} x {config.image_size} pixels. The licence is for you to fill in, above: it "
-        "depends on the pictures, and on the weights that the backbone started from."
+        f"pictures of {config.image_size} x {config.image_size} pixels{middle}. The licence is for you to fill in, above: "
+        "it depends on the pictures, and on the weights that the backbone started from."
     )
 
 
