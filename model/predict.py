@@ -47,8 +47,8 @@ def embed(
     keep_features: bool = False,
     rank: int = 0,
 ) -> Embedded:
-    """Embeddings of uint8 images (N, H, W, 3), which may be a memory map; each is scaled whole to the net's input, and of
-    it is what is kept beside them; where config.crops is 2, its middle has its half of the embedding.
+    """Embeddings (RaumNet.embedding) of uint8 images (N, H, W, 3), which may be a memory map; each is scaled whole to the
+    net's input, and what is kept beside the embedding is of the pass over the whole.
 
     The attention's own pictures speak for the class that is at `rank` by the network's own logits, 0 its likeliest.
     batch 0 chooses one. progress gets the share done and a message after each batch. The net's mode is left as it was.

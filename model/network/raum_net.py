@@ -72,11 +72,10 @@ class RaumNet(nn.Module):
         return Output(logits_BK, pooled.embedding, features_BEHW, pooled.pooling, pooled.alpha, pooled)
 
     def embedding(self, x_BCHW: Tensor) -> tuple[Tensor, Output]:
-        """What the picture is known by, (B, E), and the pass over the whole of it, whose own embedding that is but where
-        config.crops is 2: then the mean of it and of the mirrored middle's, seen larger.
+        """What the picture is known by, (B, E), and the pass over the whole of it.
 
-        Two crops are an old way to test a classifier (Krizhevsky et al. 2012 took ten); the second one costs as much as the
-        first.
+        With one crop that is the pass's own embedding; with two the mean of it and of the mirrored middle's, seen larger, for a
+        second pass (as classifiers have long been tested by averaging over crops: Krizhevsky et al. 2012 took ten).
         """
         whole = self(x_BCHW)
         if self.config.crops == 1:
