@@ -72,9 +72,12 @@ def elsewhere(workspace: Workspace, name: str = "other") -> settings.Settings:
     return dataclasses.replace(workspace.settings, workspace=folder)
 
 
+def kept(folder: Path) -> list[Path]:
+    return [path for name in KEPT for path in (folder / name).rglob("*") if path.is_file()]
+
+
 def files(folder: Path) -> dict[str, bytes]:
-    found = [path for name in KEPT for path in (folder / name).rglob("*") if path.is_file()]
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in kept(folder)}
 
 
 def current(workspace: Workspace) -> Any:
@@ -330,7 +333,7 @@ def test_beside_page_and_worker_it_goes_by_itself(learnt: Workspace, memory: Any
     other = elsewhere(learnt)
     with artifact_keeping.keeping(learnt.settings), artifact_keeping.bringing(other):
         deadline = time.monotonic() + 30
-        while len(files(other.workspace)) < len(files(learnt.settings.workspace)):
+        while len(kept(other.workspace)) < len(kept(learnt.settings.workspace)):  # unread: some are still being renamed
             assert time.monotonic() < deadline
             time.sleep(0.05)
     assert not [each for each in threading.enumerate() if each.name.startswith("artifacts")]
