@@ -12,24 +12,25 @@ from pathlib import Path
 from typing import Any
 
 from app import bench_pool, errors, ingest_files, processes, settings
+from model import config
 from model.data import demo
 from store import database, images, queue
 
 PARTS = ("starting", "decoding", "embedding", "ranking")  # of the seconds; the rest goes to the database and the disk
 
 
-def command(*, count: int, folder: Path | None, backbone: str, json_file: Path | None) -> None:
+def command(*, count: int, folder: Path | None, backbone: str, crops: int, json_file: Path | None) -> None:
     """Make such a pool in a temporary folder, refresh it in a process of its own, print, write."""
     if os.name != "posix":
         raise errors.BadRequest("bench cold asks the system for a child's memory: it needs Linux or macOS")
     with tempfile.TemporaryDirectory(prefix="raum-bench-") as place:
-        figures = run(Path(place), count=count, folder=folder, backbone=backbone)
+        figures = run(Path(place), count=count, folder=folder, backbone=backbone, crops=crops)
     print(told(figures))
     if json_file is not None:
         json_file.write_text(json.dumps(figures, indent=1), encoding="utf-8")
 
 
-def run(place: Path, *, count: int, folder: Path | None, backbone: str) -> dict[str, Any]:
+def run(place: Path, *, count: int, folder: Path | None, backbone: str, crops: int = config.BOTH) -> dict[str, Any]:
     """A pool of `count` rows over the pictures of `folder` (None: drawn ones), and its first refresh: the figures.
 
     Pictures repeat under other names, and each row is read and decoded for itself. Raises BadRequest where there are no
@@ -41,6 +42,7 @@ def run(place: Path, *, count: int, folder: Path | None, backbone: str) -> dict[
         raise errors.BadRequest(f"{folder} holds no pictures, or {count} of them are asked for; give both")
     workspace = place / "workspace"
     db = database.open(processes.writable(workspace) / "raum.db")
+    (workspace / "settings.toml").write_text(f"crops = {crops}\n", encoding="utf-8")
     with db.write() as tx:
         images.add_many(tx, list(bench_pool.rows(files, count, held=min(bench_pool.HOLDOUT, count // 5))))
     db.close()
@@ -69,7 +71,7 @@ def told(figures: dict[str, Any]) -> str:
         f"{figures['cpu_s']:.1f} s of processor time, peak memory {figures['peak_mb']:,} MB\n"
         f"from the start of a process to its published queue of {figures['queue']:,}; {figures['pictures']:,} pictures "
         f"({figures['from']}) under {figures['images']:,} names, each read from the system's file cache and decoded to "
-        f"{figures['image_size']} px; {figures['device']}; {figures['machine']}"
+        f"{figures['image_size']} px; crops = {figures['crops']}; {figures['device']}; {figures['machine']}"
     )
 
 
@@ -106,6 +108,7 @@ def refresh(workspace: Path, backbone: str, *, began: float) -> dict[str, Any]:
         "embedded": len(held.image_ids),
         "queue": length,
         "image_size": held.config.image_size,
+        "crops": held.config.crops,
         "device": held.device_text,
     }
 

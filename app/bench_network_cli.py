@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from app import options
+from model import config
 
 
 def cold(
@@ -14,12 +15,13 @@ def cold(
         Path | None, typer.Option(help="folder whose pictures they are, under as many names; without it drawn ones")
     ] = None,
     backbone: Annotated[str, typer.Option(help="as in serve")] = "vmamba_nano",
+    crops: options.Crops = config.BOTH,
     json_file: options.Json = None,
 ) -> None:
     """First refresh of a new pool: seconds until the queue is published, what took them, peak memory."""
     from app import bench_cold as measuring
 
-    measuring.command(count=images_count, folder=images, backbone=backbone, json_file=json_file)
+    measuring.command(count=images_count, folder=images, backbone=backbone, crops=crops, json_file=json_file)
 
 
 def probe(
@@ -162,7 +164,7 @@ def last_layer(
         bool,
         typer.Option("--centre", help="show the network the middle of the picture, as ImageNet networks are tested"),
     ] = False,
-    crops: options.Crops = 2,
+    crops: options.Crops = config.BOTH,
     labels: Annotated[str, typer.Option(help="numbers of labels")] = "20,40,60,100,200",
     seeds: int = 10,
     first_seed: int = 1000,

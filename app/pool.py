@@ -186,7 +186,7 @@ def _untrained(settings: Settings) -> Pool:
 
 
 def start_name(network: config.NetworkConfig) -> str:
-    """Names the embeddings by an untrained network; another backbone, size, attention, other crops or weights: another."""
+    """Names the embeddings by an untrained network; other backbones, sizes, crops, attentions, weights have others."""
     slug = "".join(c if c.isalnum() else "-" for c in network.backbone.rsplit("/", 1)[-1]).strip("-")
     place = hashlib.sha256(network.backbone.encode()).hexdigest()[:6] if "/" in network.backbone else ""
     attention = "" if network.attention == config.REGION else network.attention
@@ -276,7 +276,7 @@ def compute_maps(pool: Pool, wanted: Iterable[int], *, seconds: float) -> int:
         part, missing = missing[:8], missing[8:]
         batch = pool.cache.read(part, [pool.paths[image_id] for image_id in part])
         if len(batch.positions_N):
-            found = predict.embed(pool.net, batch.images_NHWC, keep_features=True)
+            found = predict.embed(pool.net, batch.images_NHWC, keep_features=True, whole=True)
             remember_maps(pool, [part[int(position)] for position in batch.positions_N], found)
         if time.monotonic() - began > seconds:
             break

@@ -146,7 +146,7 @@ def _features(held: pool.Pool, part: Sequence[int]) -> tuple[list[int], NDArray[
     ids = [part[int(position)] for position in batch.positions_N]
     if not ids:
         return [], np.empty((0, 0, 0, 0), np.float16)
-    features = predict.embed(held.net, batch.images_NHWC, keep_features=True).features_NDHW
+    features = predict.embed(held.net, batch.images_NHWC, keep_features=True, whole=True).features_NDHW
     assert features is not None
     return ids, features
 

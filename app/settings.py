@@ -43,7 +43,9 @@ class Settings:
     # network
     backbone: str = backbone_names.AUTO  # chosen once, when the worker starts (app/backbones.py)
     image_size: int = 0  # 0: the backbone's own
-    crops: int = 2  # looks at each picture: the whole and its middle; 1: at the whole alone, see docs/network.md
+    crops: int = (
+        config.BOTH
+    )  # looks at each picture: at the whole and at its middle; 1: at the whole alone, docs/network.md
     attention: str = config.REGION  # of rounds to come, see docs/network.md
     method: str = "raum"  # of rounds to come, see docs/learning.md
     seed: int = 0

@@ -133,7 +133,7 @@ def _show(result: dict[str, Any], console: consoles.Console, plot: Path | None) 
         simulate_plot.draw(results, plot)
 
 
-def embedded(images: Path, backbone: str, cache: Path, crops: int = 2) -> simulate_data.Material:
+def embedded(images: Path, backbone: str, cache: Path, crops: int = configs.BOTH) -> simulate_data.Material:
     """An ImageFolder with the embeddings of an untrained or pretrained backbone, kept in `cache` between runs."""
 
     def quiet(fraction: float, message: str) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app import ranking, simulate_classifiers, simulate_conditions, simulate_data
-from model import acquisition, calibration, out_of_class, roc, uncertainty
+from model import acquisition, calibration, config, out_of_class, roc, uncertainty
 
 Floats = NDArray[np.floating]
 Ints = NDArray[np.int64]
@@ -50,7 +50,7 @@ class Plan:
     draws: int = 20
     backbone: str = DEFAULT_BACKBONE
     random_weights: bool = False
-    crops: int = 2
+    crops: int = config.BOTH
     classifier: str = "last_layer"
     conditions: simulate_conditions.Conditions = simulate_conditions.BALANCED
 

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from app import options
+from model import config
 
 
 def simulate(
@@ -46,7 +47,7 @@ def simulate(
     random_weights: Annotated[
         bool, typer.Option("--random-weights", help="start our own variants without their pretrained weights")
     ] = False,
-    crops: options.Crops = 2,
+    crops: options.Crops = config.BOTH,
     classifier: Annotated[
         str, typer.Option(help="last_layer (the refresh's) or logistic (scikit-learn's, C 10, labels alone)")
     ] = "last_layer",

@@ -19,7 +19,9 @@ Floats = NDArray[np.floating]
 Progress = Callable[[float, str], None]
 
 
-def start(backbone: str, *, random_weights: bool = False, crops: int = 2, classes: int = 2) -> configs.NetworkConfig:
+def start(
+    backbone: str, *, random_weights: bool = False, crops: int = configs.BOTH, classes: int = 2
+) -> configs.NetworkConfig:
     """The network as a simulation starts it: pretrained where the backbone has weights, unless they are to be random.
 
     Its image_size is the side of the squares that images are kept at, so that nothing is scaled twice."""

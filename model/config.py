@@ -30,7 +30,7 @@ HF_PREFIX = "hf:"
 NANO = "vmamba_nano"
 REGION = "region"
 POOLINGS = MEAN, SALIENT = ("mean", "salient")
-CROPS = (1, 2)
+CROPS = WHOLE, BOTH = (1, 2)  # looks at a picture: at the whole of it, and at its middle
 AUTO = "auto"
 PRETRAINED, LAST = STARTS = ("pretrained", "last")  # what a round begins with (model/restart.py)
 PRECISIONS = (AUTO, "fp32", "bf16", "fp16")
@@ -45,7 +45,7 @@ class NetworkConfig:
     image_size: side in pixels of the square input, which shows the whole picture: a map over it then covers the picture on
     the page. mean, std: per channel, of RGB scaled to 0..1. pooling: how the cells of the last map count before an attention
     has learnt anything, alike ("mean") or by how much they stand out ("salient", model/network/attention/region.py). All four
-    come from the weights' own record. crops: 2 where an embedding is of the whole and of the middle (RaumNet.embedding).
+    come from the weights' own record. crops: how many looks an embedding is the mean of (RaumNet.embedding).
     attention_options: keyword arguments of the attention's class, plain values; {} is its own defaults. dropout: of the
     Bayesian head. seed: of the weights' initialisation. pretrained: start one of our own variants from the file `weights` or,
     where that is "", from one that model/network/pretrained.py finds, if any. Where the file lies is this machine's affair:
@@ -60,7 +60,7 @@ class NetworkConfig:
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
     pooling: str = MEAN
-    crops: int = 1
+    crops: int = WHOLE
     dropout: float = 0.3
     seed: int = 0
     pretrained: bool = True
@@ -277,7 +277,7 @@ def by_recipe(config: TrainConfig, name: str) -> TrainConfig:
 def to_dict(config: NetworkConfig) -> dict[str, Any]:
     """Plain values for JSON, without this machine's paths and, as earlier versions wrote it, without what is as it was
     then; `from_dict` is its inverse."""
-    usual = {"attention_options": {}, "pooling": MEAN, "crops": 1}
+    usual = {"attention_options": {}, "pooling": MEAN, "crops": WHOLE}
     values = dataclasses.asdict(config)
     del values["weights"]
     return {name: value for name, value in values.items() if name not in usual or value != usual[name]}

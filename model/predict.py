@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from model import errors, half
+from model import config, errors, half
 from model.data import augment
 from model.network import raum_net
 
@@ -46,9 +46,11 @@ def embed(
     progress: Callable[[float, str], None] | None = None,
     keep_features: bool = False,
     rank: int = 0,
+    whole: bool = False,
 ) -> Embedded:
     """Embeddings (RaumNet.embedding) of uint8 images (N, H, W, 3), which may be a memory map; each is scaled whole to the
-    net's input, and what is kept beside the embedding is of the pass over the whole.
+    net's input, and what is kept beside the embedding is of the pass over the whole. For those maps alone `whole` saves the
+    other pass: the embedding is then the whole's, too.
 
     The attention's own pictures speak for the class that is at `rank` by the network's own logits, 0 its likeliest.
     batch 0 chooses one. progress gets the share done and a message after each batch. The net's mode is left as it was.
@@ -56,7 +58,7 @@ def embed(
     """
     if batch < 0:
         raise errors.BadInput(f"batch is {batch}; give at least 1, or 0 for a good one")
-    batch = batch or good_batch(net)
+    batch, crops = batch or good_batch(net), config.WHOLE if whole else net.config.crops
     parts: list[list[NDArray[Any]]] = [[], [], []]
     own: list[dict[str, Picture]] = []
     was_training = net.training
@@ -64,7 +66,7 @@ def embed(
     try:
         with torch.inference_mode(), half.looking(net.backbone):
             for start in range(0, len(images), batch):
-                embedding_BE, output = net.embedding(_input(net, images[start : start + batch], start))
+                embedding_BE, output = net.embedding(_input(net, images[start : start + batch], start), crops)
                 _check_finite(embedding_BE, start)
                 parts[0].append(embedding_BE.float().cpu().numpy())
                 if keep_features:

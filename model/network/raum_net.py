@@ -71,14 +71,14 @@ class RaumNet(nn.Module):
         features_BEHW = pooled.features.permute(0, 3, 1, 2)
         return Output(logits_BK, pooled.embedding, features_BEHW, pooled.pooling, pooled.alpha, pooled)
 
-    def embedding(self, x_BCHW: Tensor) -> tuple[Tensor, Output]:
+    def embedding(self, x_BCHW: Tensor, crops: int) -> tuple[Tensor, Output]:
         """What the picture is known by, (B, E), and the pass over the whole of it.
 
-        With one crop that is the pass's own embedding; with two the mean of it and of the mirrored middle's, seen larger, for a
-        second pass (as classifiers have long been tested by averaging over crops: Krizhevsky et al. 2012 took ten).
+        With one of `crops` that is the pass's own embedding; with two the mean of it and of the mirrored middle's, seen
+        larger, for a second pass (classifiers have long been tested over crops: Krizhevsky et al. 2012 took ten).
         """
         whole = self(x_BCHW)
-        if self.config.crops == 1:
+        if crops == configs.WHOLE:
             return whole.embedding, whole
         middle = self(augment.middle(x_BCHW, size=self.config.image_size))
         return (whole.embedding.float() + middle.embedding.float()) / 2, whole

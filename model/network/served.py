@@ -34,7 +34,7 @@ class Served(nn.Module):
 
     def forward(self, images_BHWC: Tensor) -> Outputs:
         x_BCHW = (images_BHWC.permute(0, 3, 1, 2).float() / 255.0 - self.mean) / self.std
-        embedding_BE, _ = self.net.embedding(x_BCHW)
+        embedding_BE, _ = self.net.embedding(x_BCHW, self.net.config.crops)
         logs_BSK = self.net.head.under(embedding_BE, self.weights, self.temperature)
         probs_BSK = logs_BSK.exp()
         mean_BK = probs_BSK.mean(1)

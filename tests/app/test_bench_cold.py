@@ -8,7 +8,7 @@ from app import bench_cold, errors
 
 
 def test_a_cold_pool_is_refreshed_whole_and_the_parts_are_the_whole(tmp_path: Path) -> None:
-    figures = bench_cold.run(tmp_path, count=60, folder=None, backbone="vmamba_nano")
+    figures = bench_cold.run(tmp_path, count=60, folder=None, backbone="vmamba_nano", crops=1)
     assert (figures["images"], figures["embedded"], figures["pictures"]) == (60, 60, 48)
     assert figures["queue"] == 48, "all but the holdout"
     parts = [figures[name] for name in (*bench_cold.PARTS, "rest")]
@@ -17,6 +17,7 @@ def test_a_cold_pool_is_refreshed_whole_and_the_parts_are_the_whole(tmp_path: Pa
     assert sum(parts) == pytest.approx(figures["seconds"])
     assert figures["peak_mb"] > 50
     assert "60 images in" in bench_cold.told(figures)
+    assert figures["crops"] == 1
     assert len(list((tmp_path / "workspace" / "cache").rglob("*.pixels.npy"))) > 0, "they were decoded, each for itself"
 
 

@@ -1,5 +1,6 @@
 """`export-model`: the folder loads again, says what it is measured on, and holds ONNX only where that agrees with torch."""
 
+import dataclasses
 import importlib.util
 import json
 import re
@@ -11,7 +12,7 @@ from typer.testing import CliRunner
 
 import launch
 from app import errors, model_export
-from model import classifier, onnx_file
+from model import checkpoint, classifier, config, onnx_file
 from model import errors as model_errors
 from tests.app import test_learning
 from tests.app.conftest import CLASSES, Workspace, leave_checkpoint
@@ -50,9 +51,22 @@ def test_the_folder_is_the_network_with_a_card(workspace: Workspace, ckpt: Path,
     assert counts == {name: 16 for name in CLASSES}
     assert f"accuracy | {told['measured']['accuracy']:.3f}" in card
     assert card.startswith("---\nlicense: other\n")
+    assert "32 x 32 pixels. The licence" in card
     assert str(tmp_path) not in card
     export("--ckpt", out, "--out", tmp_path / "again")
     assert classifier.load(tmp_path / "again")(paths) == before
+
+
+def test_what_leaves_looks_at_pictures_as_often_as_the_checkpoint_did(
+    workspace: Workspace, ckpt: Path, tmp_path: Path
+) -> None:
+    net, class_ids, meta = checkpoint.load(ckpt)
+    net.config = dataclasses.replace(net.config, crops=config.BOTH)
+    checkpoint.save(ckpt, net, class_ids=class_ids, meta=meta)
+    export("--ckpt", ckpt, "--out", tmp_path / "leaves")
+    assert classifier.load(tmp_path / "leaves").net.config == net.config
+    card = (tmp_path / "leaves" / "README.md").read_text(encoding="utf-8")
+    assert "32 x 32 pixels, whose middle it sees once more, larger. The licence" in card
 
 
 def test_a_temperature_is_fitted_from_enough_answers(

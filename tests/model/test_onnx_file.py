@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from model import classifier, config, errors, onnx_file
+from model import classifier, config, errors, half, onnx_file, predict
 from model.network import cross_scan, raum_net, served
 
 MISSING = [name for name in onnx_file.NEEDED if importlib.util.find_spec(name) is None]
@@ -83,12 +83,15 @@ def test_without_the_packages_the_command_is_named(monkeypatch, tmp_path: Path) 
         onnx_file.write(tmp_path / "model.onnx", module(network()))
 
 
-def test_served_says_what_the_classifier_says() -> None:
-    net, images_NHWC = network(), pictures(3)
+@pytest.mark.parametrize("crops", [1, 2])
+def test_served_says_what_the_classifier_says(crops: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(half, "has_units", lambda device: False)
+    net, images_NHWC = network(crops=crops), pictures(3)
     with torch.inference_mode():
         ours = served.Served(net, draws=classifier.DRAWS, seed=classifier.SEED, temperature=2.0)(
             torch.from_numpy(images_NHWC)
         )
+    np.testing.assert_allclose(ours.embedding.numpy(), predict.embed(net, images_NHWC).embeddings_ND, atol=1e-4)
     judged = classifier.posterior(net, 2.0)(ours.embedding.numpy())
     np.testing.assert_allclose(ours.log_probs.exp().numpy(), judged.probs_BK, atol=1e-5)
     np.testing.assert_allclose(ours.entropy.numpy(), judged.entropy_B, atol=1e-5)

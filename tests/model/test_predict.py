@@ -46,6 +46,8 @@ def test_two_crops_are_the_mean_of_the_whole_and_of_the_mirrored_middle(net):
     np.testing.assert_allclose(found.embeddings_ND, wanted, atol=0.03)  # bfloat16 where the CPU has it
     assert np.abs(wanted - whole.embeddings_ND).max() > 0.1, "another one than the whole's"
     np.testing.assert_array_equal(found.features_NDHW, whole.features_NDHW)
+    alone = predict.embed(both, images, keep_features=True, whole=True)
+    np.testing.assert_array_equal(alone.embeddings_ND, whole.embeddings_ND)
     assert config.from_dict(config.to_dict(both.config)) == both.config
     assert "crops" not in config.to_dict(net.config), "as earlier versions wrote it"
     with pytest.raises(errors.UnknownName, match="no crops named '3'"):
