@@ -28,6 +28,23 @@ def test_the_map_is_drawn_by_default_cycled_and_hidden(page_server: Page, opened
     assert page_server.events()[0].overlay_visible is False
 
 
+def test_a_late_image_is_overtaken_by_one_that_is_ready(make_page: Callable[..., Page], chromium: Any) -> None:
+    """Not for 300 ms, and it keeps its turn: it is the next one."""
+    tab = chromium.new_page()
+    held: list[Any] = []
+    tab.route("**/assets/**", lambda route: route.abort())
+    tab.route("**/image/1", lambda route: held.append(route))
+    tab.goto(make_page().url)
+    tab.wait_for_selector(IMAGE)
+    assert tab.evaluate(SHOWN) == "/image/2"
+    for route in held:
+        route.continue_()
+    tab.wait_for_function("() => raum.label.stock.first.done")
+    press(tab, "1")
+    tab.wait_for_function(f"() => ({SHOWN}) === '/image/1'")
+    tab.close()
+
+
 def test_wide_windows_show_image_and_map_side_by_side(page_server: Page, opened: Callable[..., Any]) -> None:
     tab = opened(page_server, width=1920, height=1080)
     assert tab.locator(".rm-frame img").count() == 2
