@@ -57,6 +57,15 @@ def test_a_vision_transformers_tokens_become_a_map_without_the_class_token(tmp_p
     torch.testing.assert_close(features.flatten(1, 2), tokens[:, 1:])
 
 
+def test_convolutions_keep_channels_last_from_the_first_to_the_last():
+    backbone = hf_backbone.from_settings(
+        {"model_type": "mobilenet_v2", "image_size": 64, "depth_multiplier": 0.35}
+    ).eval()
+    with torch.inference_mode():
+        assert backbone.features(torch.randn(2, 3, 64, 64)).is_contiguous()
+        assert all(each.is_contiguous() for each in backbone.maps(torch.randn(2, 3, 64, 64)))
+
+
 def test_token_counts_that_form_no_grid_are_refused():
     assert hf_backbone._grid(197, (224, 224), 16) == (14, 14)
     assert hf_backbone._grid(201, (224, 224), 16) == (14, 14)
