@@ -111,7 +111,7 @@ def test_a_command_that_cannot_be_done_is_answered_with_a_sentence(workspace: Wo
 def test_on_birds_a_label_is_in_a_publication_within_two_seconds_while_a_round_trains(
     shared_data: Path, tmp_path: Path
 ) -> None:
-    (tmp_path / "settings.toml").write_text("round_min_labels = 100000\n", encoding="utf-8")
+    (tmp_path / "settings.toml").write_text("round_min_labels = 100000\ncrops = 1\n", encoding="utf-8")
     chosen = settings.load(tmp_path)
     ingest = [sys.executable, str(ROOT / "launch.py"), "ingest", "--workspace", str(tmp_path), "--images"]
     subprocess.run([*ingest, str(shared_data / "birds")], check=True, capture_output=True)
