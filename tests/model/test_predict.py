@@ -76,8 +76,8 @@ def test_a_cpu_that_only_imitates_bfloat16_has_no_units_for_it(monkeypatch):
     assert not half.has_units(torch.device("cpu"))
 
 
-@pytest.mark.parametrize("backbone", ["vmamba_tiny", "vmamba_nano"])
-def test_our_own_backbones_are_embedded_in_bfloat16_where_the_device_has_it(monkeypatch, backbone):
+@pytest.mark.parametrize("backbone", ["vmamba_tiny", "vmamba_nano", "resnet18"])
+def test_pictures_are_embedded_in_bfloat16_where_the_device_has_it(monkeypatch, backbone):
     net = raum_net.build(config.NetworkConfig(backbone, num_classes=3, image_size=32, seed=2, pretrained=False))
     rows = []
     for able in (False, True):
