@@ -18,14 +18,9 @@ def blocks() -> list[str]:
 
 def test_it_opens_with_the_line_that_runs_and_the_line_that_tests() -> None:
     run, test = blocks()[:2]
-    assert (
-        run
-        == "python3 -m venv --upgrade-deps .venv && .venv/bin/pip install -r requirements.txt && .venv/bin/python launch.py"
-    )
-    assert (
-        test
-        == "python3 -m venv --upgrade-deps .venv && .venv/bin/pip install -r requirements-dev.txt && .venv/bin/python -m pytest"
-    )
+    begun = "python3 -m venv --upgrade-deps .venv && .venv/bin/pip install -r"
+    assert run == f"{begun} requirements.txt && .venv/bin/python launch.py"
+    assert test == f"{begun} requirements-dev.txt && .venv/bin/python -m pytest"
     assert README.index(run) < 300
 
 
