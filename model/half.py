@@ -20,8 +20,7 @@ def has_units(device: torch.device) -> bool:
 def looking(backbone: nn.Module) -> Any:
     """The context for passes without gradients.
 
-    Scans and the classifier's softmax are computed in fp32 all the same. `bench network --images` measures what VMamba loses by
-    it; what the last layer loses on MobileNetV2's features, ten seeds could not tell.
+    Scans and the classifier's softmax are computed in fp32 all the same. `bench network --images` measures what VMamba loses.
     """
     device = next(backbone.parameters()).device
     return torch.autocast(device.type, torch.bfloat16, enabled=has_units(device))

@@ -52,7 +52,7 @@ class HFBackbone(nn.Module):
 
 
 def _laid_out(x_BCHW: Tensor) -> Tensor:
-    """Channels last in memory, as convolutions are fastest: a MobileNetV2 learns in three quarters of the time on a CPU."""
+    """Channels last in memory, as convolutions are fastest on a CPU."""
     return x_BCHW.contiguous(memory_format=torch.channels_last)
 
 
