@@ -20,6 +20,7 @@ from model.semi import methods
 from model.together import Together
 
 Progress = Callable[[float, str], None]
+REFIT = 0.75  # a run of a minute leaves the head undertrained; a round publishes the last layer instead and needs none
 FROM_CHECKPOINT = ("seed", "class_subset")
 
 
@@ -44,6 +45,8 @@ def configured(
     network, on_cpu = config.for_backbone(backbone, num_classes=2), pool.device().type == "cpu"
     changed = methods.changed(method, method_options)
     chosen = config.training(network, on_cpu=on_cpu, method=method, **changed, **changes)
+    if chosen.first_head:
+        chosen = dataclasses.replace(chosen, refit=REFIT)
     chosen = config.by_recipe(chosen, recipe)
     if steps:
         chosen = dataclasses.replace(chosen, steps=steps, epochs=0)

@@ -21,10 +21,7 @@ NATIVE_IMAGE_SIZES = {
     "vmamba_small_s1l20": 224,
     "vmamba_base": 224,
     "vmamba_base_s1l20": 224,
-    "resnet18": 224,
-    "resnet50": 224,
-    "vgg16": 224,
-    "vgg19": 224,
+    **dict.fromkeys(("resnet18", "resnet50", "vgg16", "vgg19"), 224),
 }
 HF_PREFIX = "hf:"
 NANO = "vmamba_nano"
@@ -120,9 +117,10 @@ class TrainConfig(MethodConfig):
     and of what it tells the attention (model/semi/spotter.py); region: of what people's evidence regions tell it instead,
     where there is one. aux_loss: "none", "center" or "mc", a further loss (model/semi/aux_losses.py) of the weight
     aux_weight. first_head: start with the head that the features give (model/semi/first_head.py), not with a random one.
-    keep_norms: batch norms keep the statistics that they came with. precision: "fp32", "bf16", "fp16", or "auto" by the
-    device (model/precision.py). accumulate: pieces in which a batch goes through the network, one after the other; fit_batch:
-    more where a GPU's memory is too small for that. Both leave a batch's gradient what it is.
+    refit: how far it goes, in the end, towards the head that the trained features give. keep_norms: batch norms keep the
+    statistics that they came with. precision: "fp32", "bf16", "fp16", or "auto" by the device (model/precision.py).
+    accumulate: pieces in which a batch goes through the network, one after the other; fit_batch: more where a GPU's memory is
+    too small for that. Both leave a batch's gradient what it is.
     """
 
     method: str = "raum"
@@ -148,6 +146,7 @@ class TrainConfig(MethodConfig):
     occlusion_rate: float = 0.0
     label_smoothing: float = 0.0
     first_head: bool = False
+    refit: float = 0.0
     keep_norms: bool = False
     precision: str = "auto"
     accumulate: int = 1
@@ -194,7 +193,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     "own": {},
     "aam": {
         "sgd": 0.8, "schedule": "poly", "lr": 1e-4, "lr_head": 1e-4, "lr_matrix": 0.0, "lr_end": 1e-6,
-        "weight_decay": 2.5e-4, "epochs": 200, "batch_labelled": 16,
+        "weight_decay": 2.5e-4, "epochs": 200, "batch_labelled": 16, "refit": 0.0,
     },
 }  # fmt: skip
 

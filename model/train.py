@@ -82,8 +82,9 @@ def train(
     config = methods.settled(in_steps(config, len(labels_N)))
     train_inputs.check_shares(config, joined.count)
     joined.same(net.state_dict().values())
+    taught = (labelled_images, labels_N, unlabelled_images, config, soft_NK, joined)
     if config.first_head:
-        first_head.give(net, labelled_images, labels_N, unlabelled_images, config, soft_NK, joined)
+        first_head.give(net, *taught)
     joined.same(net.state_dict().values())
     told_N4 = train_inputs.regions(regions_N4, labels_N) if config.region else None
     run = _Run(net, labelled_images, labels_N, unlabelled_images, config, joined, soft_NK=soft_NK, regions_N4=told_N4)
@@ -109,6 +110,10 @@ def train(
     if kept is not None and kept.weights:
         kept.give(net)
         metrics |= {"validation": kept.score, "chosen_at": kept.at}
+    if config.refit and not stopped:
+        joined.same(net.state_dict().values())
+        first_head.give(net, *taught, share=config.refit, hidden=max(config.hidden or 0.0, config.occlusion_rate))
+        joined.same(net.state_dict().values())
     return TrainReport(metrics, run.steps, stopped)
 
 

@@ -16,7 +16,7 @@ from model.network import raum_net
 
 SHORT = config.TrainConfig(
     steps=3, batch_labelled=6, batch_unlabelled=5, ramp_start=0.0, ramp=0.0, tau=0.1, kappa=1.0, tau_n=0.5, kappa_n=0.5,
-    occlusion_rate=0.3, sgd=0.9, lr=0.02, lr_head=0.02,
+    occlusion_rate=0.3, sgd=0.9, lr=0.02, lr_head=0.02, head_pool=10, refit=0.5,
 )  # fmt: skip
 NORMS = "norms"
 

@@ -41,6 +41,58 @@ def test_the_first_head_knows_what_the_features_tell(pool: int) -> None:
     assert right(net, others, truth_N) > 0.8
 
 
+def test_a_share_goes_so_far_towards_it() -> None:
+    images, labels_N = pictures(12, 0)
+    net, whole, half = network(), network(), network()
+    first_head.give(whole, images, labels_N, images[:0], config.TrainConfig())
+    first_head.give(half, images, labels_N, images[:0], config.TrainConfig(), share=0.5)
+    wanted = (net.head.linear.weight + whole.head.linear.weight) / 2
+    torch.testing.assert_close(half.head.linear.weight, wanted)
+    assert not torch.equal(wanted, whole.head.linear.weight)
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_in_the_end_the_head_is_refitted_to_the_trained_features_unless_it_was_stopped(stopped: bool) -> None:
+    (images, labels_N), (others, _) = pictures(12, 0), pictures(20, 1)
+    asked = iter([False, stopped])
+    chosen = config.TrainConfig(steps=5, batch_labelled=4, head_pool=20, refit=1.0, spot=0.0)
+    net = network()
+    train.train(
+        net,
+        labelled_images=images,
+        labels_N=labels_N,
+        unlabelled_images=others,
+        config=chosen,
+        stop=lambda: next(asked, stopped),
+    )
+    before = net.head.linear.weight.clone()
+    first_head.give(net, images, labels_N, others, chosen, hidden=0.4)
+    assert torch.allclose(net.head.linear.weight, before, atol=1e-5) != stopped
+
+
+def test_where_views_are_hidden_it_learns_from_covered_images_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    (images, labels_N), (others, _) = pictures(6, 0), pictures(9, 1)
+    net, seen, embed = network(), [], predict.embed
+
+    def looked(net: raum_net.RaumNet, each: np.ndarray) -> predict.Embedded:
+        seen.append(each)
+        return embed(net, each)
+
+    monkeypatch.setattr(predict, "embed", looked)
+    first_head.give(net, images, labels_N, others, config.TrainConfig(head_pool=9), hidden=0.4)
+    assert [len(each) for each in seen] == [6, 6, 6, 9, 9, 9]
+    plain, mirrored, covered = seen[3:]
+    np.testing.assert_array_equal(mirrored, plain[:, :, ::-1])
+    colour = np.round(np.array(net.config.mean) * 255)
+    changed = (covered != plain).any(axis=-1)
+    np.testing.assert_array_equal(covered[changed], np.broadcast_to(colour, (changed.sum(), 3)))
+    shares = changed.mean(axis=(1, 2))
+    assert shares.max() <= 0.4 + 0.01
+    assert len(set(shares)) > 5
+    first_head.give(network(), images, labels_N, others, config.TrainConfig(head_pool=9), hidden=0.4)
+    np.testing.assert_array_equal(seen[-1], covered)
+
+
 def test_soft_labels_move_the_first_head() -> None:
     images, labels_N = pictures(12, 0)
     soft_NK = np.eye(CLASSES)[labels_N] * 0.4 + 0.2
