@@ -16,9 +16,10 @@ from model.network import raum_net
 
 SHORT = config.TrainConfig(
     steps=3, batch_labelled=6, batch_unlabelled=5, ramp_start=0.0, ramp=0.0, tau=0.1, kappa=1.0, tau_n=0.5, kappa_n=0.5,
-    occlusion_rate=0.3, sgd=0.9, lr=0.02, lr_head=0.02, head_pool=10, refit=0.5,
+    occlusion_rate=0.3, sgd=0.9, lr=0.02, lr_head=0.02,
 )  # fmt: skip
-NORMS = "norms"
+NORMS, REFIT = "norms", "refit"
+REFITTED = {"head_pool": 10, "refit": 0.5}
 
 
 def run(
@@ -63,7 +64,10 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     joined = together.join(os.environ, "cpu")
     for name in sys.argv[2:]:
-        weights = norms(joined) if name == NORMS else run(name, joined)[0]
+        if name == REFIT:
+            weights = run("raum", joined, **REFITTED)[0]
+        else:
+            weights = norms(joined) if name == NORMS else run(name, joined)[0]
         if joined.first:
             np.save(Path(sys.argv[1]) / f"{name}.npy", weights)
     joined.leave()

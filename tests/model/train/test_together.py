@@ -42,7 +42,7 @@ def test_two_processes_end_where_one_does(whole: dict[str, np.ndarray], tmp_path
         "MASTER_PORT": port,
         "OMP_NUM_THREADS": "1",
     }  # as torchrun tells
-    command = [sys.executable, "-m", "tests.model.train.shared", str(tmp_path), shared.NORMS, *SHARED]
+    command = [sys.executable, "-m", "tests.model.train.shared", str(tmp_path), shared.NORMS, shared.REFIT, *SHARED]
     processes = [
         subprocess.Popen(command, cwd=ROOT, env={**os.environ, **told, "RANK": rank}, stderr=subprocess.PIPE, text=True)
         for rank in ("0", "1")
@@ -52,6 +52,9 @@ def test_two_processes_end_where_one_does(whole: dict[str, np.ndarray], tmp_path
     for name in SHARED:
         np.testing.assert_allclose(np.load(tmp_path / f"{name}.npy"), whole[name], atol=1e-6, err_msg=name)
     np.testing.assert_allclose(np.load(tmp_path / "norms.npy"), shared.norms(ALONE), rtol=1e-4, atol=1e-5)
+    refitted = shared.run("raum", ALONE, **shared.REFITTED)[0]  # by a solver that stops somewhere within 1e-5
+    np.testing.assert_allclose(np.load(tmp_path / "refit.npy"), refitted, atol=1e-5)
+    assert np.abs(refitted - whole["raum"]).max() > 1e-3
 
 
 def test_the_methods_end_elsewhere_so_that_the_comparison_says_something(whole: dict[str, np.ndarray]) -> None:
