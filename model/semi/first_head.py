@@ -7,7 +7,7 @@ leaves its head undertrained: in the end it goes most of the way towards the one
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -56,10 +56,9 @@ def give(
         layer = last_layer.fit(
             rows_VND[0], np.arange(count), labels_N, truth_NK.shape[1], rng=rng, targets_LK=targets_NK
         )
-        told = [
-            np.exp(layer.log_probs(rows_ND[count:]), dtype=np.float64) for rows_ND in rows_VND[:2]
-        ]  # not the covered
-        truth_NK = np.concatenate([truth_NK, np.mean(told, axis=0)])
+        whole_VMD = rows_VND[:2, count:]  # what is covered says less
+        told_VMK = [np.exp(layer.log_probs(rows_MD), dtype=np.float64) for rows_MD in whole_VMD]
+        truth_NK = np.concatenate([truth_NK, np.mean(told_VMK, axis=0)])
     head, views = net.head, len(rows_VND)
     with torch.no_grad():
         normed_NE = head.norm(torch.from_numpy(np.concatenate(rows_VND)).to(head.linear.weight)).double().cpu().numpy()
@@ -74,12 +73,19 @@ def _embedded(
 ) -> NDArray[np.float32]:
     """Embeddings (V, N, D) of the chosen images, of which this process makes its part: V is 1, or 3 with `hidden`."""
     own = chosen[together.part(len(chosen))]
-    own_NHWC = images[own]
-    views = [own_NHWC]
-    if hidden:
-        views += [np.ascontiguousarray(own_NHWC[:, :, ::-1]), _covered(own_NHWC, own, hidden, seed, net.config.mean)]
+    views = _views(images[own], own, hidden, seed, net.config.mean)
     found = [torch.from_numpy(predict.embed(net, each).embeddings_ND) for each in views]
     return np.stack([together.gather(each, len(chosen)).numpy() for each in found])
+
+
+def _views(
+    images_NHWC: NDArray[np.uint8], numbers_N: NDArray[np.int64], hidden: float, seed: list[int], mean: Sequence[float]
+) -> Iterator[NDArray[np.uint8]]:
+    """One after the other, as together they are large."""
+    yield images_NHWC
+    if hidden:
+        yield np.ascontiguousarray(images_NHWC[:, :, ::-1])
+        yield _covered(images_NHWC, numbers_N, hidden, seed, mean)
 
 
 def _covered(
