@@ -35,7 +35,8 @@ def give(
     hidden: float = 0.0,
 ) -> None:
     """Fit the linear layer of the net's head on the labelled images, by logistic regression on embeddings as it sees them; a
-    `share` below 1 takes the head that there is only so far towards that one.
+    `share` below 1 takes the head that there is only so far towards that one, and leaves it as long as it was, since the
+    regression, on rows that the features were trained on, does not know how sure it may be.
 
     Up to config.head_pool unlabelled images teach it, too: by the probabilities of the class-balanced, self-trained last
     layer (model/last_layer.py), whose labels alone say how frequent classes are. Where views are `hidden` up to that share of
@@ -64,8 +65,18 @@ def give(
         normed_NE = head.norm(torch.from_numpy(np.concatenate(rows_VND)).to(head.linear.weight)).double().cpu().numpy()
         found_KE = probe.fit(normed_NE, np.tile(truth_NK, (views, 1)), C=STRENGTH / views)
         found_KE = torch.from_numpy(found_KE).to(head.linear.weight)
+        before = _length(head.linear.weight)
         head.linear.weight.lerp_(found_KE[:, :-1], share)
         head.linear.bias.lerp_(found_KE[:, -1], share)
+        if share < 1:
+            factor = before / _length(head.linear.weight)
+            head.linear.weight.mul_(factor)
+            head.linear.bias.mul_(factor)
+
+
+def _length(weight_KE: torch.Tensor) -> torch.Tensor:
+    """Of what tells classes apart."""
+    return (weight_KE - weight_KE.mean(dim=0)).norm()
 
 
 def _embedded(
