@@ -58,9 +58,22 @@ def cover(
     for image_HWC, name in zip(covered if rate > 0 else (), ids, strict=False):
         seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:7], "little")
         generator = torch.Generator().manual_seed(seed)
-        hidden = masks(1, size=len(image_HWC), fractions_B=fraction_B, generator=generator, shapes=shapes)
-        image_HWC[hidden[0].numpy()] = GREY
+        hide(image_HWC, fraction_B, GREY, generator=generator, shapes=shapes)
     return covered
+
+
+def hide(
+    image_HWC: NDArray[np.uint8],
+    fraction_B: torch.Tensor,
+    colour: NDArray[np.uint8] | int,
+    *,
+    generator: torch.Generator,
+    shapes: tuple[str, ...] = SHAPES,
+) -> None:
+    """Paint one shape over that share of the image, in place; exact where the image is square."""
+    high, wide = image_HWC.shape[:2]
+    mask_BHW = masks(1, size=max(high, wide), fractions_B=fraction_B, generator=generator, shapes=shapes)
+    image_HWC[mask_BHW[0, :high, :wide].numpy()] = colour
 
 
 def _grid(size: int, device: torch.device | str) -> tuple[torch.Tensor, torch.Tensor]:

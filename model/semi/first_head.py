@@ -103,12 +103,9 @@ def _covered(
     images_NHWC: NDArray[np.uint8], numbers_N: NDArray[np.int64], hidden: float, seed: list[int], mean: Sequence[float]
 ) -> NDArray[np.uint8]:
     """The images, each with a shape in the mean colour over up to the share `hidden`, which its number alone decides."""
-    covered_NHWC = images_NHWC.copy()
+    covered_NHWC, colour = images_NHWC.copy(), np.round(np.array(mean) * 255).astype(np.uint8)
     for image_HWC, number in zip(covered_NHWC, numbers_N, strict=True):
         drawn = np.random.SeedSequence([*seed, int(number)]).generate_state(1, np.uint64)[0]
         generator = torch.Generator().manual_seed(int(drawn >> np.uint64(1)))
-        high, wide = image_HWC.shape[:2]
-        fraction_B = hidden * torch.rand(1, generator=generator)
-        mask = occlusion.masks(1, size=max(high, wide), fractions_B=fraction_B, generator=generator)[0, :high, :wide]
-        image_HWC[mask.numpy()] = np.round(np.array(mean) * 255).astype(np.uint8)
+        occlusion.hide(image_HWC, hidden * torch.rand(1, generator=generator), colour, generator=generator)
     return covered_NHWC

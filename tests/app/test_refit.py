@@ -9,12 +9,9 @@ from model import config
 def test_a_training_of_large_weights_ends_with_a_refit_and_a_published_recipe_does_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    large = config.NetworkConfig("hf:somewhere", num_classes=2)
+    real, large = config.for_backbone, config.NetworkConfig("hf:somewhere", num_classes=2)
     monkeypatch.setattr(config, "for_backbone", lambda name, **told: large if name == "large" else real(name, **told))
     assert training.configured("large", "raum", {}, steps=0).refit == training.REFIT
     assert training.configured("large", "raum", {}, steps=0, recipe="aam").refit == 0
     assert training.configured("vmamba_nano", "raum", {}, steps=0).refit == 0
     assert config.training(large, on_cpu=True).refit == 0  # a round publishes the last layer instead
-
-
-real = config.for_backbone

@@ -19,7 +19,7 @@ SHORT = config.TrainConfig(
     occlusion_rate=0.3, sgd=0.9, lr=0.02, lr_head=0.02,
 )  # fmt: skip
 NORMS, REFIT = "norms", "refit"
-REFITTED = {"head_pool": 10, "refit": 0.5}
+REFITTED: dict[str, Any] = {"head_pool": 10, "refit": 0.5}
 
 
 def run(
@@ -64,10 +64,8 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     joined = together.join(os.environ, "cpu")
     for name in sys.argv[2:]:
-        if name == REFIT:
-            weights = run("raum", joined, **REFITTED)[0]
-        else:
-            weights = norms(joined) if name == NORMS else run(name, joined)[0]
+        changes = REFITTED if name == REFIT else {}
+        weights = norms(joined) if name == NORMS else run("raum" if changes else name, joined, **changes)[0]
         if joined.first:
             np.save(Path(sys.argv[1]) / f"{name}.npy", weights)
     joined.leave()
