@@ -72,14 +72,14 @@ class Lessons:
     def next(self, done: float, trust: float, teacher: Any, pieces: int) -> Lesson:
         """The lesson at `done` of the run, with `trust` in what `teacher` believes, who looks in so many pieces."""
         chosen_B = self.labelled_order.take(self.config.batch_labelled)
-        strength = self.views.strength(augment.LABELLED)
+        strength = self.views.strength(augment.LABELLED, done)
         theta_B23 = augment.geometry(len(chosen_B), strength, self.generator)
         views_BCHW = self.views.make(self.images, chosen_B, self.together.part(len(chosen_B)), strength, theta_B23)
         labels_B = torch.from_numpy(self.labels_N[chosen_B]).to(self.device)
-        strong_BCHW, verdict = self._believed(teacher, pieces) if trust else (views_BCHW[:0], None)
+        strong_BCHW, verdict = self._believed(teacher, pieces, done) if trust else (views_BCHW[:0], None)
         return Lesson(chosen_B, labels_B, theta_B23, views_BCHW, strong_BCHW, verdict, self.looked, done, trust)
 
-    def _believed(self, teacher: Any, pieces: int) -> tuple[Tensor, pseudo_labels.PseudoLabels | None]:
+    def _believed(self, teacher: Any, pieces: int, done: float) -> tuple[Tensor, pseudo_labels.PseudoLabels | None]:
         """Strong views of the images that teach, and the verdict on those.
 
         The others have weight 0 in the loss, so their strong views are never made: the same gradient for less. All
@@ -93,7 +93,7 @@ class Lessons:
         teaching_B = verdict.mask_B.cpu().numpy()
         if not teaching_B.any():
             return weak_BCHW[:0], None
-        taught_B, strength = chosen_B[teaching_B], self.views.strength(augment.STRONG)
+        taught_B, strength = chosen_B[teaching_B], self.views.strength(augment.STRONG, done)
         strong_BCHW = self.views.make(self.unlabelled, taught_B, self.together.part(len(taught_B)), strength)
         return strong_BCHW, verdict.taken()
 

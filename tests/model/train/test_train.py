@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from model import config, errors, train
+from model import config, errors, train, train_views
 from model.data import augment
 from model.network import raum_net
 from model.semi import methods
@@ -229,3 +229,16 @@ def test_labelled_and_strong_views_are_covered_and_the_weak_ones_never(method, r
         covered = [share for share in drawn[kind] if share > 0.1]
         assert (len(covered) > 16) == (most > 0)  # of 64, half are meant to be
         assert max(drawn[kind]) <= max(most, 0.01) + 0.01
+
+
+def test_covers_grow_where_nothing_is_known_to_begin_with():
+    chosen = methods.settled(dataclasses.replace(SHORT, method="raum"))
+    scratch, tuned = (
+        train_views.Views(build(), dataclasses.replace(chosen, first_head=first_head), torch.Generator())
+        for first_head in (False, True)
+    )
+    for kind, usual in ((augment.LABELLED, 0.0), (augment.STRONG, 0.3)):  # strong ones are covered in any case
+        for done, most in ((0.0, 0.0), (0.05, 0.1), (0.1, 0.2), (0.2, 0.4), (1.0, 0.4)):
+            seen = scratch.strength(kind, done)
+            assert (seen.occlusion[1] if seen.occlude else 0.0) == pytest.approx(max(most, usual))
+        assert tuned.strength(kind, 0.0) == scratch.strength(kind, 1.0)
