@@ -23,6 +23,7 @@ from model import (
     chunks,
     errors,
     last_layer_choice,
+    last_layer_inputs,
     last_layer_space,
     last_layer_training,
     likeliest,
@@ -39,12 +40,14 @@ Ints = npt.NDArray[np.int64]
 class Config:
     """`rank` main directions are kept; a larger pool than `max_pool` teaches by a random part of that size.
 
-    `self_training` None lets cross-validation on the labels decide; True and False force it.
+    `self_training` None lets cross-validation on the labels decide; True and False force it. `weight_noise` is the variance
+    of every weight in units of its own square before the first label (see `last_layer_choice.alpha`).
     """
 
     rank: int = 256
     max_pool: int = 20_000
     self_training: bool | None = None
+    weight_noise: float = 0.2
     recipe: last_layer_training.Recipe = field(default_factory=last_layer_training.Recipe)
 
 
@@ -70,13 +73,19 @@ class LastLayer:
     spread: float  # standard deviation of a draw's score where the covariance factor gives one
     self_trained: bool
     temperature: float = 1.0  # fitted on held-out labels, after everything else
+    weight_noise: float = 0.0
+
+    @property
+    def alpha(self) -> float:
+        """Variance of each weight beside its posterior's, in units of the weight's square."""
+        return last_layer_choice.alpha(self.weight_noise, self.labels, self.num_classes)
 
     def logits(self, embeddings_MD: npt.ArrayLike) -> Doubles:
         """Logits of the mean weights, (images, seen classes), before posterior spread and `temperature`."""
         return np.asarray(self.inverse_temperature * (self.space.project(embeddings_MD) @ self.weights_RK))
 
     def log_probs(self, embeddings_MD: npt.ArrayLike) -> Floats:
-        """Mean prediction, (images, classes), the posterior's spread folded in (MacKay's probit approximation)."""
+        """Mean prediction, (images, classes), spread and weight noise folded in (MacKay's probit approximation)."""
         return self.log_probs_at(self.space.project(embeddings_MD))
 
     def log_probs_at(self, x_MR: Floats) -> Floats:
@@ -110,11 +119,15 @@ class LastLayer:
     def sampler(self, count: int, rng: np.random.Generator) -> Callable[[Floats], Floats]:
         """`count` weight samples -> a function from projected coordinates to their log_probs_MSK, a piece at a time."""
         seen, rank = len(self.seen_K), len(self.covariance_factor_RR)
-        (mean_RK, factor_RR), scale = self._singles, np.float32(self.inverse_temperature)
-        noise_RSK = factor_RR @ rng.standard_normal((rank, count * seen), dtype=np.float32)
-        weights_RSK = noise_RSK.reshape(rank, count, seen)
-        weights_RSK *= scale * np.float32(self.spread)
-        weights_RSK += scale * mean_RK[:, None]
+        (mean_RK, _, factor_RR), scale = self._singles, np.float32(self.inverse_temperature)
+        posterior_RM = factor_RR @ rng.standard_normal((rank, count * seen), dtype=np.float32)
+        posterior_RM *= np.float32(self.spread)
+        weights_RSK = rng.standard_normal((rank, count, seen), dtype=np.float32)
+        weights_RSK *= np.float32(np.sqrt(self.alpha))
+        weights_RSK += 1.0
+        weights_RSK *= mean_RK[:, None]
+        weights_RSK += posterior_RM.reshape(rank, count, seen)
+        weights_RSK *= scale
 
         def draw(x_MR: Floats) -> Floats:
             logits = np.asarray(x_MR, dtype=np.float32) @ weights_RSK.reshape(rank, -1)
@@ -140,19 +153,23 @@ class LastLayer:
         return dataclasses.replace(self, temperature=self.temperature * float(temperature))
 
     @functools.cached_property
-    def _singles(self) -> tuple[Floats, Floats]:
-        """Weights and covariance factor in single precision: what a pool of images is multiplied by."""
-        return self.weights_RK.astype(np.float32), self.covariance_factor_RR.astype(np.float32)
+    def _singles(self) -> tuple[Floats, Floats, Floats]:
+        """Weights, their squares and the covariance factor in single precision: what a pool is multiplied by."""
+        weights_RK = self.weights_RK.astype(np.float32)
+        return weights_RK, weights_RK**2, self.covariance_factor_RR.astype(np.float32)
 
     def _mean(self, x_MR: Floats) -> Floats:
-        weights_RK, factor_RR = self._singles
+        weights_RK, _, factor_RR = self._singles
         spread_MR = np.asarray(x_MR, dtype=np.float32) @ factor_RR
-        return self.damped(x_MR @ weights_RK, np.einsum("mr,mr->m", spread_MR, spread_MR))
+        return self.damped(x_MR, x_MR @ weights_RK, np.einsum("mr,mr->m", spread_MR, spread_MR))
 
-    def damped(self, scores_MK: npt.NDArray[np.floating], unit_M: npt.NDArray[np.floating]) -> Floats:
-        """Mean prediction from scores x W of the seen classes and the variances |x L|^2 of unit noise."""
-        variance_M = (self.inverse_temperature * self.spread) ** 2 * unit_M
-        return self._complete(scores_MK * (self.inverse_temperature / np.sqrt(1.0 + np.pi / 8.0 * variance_M))[:, None])
+    def damped(self, x_MR: Floats, scores_MK: npt.NDArray[np.floating], unit_M: npt.NDArray[np.floating]) -> Floats:
+        """Mean prediction from coordinates, scores x W of the seen classes and the variances |x L|^2 of unit noise."""
+        sharp = self.inverse_temperature
+        damping_MK = np.square(x_MR) @ self._singles[1]
+        damping_MK *= np.float32(np.pi / 8.0 * sharp**2 * self.alpha)
+        damping_MK += (1.0 + np.float32(np.pi / 8.0 * (sharp * self.spread) ** 2) * unit_M)[:, None]
+        return self._complete(sharp * scores_MK / np.sqrt(damping_MK))
 
     def _complete(self, logits: npt.NDArray[np.floating]) -> Floats:
         """Log-probabilities over all classes, the last axis: each unseen one keeps 1 / (labels + classes)."""
@@ -204,8 +221,8 @@ def fit(
     BadInput names what does not fit.
     """
     config = config or Config()
-    prepared = prepared or prepare(_given(embeddings_ND), config=config, rng=rng)
-    positions, classes = _checked(labelled_positions, labels, len(prepared.x_NR), num_classes)
+    prepared = prepared or prepare(last_layer_inputs.given(embeddings_ND), config=config, rng=rng)
+    positions, classes = last_layer_inputs.checked(labelled_positions, labels, len(prepared.x_NR), num_classes)
     rejected = np.asarray(rejected_positions, dtype=np.int64)
     outside = np.union1d(np.asarray(excluded_positions, dtype=np.int64), rejected)
     x_MR, rows, usable_M = _teaching_rows(prepared.x_NR, positions, outside, config.max_pool, rng)
@@ -213,51 +230,16 @@ def fit(
         usable_M &= ~_likely_rejected(x_MR, rows, classes, usable_M, prepared.x_NR[rejected], rng)
     seen = np.unique(classes)
     choice = last_layer_choice.choose(
-        x_MR, rows, _targets(classes, targets_LK, num_classes)[:, seen],
+        x_MR, rows, last_layer_inputs.targets(classes, targets_LK, num_classes)[:, seen],
         recipe=config.recipe, usable_N=usable_M, self_training=config.self_training, rng=rng,
         picked_L=np.isin(positions, np.asarray(picked_positions, dtype=np.int64)),
+        alpha=last_layer_choice.alpha(config.weight_noise, len(positions), num_classes),
     )  # fmt: skip
     solution = choice.solution
     return LastLayer(
         prepared.space, solution.weights_RK, solution.covariance_factor_RR, seen.astype(np.int64), num_classes,
-        len(positions), choice.inverse_temperature, choice.spread, choice.self_trained,
+        len(positions), choice.inverse_temperature, choice.spread, choice.self_trained, weight_noise=config.weight_noise,
     )  # fmt: skip
-
-
-def _given(embeddings_ND: npt.ArrayLike | None) -> npt.ArrayLike:
-    if embeddings_ND is None:
-        raise errors.BadInput("fit needs embeddings_ND or prepared")
-    return embeddings_ND
-
-
-def _checked(positions: npt.ArrayLike, labels: npt.ArrayLike, rows: int, num_classes: int) -> tuple[Ints, Ints]:
-    at, classes = np.asarray(positions, dtype=np.int64), np.asarray(labels, dtype=np.int64)
-    if at.shape != classes.shape or at.ndim != 1:
-        raise errors.BadInput(f"{at.shape} labelled positions do not fit {classes.shape} labels")
-    if ((at < 0) | (at >= rows)).any():
-        raise errors.BadInput(f"labelled positions run from {at.min()} to {at.max()}, embeddings from 0 to {rows - 1}")
-    if len(np.unique(at)) != len(at):
-        raise errors.BadInput("a labelled position is given twice; settle it to one label first")
-    if ((classes < 0) | (classes >= num_classes)).any():
-        raise errors.BadInput(
-            f"labels run from {classes.min()} to {classes.max()}, classes from 0 to {num_classes - 1}"
-        )
-    return at, classes
-
-
-def _targets(labels: Ints, targets_LK: npt.ArrayLike | None, num_classes: int) -> Doubles:
-    """One-hot labels, or the soft ones with nothing left on classes that are no row's likeliest -> (L, classes)."""
-    if targets_LK is None:
-        return np.asarray(np.eye(num_classes)[labels])
-    targets = np.array(targets_LK, dtype=np.float64)
-    if targets.shape != (len(labels), num_classes):
-        raise errors.BadInput(f"targets_LK has shape {targets.shape}, needed is {(len(labels), num_classes)}")
-    if not (np.isfinite(targets).all() and (targets >= 0).all() and np.allclose(targets.sum(axis=1), 1.0, atol=1e-3)):
-        raise errors.BadInput("each row of targets_LK must be probabilities that sum to one")
-    if (targets[np.arange(len(labels)), labels] < targets.max(axis=1, initial=0.0)).any():
-        raise errors.BadInput("labels must be the largest of targets_LK in each row")
-    targets[:, np.setdiff1d(np.arange(num_classes), labels)] = 0.0
-    return np.asarray(targets / targets.sum(axis=1, keepdims=True))
 
 
 def _teaching_rows(

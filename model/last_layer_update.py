@@ -80,7 +80,7 @@ class Following:
                 scores_BK += along_BT @ step_TK
                 unit_B -= np.square(along_BT) @ (1.0 / d_T)
                 np.maximum(unit_B, 0.0, out=unit_B)
-            found.put(rows, layer.damped(scores_BK if whole else scores_BK[:, layer.seen_K], unit_B))
+            found.put(rows, layer.damped(self.x_MR[rows], scores_BK if whole else scores_BK[:, layer.seen_K], unit_B))
 
         chunks.each(work, len(self.x_MR), self.x_MR.shape[1] + layer.num_classes)
         return found

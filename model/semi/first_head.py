@@ -55,8 +55,9 @@ def give(
     truth_NK = np.eye(net.config.num_classes)[labels_N] if targets_NK is None else targets_NK.astype(np.float64)
     if len(chosen):
         layer = last_layer.fit(
-            rows_VND[0], np.arange(count), labels_N, truth_NK.shape[1], rng=rng, targets_LK=targets_NK
-        )
+            rows_VND[0], np.arange(count), labels_N, truth_NK.shape[1], rng=rng, targets_LK=targets_NK,
+            config=last_layer.Config(weight_noise=0.0),  # it says how far to trust an answer, not what it is
+        )  # fmt: skip
         whole_VMD = rows_VND[:2, count:]  # what is covered says less
         told_VMK = [np.exp(layer.log_probs(rows_MD), dtype=np.float64) for rows_MD in whole_VMD]
         truth_NK = np.concatenate([truth_NK, np.mean(told_VMK, axis=0)])

@@ -7,7 +7,7 @@ import pytest
 from scipy import special
 from sklearn.linear_model import LogisticRegression
 
-from model import errors, last_layer, last_layer_training, uncertainty
+from model import errors, last_layer, last_layer_space, last_layer_training, uncertainty
 
 
 def _blobs(per_class: int = 60, classes: int = 4, width: int = 24, apart: float = 4.0, seed: int = 0):
@@ -50,6 +50,50 @@ def test_the_posterior_is_wider_away_from_the_labels() -> None:
     logit = np.log(np.expm1(-np.minimum(layer.draws(points, 200, rng)[:, :, 0], -1e-6))).std(axis=1)
     assert np.isfinite(spread).all()
     assert np.median(logit[~known]) > np.median(logit[known])
+
+
+def _of_two_classes(noise: float, labels: int = 0) -> last_layer.LastLayer:
+    """Weights by hand: the first class has one large weight, or eight small ones."""
+    weights_RK = np.zeros((9, 2))
+    weights_RK[0, 0], weights_RK[1:, 0] = 2.0, 2.0 / 8**0.5
+    space = last_layer_space.Space(np.zeros(9, np.float32), np.ones(9, np.float32), np.eye(9, dtype=np.float32))
+    return last_layer.LastLayer(
+        space, weights_RK, np.zeros((9, 9)), np.arange(2), 2, labels, 1.0, 1.0, False, weight_noise=noise
+    )
+
+
+ONE_OR_EIGHT = np.stack([np.eye(9)[0], np.r_[0.0, np.full(8, 8**-0.5)]]).astype(np.float32)  # both score 2
+
+
+def test_a_score_that_hangs_on_few_directions_is_doubted_less_the_more_labels_there_are() -> None:
+    logits_MK = _of_two_classes(0.5).logits(ONE_OR_EIGHT)
+    np.testing.assert_allclose(logits_MK[:, 0], 2.0, rtol=1e-6)
+    for labels, alpha in ((0, 0.5), (2, 0.25), (18, 0.05)):
+        variances_M = alpha * np.array([2.0**2, 8 * (2.0 / 8) ** 2])
+        damped_M = 2.0 / np.sqrt(1 + np.pi / 8 * variances_M)
+        sure_M = np.exp(_of_two_classes(0.5, labels).log_probs(ONE_OR_EIGHT))[:, 0]
+        np.testing.assert_allclose(sure_M, special.expit(damped_M), rtol=1e-5)
+        assert sure_M[0] < sure_M[1]
+
+
+def test_draws_carry_the_noise_of_the_weights() -> None:
+    layer = _of_two_classes(0.5)
+    draws_MSK = np.exp(layer.draws(ONE_OR_EIGHT, 20_000, np.random.default_rng(0)))
+    np.testing.assert_allclose(draws_MSK.mean(axis=1), np.exp(layer.log_probs(ONE_OR_EIGHT)), atol=0.01)
+    assert draws_MSK[0, :, 0].std() > 1.5 * draws_MSK[1, :, 0].std()
+
+
+def test_the_sharpness_knows_of_the_noise_of_the_weights() -> None:
+    points, labels, _ = _blobs(apart=3.0)
+    kept = [
+        last_layer.fit(
+            points, np.arange(0, 240, 6), labels[::6], 4, rng=np.random.default_rng(0),
+            config=last_layer.Config(weight_noise=noise),
+        )
+        for noise in (0.0, 20.0)
+    ]  # fmt: skip
+    np.testing.assert_array_equal(kept[0].weights_RK, kept[1].weights_RK)
+    assert kept[1].inverse_temperature > kept[0].inverse_temperature  # or the noise would make it needlessly unsure
 
 
 def test_class_directions_rebuild_the_logits_and_cells_add_up_to_them() -> None:
