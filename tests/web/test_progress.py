@@ -94,7 +94,7 @@ def test_two_rounds_stand_side_by_side_and_an_earlier_one_is_asked_for(
 
 def test_a_cell_of_the_confusions_opens_its_images_by_key(worked: Page, opened: Callable[..., Any]) -> None:
     tab = open_progress(worked, opened, width=360, height=740)
-    assert "1 of 4 holdout answers" in tab.inner_text("[data-part=confusion]")
+    tab.wait_for_selector("[data-part=confusion] :text('1 of 4 holdout answers')")
     tab.focus("[aria-label^='Ash taken for Cedar: 1']")
     tab.keyboard.press("Enter")
     tab.wait_for_selector(".pr-opened :text('Ash taken for Cedar: 1')")
