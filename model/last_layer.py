@@ -169,7 +169,10 @@ class LastLayer:
         damping_MK = np.square(x_MR) @ self._singles[1]
         damping_MK *= np.float32(np.pi / 8.0 * sharp**2 * self.alpha)
         damping_MK += (1.0 + np.float32(np.pi / 8.0 * (sharp * self.spread) ** 2) * unit_M)[:, None]
-        return self._complete(sharp * scores_MK / np.sqrt(damping_MK))
+        np.sqrt(damping_MK, out=damping_MK)
+        logits_MK = np.divide(scores_MK, damping_MK, out=damping_MK, casting="same_kind")
+        logits_MK *= sharp
+        return self._complete(logits_MK)
 
     def _complete(self, logits: npt.NDArray[np.floating]) -> Floats:
         """Log-probabilities over all classes, the last axis: each unseen one keeps 1 / (labels + classes)."""
