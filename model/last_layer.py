@@ -122,9 +122,10 @@ class LastLayer:
         (mean_RK, _, factor_RR), scale = self._singles, np.float32(self.inverse_temperature)
         posterior_RM = factor_RR @ rng.standard_normal((rank, count * seen), dtype=np.float32)
         posterior_RM *= np.float32(self.spread)
-        weights_RSK = rng.standard_normal((rank, count, seen), dtype=np.float32)
-        weights_RSK *= np.float32(np.sqrt(self.alpha))
-        weights_RSK += 1.0
+        bits = np.frombuffer(rng.bytes(-(-rank * count * seen // 8)), np.uint8)  # a fair sign is as good: many add up
+        weights_RSK = np.unpackbits(bits, count=rank * count * seen).reshape(rank, count, seen).astype(np.float32)
+        weights_RSK *= np.float32(2 * np.sqrt(self.alpha))
+        weights_RSK += np.float32(1 - np.sqrt(self.alpha))
         weights_RSK *= mean_RK[:, None]
         weights_RSK += posterior_RM.reshape(rank, count, seen)
         weights_RSK *= scale

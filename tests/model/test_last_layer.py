@@ -77,7 +77,7 @@ def test_a_score_that_hangs_on_few_directions_is_doubted_less_the_more_labels_th
 
 
 def test_draws_carry_the_noise_of_the_weights() -> None:
-    layer = _of_two_classes(0.5)
+    layer = _of_two_classes(0.3)
     draws_MSK = np.exp(layer.draws(ONE_OR_EIGHT, 20_000, np.random.default_rng(0)))
     np.testing.assert_allclose(draws_MSK.mean(axis=1), np.exp(layer.log_probs(ONE_OR_EIGHT)), atol=0.01)
     assert draws_MSK[0, :, 0].std() > 1.5 * draws_MSK[1, :, 0].std()
