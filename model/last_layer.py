@@ -119,16 +119,16 @@ class LastLayer:
     def sampler(self, count: int, rng: np.random.Generator) -> Callable[[Floats], Floats]:
         """`count` weight samples -> a function from projected coordinates to their log_probs_MSK, a piece at a time."""
         seen, rank = len(self.seen_K), len(self.covariance_factor_RR)
-        (mean_RK, _, factor_RR), scale = self._singles, np.float32(self.inverse_temperature)
+        (mean_RK, _, factor_RR), root = self._singles, np.float32(np.sqrt(self.alpha))
         posterior_RM = factor_RR @ rng.standard_normal((rank, count * seen), dtype=np.float32)
         posterior_RM *= np.float32(self.spread)
-        bits = np.frombuffer(rng.bytes(-(-rank * count * seen // 8)), np.uint8)  # a fair sign is as good: many add up
-        weights_RSK = np.unpackbits(bits, count=rank * count * seen).reshape(rank, count, seen).astype(np.float32)
-        weights_RSK *= np.float32(2 * np.sqrt(self.alpha))
-        weights_RSK += np.float32(1 - np.sqrt(self.alpha))
+        bits = np.frombuffer(rng.bytes(-(-posterior_RM.size // 8)), np.uint8)  # a fair sign is as good: many add up
+        weights_RSK = np.unpackbits(bits, count=posterior_RM.size).reshape(rank, count, seen).astype(np.float32)
+        weights_RSK *= 2 * root
+        weights_RSK += 1 - root
         weights_RSK *= mean_RK[:, None]
         weights_RSK += posterior_RM.reshape(rank, count, seen)
-        weights_RSK *= scale
+        weights_RSK *= np.float32(self.inverse_temperature)
 
         def draw(x_MR: Floats) -> Floats:
             logits = np.asarray(x_MR, dtype=np.float32) @ weights_RSK.reshape(rank, -1)

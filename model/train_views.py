@@ -52,7 +52,7 @@ class Views:
         to the rate. The weak view, from which a pseudo-label is read, never is.
 
         What learns from scratch has to see first: its covers grow over the first GROWN of the run, of which `done` is over.
-        With large ones from the first step, one run in eighteen on the demo pool learned nothing for a third of its time.
+        With large ones from the first step, a run may learn nothing for a third of its time.
         """
         rate = max(self.config.occlusion_rate, self.config.hidden or 0.0)
         if not self.config.first_head:
