@@ -43,6 +43,12 @@ def press(tab: Any, *keys: str) -> None:
         tab.keyboard.press(key)
 
 
+def shown(tab: Any) -> str:
+    """The address of the image on the page, once there is one."""
+    tab.wait_for_selector(IMAGE)
+    return tab.evaluate(SHOWN)
+
+
 def saved(tab: Any) -> None:
     tab.wait_for_selector('.rm-saved[data-state="saved"]')
 

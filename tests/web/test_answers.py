@@ -5,15 +5,15 @@ from typing import Any
 
 import pytest
 
-from tests.web.browser import IMAGE, SHOWN, press, said, saved
+from tests.web.browser import IMAGE, SHOWN, press, said, saved, shown
 from tests.web.conftest import Page
 
 
 def test_labels_by_key_and_records_how(page_server: Page, opened: Callable[..., Any]) -> None:
     tab = opened(page_server, frame=True)
-    before = tab.evaluate(SHOWN)
+    before = shown(tab)
     press(tab, "2", "1", "Enter")
-    assert tab.evaluate(SHOWN) != before
+    assert shown(tab) != before
     saved(tab)
     assert said(page_server) == [("label", 2, None), ("label", 1, None), ("label", 3, None)]
     first = page_server.events()[0]
@@ -29,9 +29,9 @@ def test_labels_by_key_and_records_how(page_server: Page, opened: Callable[..., 
 
 def test_a_reject_is_stored_at_once_and_its_reason_follows(page_server: Page, opened: Callable[..., Any]) -> None:
     tab = opened(page_server)
-    rejected = tab.evaluate(SHOWN)
+    rejected = shown(tab)
     press(tab, "x")
-    assert tab.evaluate(SHOWN) != rejected
+    assert shown(tab) != rejected
     assert tab.inner_text('[data-part="note"]').startswith("rejected")
     assert tab.locator(".rm-group figcaption").all_inner_texts() == ["Birch", "Cedar", "Elm"], "of the image now shown"
     press(tab, "2")
@@ -47,12 +47,12 @@ def test_undo_shows_the_image_as_it_was_answered(page_server: Page, opened: Call
     tab = opened(page_server)
     seen = []
     for key in ("2", "x", "s"):
-        seen.append(tab.evaluate(SHOWN))
+        seen.append(shown(tab))
         press(tab, key)
         tab.keyboard.press("Escape")
     for image in reversed(seen):
         tab.keyboard.press("z")
-        assert tab.evaluate(SHOWN) == image
+        assert shown(tab) == image
     assert "rm-before" in (tab.get_attribute(".rm-choice >> nth=1", "class") or "")
     saved(tab)
     assert [kind for kind, _, _ in said(page_server)] == ["label", "reject", "skip", "retract", "retract", "retract"]
@@ -64,7 +64,7 @@ def test_undo_shows_the_image_as_it_was_answered(page_server: Page, opened: Call
 
 def test_undo_goes_on_after_a_reload(page_server: Page, opened: Callable[..., Any]) -> None:
     tab = opened(page_server)
-    answered = tab.evaluate(SHOWN)
+    answered = shown(tab)
     press(tab, "4")
     saved(tab)
     tab.reload()
@@ -78,10 +78,10 @@ def test_a_reload_shows_the_same_image_again(page_server: Page, opened: Callable
     tab = opened(page_server)
     press(tab, "1")
     saved(tab)
-    before = tab.evaluate(SHOWN)
+    before = shown(tab)
     tab.reload()
     tab.wait_for_selector(IMAGE)
-    assert tab.evaluate(SHOWN) == before
+    assert shown(tab) == before
 
 
 def test_search_picks_and_adds_classes(page_server: Page, opened: Callable[..., Any]) -> None:
@@ -104,13 +104,13 @@ def test_search_picks_and_adds_classes(page_server: Page, opened: Callable[..., 
 
 def test_flag_stays_and_skip_moves_on(page_server: Page, opened: Callable[..., Any]) -> None:
     tab = opened(page_server)
-    before = tab.evaluate(SHOWN)
+    before = shown(tab)
     press(tab, "f")
     saved(tab)
-    assert tab.evaluate(SHOWN) == before
+    assert shown(tab) == before
     press(tab, "s")
     saved(tab)
-    assert tab.evaluate(SHOWN) != before
+    assert shown(tab) != before
     assert [kind for kind, _, _ in said(page_server)] == ["flag", "skip"]
 
 
@@ -178,7 +178,7 @@ def test_answers_of_a_tab_that_died_are_sent_by_the_next(page_server: Page, open
 
 def test_two_tabs_of_one_person_get_different_images(page_server: Page, opened: Callable[..., Any]) -> None:
     here, there = opened(page_server), opened(page_server)
-    assert here.evaluate(SHOWN) != there.evaluate(SHOWN)
+    assert shown(here) != shown(there)
     press(here, "1")
     press(there, "2")
     saved(here)

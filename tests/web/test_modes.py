@@ -11,7 +11,7 @@ from app import predictions
 from app.web import routes
 from store import database, queue
 from store.records import NewPublication, QueueRow
-from tests.web.browser import SHOWN, press, said, saved
+from tests.web.browser import SHOWN, press, said, saved, shown
 from tests.web.conftest import HOLDOUT, NAMES, POOL, Page
 
 CELL = ".rg-cells:not(.rg-ahead) .rg-cell"
@@ -243,18 +243,18 @@ def test_yes_or_no_by_keys(make_page: Callable[..., Page], opened: Callable[...,
     asked = tab.inner_text(".ry-text")
     assert asked.startswith("Is this a")
     name = asked.removeprefix("Is this an ").removeprefix("Is this a ").removesuffix("?")
-    shown = tab.evaluate(SHOWN)
+    image = tab.evaluate(SHOWN)
     tab.keyboard.press("y")
-    tab.wait_for_function(f"() => ({SHOWN}) !== {shown!r}")
+    tab.wait_for_function(f"() => ({SHOWN}) !== {image!r}")
     saved(tab)
     first = server.events()[0]
     assert (first.kind, first.class_id) == ("label", NAMES.index(name) + 1)
     assert (first.input_mode, first.queue_reason) == ("yesno", "yesno")
     tab.wait_for_function(question)
     struck = tab.inner_text(".ry-text").split()[-1].removesuffix("?")
-    shown = tab.evaluate(SHOWN)
+    image = tab.evaluate(SHOWN)
     tab.keyboard.press("n")
-    assert tab.evaluate(SHOWN) == shown, "the image stays until it is known what it is"
+    assert tab.evaluate(SHOWN) == image, "the image stays until it is known what it is"
     assert tab.inner_text(".ry-text").startswith("Not a")
     assert tab.locator(".ry-struck .rm-name-of").inner_text() == struck
     assert len(server.events()) == 1
@@ -263,9 +263,9 @@ def test_yes_or_no_by_keys(make_page: Callable[..., Page], opened: Callable[...,
     saved(tab)
     second = server.events()[1]
     assert (second.class_id, second.input_mode, second.note) == (other, "yesno-no", f"not {struck}")
-    tab.wait_for_function(f"() => ({SHOWN}) !== {shown!r}")
+    tab.wait_for_function(f"() => ({SHOWN}) !== {image!r}")
     tab.keyboard.press("z")
-    assert tab.evaluate(SHOWN) == shown
+    assert tab.evaluate(SHOWN) == image
     saved(tab)
     assert said(server)[-1][0] == "retract"
     tab.keyboard.press("Escape")
@@ -288,9 +288,9 @@ def test_yes_or_no_by_touch_stays_with_one_class_and_works_offline(
     tab.wait_for_function("() => window.raum.label.stock.waiting.filter((each) => each.done).length >= 3")
     server.stop()
     for _ in range(3):
-        shown = tab.evaluate(SHOWN)
+        image = tab.evaluate(SHOWN)
         tab.tap(".ry-yes")
-        tab.wait_for_function(f"() => ({SHOWN}) !== {shown!r}")
+        tab.wait_for_function(f"() => ({SHOWN}) !== {image!r}")
     server.start()
     tab.wait_for_selector('.rm-saved[data-state="saved"]', timeout=20_000)
     assert len(server.events()) == 3
@@ -313,6 +313,20 @@ def test_the_proposal_is_told_and_never_followed_by_itself(server: Page, opened:
     tab.click(".rm-proposal")
     tab.wait_for_function(GRID)
     assert not tab.is_visible(".rm-proposal")
+
+
+def test_a_proposal_that_is_on_its_way_shows_no_empty_button(server: Page, opened: Callable[..., Any]) -> None:
+    tab = opened(server, width=1360)
+    asked: list[Any] = []
+    tab.route("**/api/v1/modes?*", lambda route: asked.append(route))
+    with tab.expect_request("**/api/v1/modes?*"):
+        tab.reload()
+    shown(tab)
+    assert not tab.is_visible(".rm-proposal")
+    for each in asked:
+        each.continue_()
+    tab.wait_for_selector(".rm-proposal")
+    assert tab.inner_text(".rm-proposal").startswith("g")
 
 
 def test_without_a_model_the_modes_say_so(make_page: Callable[..., Page], opened: Callable[..., Any]) -> None:

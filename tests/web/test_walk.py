@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from tests.web.browser import IMAGE, SHOWN, press, said, saved
+from tests.web.browser import SHOWN, press, said, saved, shown
 from tests.web.conftest import Page
 
 NOTE = '[data-part="note"]'
@@ -21,33 +21,33 @@ def test_an_earlier_answer_is_shown_and_changed(page_server: Page, opened: Calla
     tab = opened(page_server)
     seen = []
     for key in ("1", "2", "3"):
-        seen.append(tab.evaluate(SHOWN))
+        seen.append(shown(tab))
         press(tab, key)
-    present = tab.evaluate(SHOWN)
+    present = shown(tab)
     press(tab, "[")
-    assert tab.evaluate(SHOWN) == seen[2]
+    assert shown(tab) == seen[2]
     assert tab.inner_text(NOTE).startswith("1 back")
     press(tab, "ArrowLeft")
-    assert tab.evaluate(SHOWN) == seen[1]
+    assert shown(tab) == seen[1]
     assert "rm-before" in (tab.get_attribute(".rm-choice >> nth=1", "class") or ""), "as it was answered"
     press(tab, "]")
-    assert tab.evaluate(SHOWN) == seen[2]
+    assert shown(tab) == seen[2]
     press(tab, "]")
-    assert tab.evaluate(SHOWN) == present, "on again to the image that waits"
+    assert shown(tab) == present, "on again to the image that waits"
     press(tab, "[", "[", "Enter")
-    assert tab.evaluate(SHOWN) == present
+    assert shown(tab) == present
     press(tab, "[", "[", "4")
-    assert tab.evaluate(SHOWN) == present
+    assert shown(tab) == present
     assert tab.inner_text('[data-part="said"]') == "changed to Elm"
     saved(tab)
     assert [kind for kind, _, _ in said(page_server)] == ["label", "label", "label", "retract", "label"]
     second = int(seen[1].rsplit("/", 1)[1])
     assert standing(page_server)[second] == ("label", 4)
     press(tab, "z")
-    assert tab.evaluate(SHOWN) == seen[1], "an undo takes the change back"
+    assert shown(tab) == seen[1], "an undo takes the change back"
     press(tab, "1", "1")
     saved(tab)
-    assert tab.evaluate(SHOWN) not in (*seen, present)
+    assert shown(tab) not in (*seen, present)
     assert len(standing(page_server)) == 4
 
 
@@ -55,13 +55,12 @@ def test_answers_from_before_a_reload_are_found_again(page_server: Page, opened:
     tab = opened(page_server)
     seen = []
     for key in ("1", "x", "s"):
-        seen.append(tab.evaluate(SHOWN))
+        seen.append(shown(tab))
         press(tab, key)
         tab.keyboard.press("Escape")
     saved(tab)
     tab.reload()
-    tab.wait_for_selector(IMAGE)
-    present = tab.evaluate(SHOWN)
+    present = shown(tab)
     for image in reversed(seen):
         tab.keyboard.press("[")
         tab.wait_for_function(f"({SHOWN}) === '{image}'")
@@ -70,12 +69,12 @@ def test_answers_from_before_a_reload_are_found_again(page_server: Page, opened:
     tab.keyboard.press("2")
     saved(tab)
     assert standing(page_server)[int(seen[0].rsplit("/", 1)[1])] == ("label", 2)
-    assert tab.evaluate(SHOWN) == present
+    assert shown(tab) == present
 
 
 def test_a_flag_takes_a_note_and_never_stands_in_the_way(page_server: Page, opened: Callable[..., Any]) -> None:
     tab = opened(page_server)
-    before = tab.evaluate(SHOWN)
+    before = shown(tab)
     press(tab, "f", "f")
     tab.keyboard.type("1 or 2?")
     tab.keyboard.press("Enter")
@@ -103,14 +102,14 @@ def test_a_finger_or_a_screen_reader_walks_back_on_and_out(page_server: Page, op
     tab = opened(page_server, width=360, height=640, has_touch=True, is_mobile=True)
     seen = []
     for key in ("1", "2"):
-        seen.append(tab.evaluate(SHOWN))
+        seen.append(shown(tab))
         press(tab, key)
-    present = tab.evaluate(SHOWN)
+    present = shown(tab)
     today = tab.get_by_role("button", name="2 today: look back at your own answers")
     high = tab.evaluate("document.querySelector('.rm-frames').getBoundingClientRect().height")
     assert not tab.is_visible(".rm-walk")
     today.tap()
-    assert tab.evaluate(SHOWN) == seen[1]
+    assert shown(tab) == seen[1]
     bar = tab.get_by_role("group", name="Your own answers")
     boxes = [each.bounding_box() for each in (today, *bar.get_by_role("button").all())]
     assert len(boxes) == 4
@@ -119,22 +118,22 @@ def test_a_finger_or_a_screen_reader_walks_back_on_and_out(page_server: Page, op
         assert 0 <= box["x"] <= box["x"] + box["width"] <= 360
         assert box["y"] + box["height"] <= 640
     bar.get_by_text("earlier").tap()
-    assert tab.evaluate(SHOWN) == seen[0]
+    assert shown(tab) == seen[0]
     assert tab.evaluate("document.querySelector('.rm-frames').getBoundingClientRect().height") == high, "nothing jumps"
     bar.get_by_text("later").tap()
-    assert tab.evaluate(SHOWN) == seen[1]
+    assert shown(tab) == seen[1]
     bar.get_by_text("later").tap()
-    assert tab.evaluate(SHOWN) == present
+    assert shown(tab) == present
     assert not tab.is_visible(".rm-walk")
     today.tap()
     bar.get_by_text("earlier").tap()
     bar.get_by_text("back to labelling").tap()
-    assert tab.evaluate(SHOWN) == present
+    assert shown(tab) == present
     today.focus()
     tab.keyboard.press("Enter")
     bar.get_by_text("back to labelling").focus()
     tab.keyboard.press("Enter")
-    assert tab.evaluate(SHOWN) == present
+    assert shown(tab) == present
     assert tab.evaluate("document.activeElement.dataset.part") == "today", "the focus stays where one came from"
     today.tap()
     tab.locator(".rm-choice").nth(3).tap()

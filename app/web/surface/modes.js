@@ -174,7 +174,7 @@ export class Modes {
 
   async #propose() {
     const { mode } = this;
-    this.proposal.hidden = mode === "evidence";
+    if (mode === "evidence") this.proposal.hidden = true;
     if (mode === "evidence") return;
     try {
       const who = new URLSearchParams({ annotator: this.label.identity.annotator, mode });
