@@ -13,6 +13,7 @@ from app.settings import Settings
 from app.snapshot import Snapshot
 from model import acquisition, bad_images, last_layer, out_of_class, uncertainty
 from model.acquisition import automatic
+from model.last_layer_draws import Noise
 from model.likeliest import Likeliest
 from store.records import QueueRow
 
@@ -116,13 +117,16 @@ def arrange(
     *,
     settings: Settings,
     rng: np.random.Generator,
+    noise: Noise | None = None,
     most: int | None = None,
     before: list[int] | None = None,
 ) -> Ranking:
     """The quick part: the queue and the predictions that follow from what was fitted. `most` images are drawn (default:
-    see most_drawn); `before` are images whose order is kept, as a few labels more do not change what is typical."""
+    see most_drawn) with `noise` (default: fresh); `before` are images whose order is kept, as a few labels more do not change
+    what is typical."""
     spots, seen, layer = found.spots, found.seen, found.layer
-    doubts, typical = Doubts(x_NR, layer.sampler(settings.draws, rng)), is_typical(found, settings)
+    doubts = Doubts(x_NR, layer.sampler_of(noise or layer.noise(settings.draws, rng)))
+    typical = is_typical(found, settings)
     if before is not None:
         order_N = _kept(before, image_ids, spots)
     else:
@@ -184,13 +188,7 @@ def is_typical(found: Fitted, settings: Settings) -> bool:
 
 
 def _order(
-    found: Fitted,
-    doubts: Doubts,
-    *,
-    typical: bool,
-    most: int,
-    settings: Settings,
-    rng: np.random.Generator,
+    found: Fitted, doubts: Doubts, *, typical: bool, most: int, settings: Settings, rng: np.random.Generator
 ) -> Ints:
     """Rows of the open images, best first; the doubts about those that were drawn are kept.
 

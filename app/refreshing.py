@@ -16,16 +16,17 @@ from numpy.typing import NDArray
 from app import agreement, learning, pool, processes, ranking, ranking_spots
 from app.settings import Settings
 from model import last_layer
+from model.last_layer_draws import Noise
 from model.last_layer_update import Following
 from store import labels, queue
 from store.database import Database
 from store.records import Event, Lease
 
 SLOW_SECONDS = 0.4  # fits that take longer run beside
-FOLLOWED = 10_000  # least certain images whose scores follow every label; the others wait for the next fit
+FOLLOWED = 5_000  # least certain images whose scores follow every label; the others wait for the next fit
 NEW_SHARE, FEWEST_NEW = 0.05, 10  # labels since the last fit after which another one begins
 ORDERED = ("typical", "uncertain")  # reasons of what the strategy put in order, not the lot
-MOST_DRAWN = 600  # of the least certain: what is in the queue, and for the few that are chosen together
+MOST_DRAWN = 300  # of the least certain: what is in the queue, and for the few that are chosen together
 MOST_STEPS = 200  # labels at once; more wait for the fit
 
 
@@ -41,6 +42,7 @@ class _Kept:
     classes: int  # changes of the classes when it began
     following: Following
     followed_M: NDArray[np.int64]  # its rows
+    noise: Noise | None = None  # of its draws: between two fits they change with the labels alone
     steps: int = 0  # labels taken in since
     left_over: bool = False  # something was said that only a fit can take in
 
@@ -192,8 +194,9 @@ class Refresher:
             events = labels.events_since(tx, kept.found.seen.watermark)
             leases = queue.live_leases(tx, now)
         kept.take_in(events, leases, watermark)
+        kept.noise = kept.found.layer.noise(self.settings.draws, rng, kept.noise)
         ranked = ranking.arrange(
-            kept.found, kept.image_ids, kept.x_NR, settings=self.settings, rng=rng,
+            kept.found, kept.image_ids, kept.x_NR, settings=self.settings, rng=rng, noise=kept.noise,
             most=None if whole and resting else MOST_DRAWN, before=None if whole else self._order_kept(kept),
         )  # fmt: skip
         return learning.publish(
@@ -206,4 +209,5 @@ class Refresher:
             return None
         with self.db.read() as tx:
             shown = queue.current(tx)
-            return [row.image_id for row in queue.head(tx, shown.id) if row.reason in ORDERED] if shown else None
+            rows = queue.head(tx, shown.id, MOST_DRAWN) if shown else None
+        return None if rows is None else [row.image_id for row in rows if row.reason in ORDERED]

@@ -30,6 +30,7 @@ from model import (
     out_of_class,
     streamed,
 )
+from model.last_layer_draws import Noise
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
@@ -118,21 +119,29 @@ class LastLayer:
 
     def sampler(self, count: int, rng: np.random.Generator) -> Callable[[Floats], Floats]:
         """`count` weight samples -> a function from projected coordinates to their log_probs_MSK, a piece at a time."""
-        seen, rank = len(self.seen_K), len(self.covariance_factor_RR)
-        (mean_RK, _, factor_RR), root = self._singles, np.float32(np.sqrt(self.alpha))
-        posterior_RM = factor_RR @ rng.standard_normal((rank, count * seen), dtype=np.float32)
-        posterior_RM *= np.float32(self.spread)
-        bits = np.frombuffer(rng.bytes(-(-posterior_RM.size // 8)), np.uint8)  # a fair sign is as good: many add up
-        weights_RSK = np.unpackbits(bits, count=posterior_RM.size).reshape(rank, count, seen).astype(np.float32)
-        weights_RSK *= 2 * root
-        weights_RSK += 1 - root
-        weights_RSK *= mean_RK[:, None]
-        weights_RSK += posterior_RM.reshape(rank, count, seen)
+        return self.sampler_of(self.noise(count, rng))
+
+    def noise(self, count: int, rng: np.random.Generator, kept: Noise | None = None) -> Noise:
+        """Noise for `count` weight samples: what was kept where it fits, else fresh."""
+        shape = (len(self.covariance_factor_RR), count, len(self.seen_K))
+        return kept if kept and kept.normals_RSK.shape == shape else Noise.draw(shape, rng)
+
+    def sampler_of(self, noise: Noise) -> Callable[[Floats], Floats]:
+        """As `sampler`, of noise drawn before."""
+        mean_RK, _, factor_RR = self._singles
+        weights_RSK = noise.weights(mean_RK, factor_RR, spread=self.spread, alpha=self.alpha)
         weights_RSK *= np.float32(self.inverse_temperature)
+        rank, count, seen = weights_RSK.shape
 
         def draw(x_MR: Floats) -> Floats:
-            logits = np.asarray(x_MR, dtype=np.float32) @ weights_RSK.reshape(rank, -1)
-            return self._complete(logits.reshape(len(x_MR), count, seen))
+            out_MSK = np.empty((len(x_MR), count, self.num_classes), np.float32)
+
+            def work(rows: slice) -> None:
+                logits_BM = np.asarray(x_MR[rows], dtype=np.float32) @ weights_RSK.reshape(rank, -1)
+                out_MSK[rows] = self._complete(logits_BM.reshape(len(logits_BM), count, seen))
+
+            chunks.each(work, len(x_MR), count * self.num_classes)
+            return out_MSK
 
         return draw
 

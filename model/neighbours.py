@@ -15,6 +15,7 @@ from model import chunks, errors, neighbours_gpu
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 
+FEW = 8192  # rows among which NumPy finds the nearest one
 SMALL_WORK = 2e9  # multiplications below which one thread does it: beside a training round, threads that
 # wait for each other made 0.03 s of work take 8 s on 2 busy cores
 TYPICAL_NEIGHBOURS = 20  # TypiClust (Hacohen et al. 2022) uses min(20, half the cluster)
@@ -123,10 +124,28 @@ def nearest(query_MD: npt.ArrayLike, reference_ND: npt.ArrayLike, count: int) ->
     count = min(int(count), len(reference))
     if count <= 0 or not len(query):
         return np.empty((len(query), 0), np.float32), np.empty((len(query), 0), np.int64)
+    gpu = _on_gpu(float(query.size) * len(reference), count)
+    if count == 1 and len(reference) <= FEW and not gpu:
+        return _nearest_of_few(query, reference)
     with threads_for(float(query.size) * len(reference)):
-        search = neighbours_gpu.nearest if _on_gpu(float(query.size) * len(reference), count) else faiss.knn
-        distances_MC, positions_MC = search(query, reference, count)
+        distances_MC, positions_MC = (neighbours_gpu.nearest if gpu else faiss.knn)(query, reference, count)
     return np.maximum(distances_MC, 0.0), np.asarray(positions_MC, dtype=np.int64)
+
+
+def _nearest_of_few(query: Floats, reference: Floats) -> tuple[Floats, Ints]:
+    """By NumPy's matrix product: FAISS brings one of its own, a third as fast on processors that it does not know."""
+    squares_N = np.einsum("nd,nd->n", reference, reference)
+    squared_M1, at_M1 = np.empty((len(query), 1), np.float32), np.empty((len(query), 1), np.int64)
+
+    def work(rows: slice) -> None:
+        far_BN = query[rows] @ reference.T
+        far_BN *= -2
+        far_BN += squares_N
+        at_M1[rows, 0] = far_BN.argmin(axis=1)
+        squared_M1[rows, 0] = np.einsum("bd,bd->b", query[rows], query[rows]) + far_BN.min(axis=1)
+
+    chunks.each(work, len(query), query.shape[1] + len(reference))
+    return np.maximum(squared_M1, 0.0), at_M1
 
 
 def typicality(embeddings_ND: npt.ArrayLike, *, neighbours: int = TYPICAL_NEIGHBOURS) -> Floats:

@@ -74,6 +74,22 @@ def test_a_label_is_known_at_once_and_teaches(workspace: Workspace, refresher: r
     assert predictions.published(workspace.settings.workspace)[0] == before.publication  # they wait for the next fit
 
 
+def test_draws_of_the_steps_between_two_fits_are_of_the_same_noise(
+    workspace: Workspace, refresher: refreshing.Refresher
+) -> None:
+    label(workspace, workspace.ids[:12])
+    opened = held(workspace)
+    fitted(refresher, opened)
+    noise = refresher.kept.noise
+    label(workspace, [workspace.ids[12]])
+    step(refresher, opened)
+    assert refresher.kept.noise is noise
+    refresher._begin(opened, 0, now=time.time(), rng=np.random.default_rng(2))
+    ended(refresher)
+    step(refresher, opened)
+    assert refresher.kept.noise is not noise
+
+
 def test_a_reject_and_a_skip_need_no_fit_and_what_was_taken_back_does(
     workspace: Workspace, refresher: refreshing.Refresher
 ) -> None:

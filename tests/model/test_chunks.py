@@ -3,6 +3,7 @@
 import faiss
 import numpy as np
 import pytest
+import threadpoolctl
 
 from model import chunks
 
@@ -33,3 +34,25 @@ def test_an_error_in_a_piece_comes_back(threads: int, monkeypatch: pytest.Monkey
 
     with pytest.raises(ValueError, match="at fifty"):
         chunks.each(work, 100, 1)
+
+
+def test_matrix_products_take_one_thread_while_pieces_have_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chunks, "VALUES", 10)
+    monkeypatch.setattr(faiss, "omp_get_max_threads", lambda: 2)
+
+    def threads() -> set[int]:
+        return {library["num_threads"] for library in threadpoolctl.threadpool_info() if library["user_api"] == "blas"}
+
+    def fails(piece: slice) -> None:
+        raise ValueError("in the middle of another one")
+
+    def work(piece: slice) -> None:
+        inside.append(threads())
+        with pytest.raises(ValueError, match="another one"):
+            chunks.each(fails, 40, 1)  # ends before the one around it
+
+    with threadpoolctl.threadpool_limits(3, user_api="blas"):
+        inside: list[set[int]] = []
+        chunks.each(work, 80, 1)
+        assert inside == [{1}] * 8
+        assert threads() == {3}

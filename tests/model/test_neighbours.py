@@ -32,6 +32,19 @@ def test_nearest_per_class_is_the_brute_force_answer() -> None:
             assert positions == order[:2].tolist()
 
 
+@pytest.mark.parametrize("few", [0, 50])
+def test_the_nearest_one_is_the_brute_force_answer(few: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(neighbours, "FEW", few)  # by FAISS, and by NumPy
+    rng = np.random.default_rng(2)
+    query, reference = rng.normal(size=(300, 7)).astype(np.float32), rng.normal(size=(50, 7)).astype(np.float32)
+    query[5] = reference[3]
+    squared_M1, at_M1 = neighbours.nearest(query, reference, 1)
+    distances_MN = ((query[:, None] - reference) ** 2).sum(axis=2)
+    np.testing.assert_array_equal(at_M1[:, 0], distances_MN.argmin(axis=1))
+    np.testing.assert_allclose(squared_M1[:, 0], distances_MN.min(axis=1), atol=1e-5)
+    assert squared_M1[5, 0] >= 0
+
+
 def test_typicality_is_the_inverse_mean_distance() -> None:
     points = np.array([[0.0], [1.0], [2.0], [30.0]])
     found = neighbours.typicality(points, neighbours=2)
