@@ -88,11 +88,11 @@ def test_with_noise_that_is_kept_draws_change_with_what_was_learned_alone() -> N
     layer, rng = _of_two_classes(0.3), np.random.default_rng(0)
     kept = layer.noise(5, rng)
     draws_MSK = layer.sampler_of(kept)(ONE_OR_EIGHT)
-    np.testing.assert_array_equal(draws_MSK, layer.draws(ONE_OR_EIGHT, 5, np.random.default_rng(0)))
+    np.testing.assert_array_equal(draws_MSK, layer.draws_at(ONE_OR_EIGHT, 5, np.random.default_rng(0)))
     later = dataclasses.replace(layer, weights_RK=layer.weights_RK * 1.01)
     assert later.noise(5, rng, kept) is kept
     changed = np.abs(later.sampler_of(kept)(ONE_OR_EIGHT) - draws_MSK).mean()
-    assert 0 < changed < 0.1 * np.abs(later.draws(ONE_OR_EIGHT, 5, rng) - draws_MSK).mean()
+    assert 0 < changed < 0.1 * np.abs(later.draws_at(ONE_OR_EIGHT, 5, rng) - draws_MSK).mean()
     assert layer.noise(6, rng, kept).normals_RSK.shape == (9, 6, 2)  # what does not fit is drawn anew
 
 
