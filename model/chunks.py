@@ -9,8 +9,9 @@ from concurrent import futures
 from contextlib import contextmanager
 from typing import Any
 
-import faiss
 import threadpoolctl
+
+from model.faiss_kernels import faiss
 
 VALUES = 250_000  # of one piece: its scratch fits a core's cache
 WORTH_THREADS = 4  # pieces; on a busy machine a thread may take longer to start than these to compute

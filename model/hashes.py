@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import faiss
 import numpy as np
 import numpy.typing as npt
 
 from model import neighbours
+from model.faiss_kernels import faiss
 
 Hashes = npt.NDArray[np.uint64]
 Ints = npt.NDArray[np.int64]

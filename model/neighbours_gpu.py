@@ -14,9 +14,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import faiss
 import numpy as np
 import numpy.typing as npt
+
+from model.faiss_kernels import faiss
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
