@@ -174,8 +174,10 @@ export class Modes {
 
   async #propose() {
     const { mode } = this;
-    if (mode === "evidence") this.proposal.hidden = true;
-    if (mode === "evidence") return;
+    if (mode === "evidence") {
+      this.proposal.hidden = true;
+      return;
+    }
     try {
       const who = new URLSearchParams({ annotator: this.label.identity.annotator, mode });
       const told = await get(`/api/v1/modes?${who}`);
