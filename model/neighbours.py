@@ -141,8 +141,8 @@ def _nearest_of_few(query: Floats, reference: Floats) -> tuple[Floats, Ints]:
         far_BN = query[rows] @ reference.T
         far_BN *= -2
         far_BN += squares_N
-        at_M1[rows, 0] = far_BN.argmin(axis=1)
-        squared_M1[rows, 0] = np.einsum("bd,bd->b", query[rows], query[rows]) + far_BN.min(axis=1)
+        at_M1[rows, 0] = at_B = far_BN.argmin(axis=1)
+        squared_M1[rows, 0] = np.einsum("bd,bd->b", query[rows], query[rows]) + far_BN[np.arange(len(at_B)), at_B]
 
     chunks.each(work, len(query), query.shape[1] + len(reference))
     return np.maximum(squared_M1, 0.0), at_M1

@@ -121,6 +121,10 @@ def test_nothing_ever_loads_a_pickle() -> None:
             assert options.get("allow_pickle") != "True", f"{_name(path)}: {called} with allow_pickle"
 
 
+def test_faiss_is_loaded_in_one_place_where_it_is_told_of_the_processor() -> None:
+    assert [_name(path) for path in _files() if "faiss" in _imports(path)] == ["model/faiss_kernels.py"]
+
+
 def test_the_page_process_never_imports_torch(tmp_path: Path) -> None:
     code = (
         "import sys; from app import settings; from app.web import server; from pathlib import Path;"
